@@ -1,0 +1,296 @@
+import { z } from 'zod';
+import { Digest } from './ids.ts';
+
+/**
+ * The registry of everything the log can say. One row a type; the data schema is closed.
+ *
+ * Two-stage acts (`stages: 'act'`) come as an `intent` record, durable before the act, and a
+ * `result` record with the same `req`, durable before the result is released. Everything else is
+ * a single `note`. Types are never renamed or reused; a changed meaning is a new type.
+ *
+ * Data obeys the canonical limits of the log: keys `[a-z][a-z0-9_]*`, integers only, no null, no
+ * float, at most six levels deep.
+ */
+const text = (max: number) => z.string().max(max);
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
+const names = z.array(text(256)).max(512);
+const place = { attempt: count.optional() };
+
+const limits = z.strictObject({
+  cpu_milli: count,
+  memory_bytes: count,
+  pids: count,
+  open_files: count,
+  file_size_bytes: count,
+  tmp_bytes: count,
+  output_bytes: count,
+  timeout_ms: count,
+});
+
+const settings = z.strictObject({
+  image: text(256),
+  user: text(64),
+  network: text(64),
+  readonly_root: z.boolean(),
+  no_new_privileges: z.boolean(),
+  privileged: z.boolean(),
+  caps_added: names,
+  caps_dropped: names,
+  seccomp: text(128),
+  apparmor: text(128),
+  ipc: text(64),
+  pid: text(64),
+  cgroupns: text(64),
+  runtime: text(64),
+  memory_bytes: count,
+  memory_swap_bytes: count,
+  cpu_milli: count,
+  pids: count,
+  ulimits: names,
+  devices: names,
+  masked_paths: count,
+  env_names: names,
+  mounts: z
+    .array(
+      z.strictObject({
+        kind: text(16),
+        source: text(4096),
+        target: text(512),
+        readonly: z.boolean(),
+        options: text(256),
+      }),
+    )
+    .max(32),
+});
+
+const row = <S extends 'act' | 'note', D extends z.ZodType>(stages: S, data: D) => ({
+  stages,
+  data,
+});
+const note = <T extends z.ZodRawShape>(shape: T) => row('note', z.strictObject(shape));
+const act = <T extends z.ZodRawShape>(shape: T) => row('act', z.strictObject(shape));
+
+export const recordTypes = {
+  // the log itself
+  'log.genesis': note({ origin: text(128), format: count, version: text(64), host: text(256) }),
+  'log.segment.opened': note({ first_seq: count, previous: text(64), previous_size: count }),
+  'log.segment.closed': note({ first_seq: count, records: count, bytes: count }),
+  'log.recovered': note({ bytes: count, sha256: hex64, last_good_seq: count, file: text(256) }),
+  'log.loss.acknowledged': note({ expected_size: count, found_size: count, reason: text(512) }),
+  'log.verified': note({ records: count, verdict: text(32), reason: text(64), duration_ms: count }),
+  'log.read': note({ what: text(32), query: text(512), records: count }),
+  'clock.jump': note({ from: text(32), to: text(32), jump_ms: z.number().int() }),
+
+  // the daemon
+  'daemon.started': note({
+    version: text(64),
+    node: text(64),
+    kernel: text(256),
+    uid: count,
+    pid: count,
+    config: Digest,
+    clean_stop: z.boolean(),
+    engine: text(64),
+    engine_version: text(128),
+    socket: text(256),
+  }),
+  'daemon.stopping': note({ reason: text(64) }),
+  'daemon.stopped': note({ runs_open: count }),
+  'daemon.crashed': note({ last_boot: text(64), runs_open: count }),
+  'daemon.error': note({ code: text(64), what: text(1024) }),
+  'config.loaded': note({ config: Digest, source: text(4096) }),
+  'policy.loaded': note({ name: text(64), policy: Digest, source: text(4096) }),
+  'policy.rejected': note({ name: text(64), source: text(4096), reason: text(1024) }),
+
+  // who may do what
+  'auth.succeeded': note({ method: text(32) }),
+  'auth.failed': note({ method: text(32), reason: text(256) }),
+  'authz.denied': note({ action: text(64), reason: text(256) }),
+  'api.rejected': note({ route: text(256), code: text(64), reason: text(512) }),
+
+  // a run
+  'input.copied': note({ snapshot: Digest, files: count, bytes: count }),
+  'run.submitted': note({
+    intent: text(2000),
+    snapshot: Digest,
+    policy: text(64),
+    concurrency: count,
+    timeout_ms: count,
+    workspace: text(256),
+  }),
+  'run.accepted': note({ plan: Digest, policy: Digest, tasks: count, image: text(256) }),
+  'run.refused': note({ code: text(64), reasons: z.array(text(512)).max(64) }),
+  'run.cancel.requested': note({ reason: text(256) }),
+  'run.cancelled': note({ reason: text(256) }),
+  'run.timed_out': note({ timeout_ms: count }),
+  'run.closed': note({
+    outcome: z.enum([
+      'succeeded',
+      'failed',
+      'timed_out',
+      'violated',
+      'cancelled',
+      'refused',
+      'unknown',
+    ]),
+    records: count,
+    artifacts: count,
+    duration_ms: count,
+    exit_code: count,
+    reason: text(512),
+  }),
+  'plan.requested': note({ planner: text(64), profile: Digest }),
+  'plan.made': note({
+    planner: text(64),
+    plan: Digest,
+    tasks: count,
+    bytes: count,
+    clamped: names,
+  }),
+  'plan.failed': note({ planner: text(64), code: text(64), reasons: z.array(text(512)).max(64) }),
+  'policy.decided': note({
+    ...place,
+    decision: z.enum(['allow', 'deny']),
+    spec: Digest,
+    reasons: z.array(text(512)).max(64),
+  }),
+  'checkpoint.saved': note({ checkpoint: Digest, bytes: count }),
+
+  // a task
+  'task.started': note({ attempt: count, spec: Digest }),
+  'task.finished': note({
+    attempt: count,
+    outcome: z.enum(['succeeded', 'failed', 'timed_out', 'violated', 'cancelled', 'unknown']),
+    exit_code: count.optional(),
+    signal: text(16).optional(),
+    limit: text(32).optional(),
+    reason: text(512).optional(),
+    duration_ms: count,
+    cpu_ms: count,
+    memory_peak_bytes: count,
+    output: Digest.optional(),
+    output_bytes: count,
+    output_truncated: z.boolean(),
+  }),
+  'task.skipped': note({ reason: text(256), because: text(48).optional() }),
+  'layer.sealed': note({ attempt: count, layer: Digest, entries: count, bytes: count }),
+  'layer.dropped': note({ attempt: count, reason: text(256) }),
+  'limit.exceeded': note({ attempt: count, limit: text(32), allowed: count }),
+  'artifact.collected': note({
+    name: text(48),
+    path: text(512),
+    sha256: hex64,
+    bytes: count,
+    kind: z.enum(['file', 'directory']),
+  }),
+  'artifact.rejected': note({ name: text(48), path: text(512), reason: text(256) }),
+  'artifact.downloaded': note({ name: text(48), sha256: hex64 }),
+
+  // images and dependencies
+  'image.resolved': note({
+    reference: text(256),
+    id: Digest,
+    origin: text(64),
+    platform: text(64),
+  }),
+  'image.refused': note({ reference: text(256), reason: text(512) }),
+  'provision.requested': note({ kind: text(16), lockfile: Digest, packages: count, hosts: names }),
+  'package.fetched': act({
+    name: text(256),
+    version: text(256),
+    host: text(256),
+    integrity: text(256),
+    bytes: count.optional(),
+    reason: text(512).optional(),
+  }),
+  'package.refused': note({ name: text(256), version: text(256), reason: text(512) }),
+  'provision.finished': note({
+    kind: text(16),
+    packages: count,
+    fetched: count,
+    bytes: count,
+    outcome: text(32),
+  }),
+
+  // containers
+  'container.create': act({
+    ...place,
+    name: text(128),
+    spec: Digest,
+    settings: settings.optional(),
+    limits: limits.optional(),
+    reason: text(512).optional(),
+  }),
+  'container.settings.mismatch': note({ ...place, differences: z.array(text(512)).max(64) }),
+  'container.start': act({ ...place, reason: text(512).optional() }),
+  'container.signal': act({
+    ...place,
+    signal: text(16),
+    why: text(64),
+    reason: text(512).optional(),
+  }),
+  'container.remove': act({ ...place, reason: text(512).optional() }),
+  'container.exited': note({
+    ...place,
+    exit_code: count,
+    oom_killed: z.boolean(),
+    started_at: text(40),
+    finished_at: text(40),
+    duration_ms: count,
+    stdout_bytes: count,
+    stderr_bytes: count,
+    output: Digest.optional(),
+  }),
+  'container.oom_killed': note({ ...place, memory_bytes: count }),
+  'container.killed': note({ ...place, why: text(64) }),
+  'container.reconciled': note({ ...place, found: text(64), action: text(64) }),
+  'workspace.cleaned': note({ what: text(64), entries: count }),
+} as const;
+
+export type RecordType = keyof typeof recordTypes;
+export type RecordData<T extends RecordType> = z.infer<(typeof recordTypes)[T]['data']>;
+export type Stage = 'intent' | 'result' | 'note';
+export type Outcome = 'ok' | 'denied' | 'failed' | 'unknown';
+export type Severity = 'info' | 'notice' | 'warn' | 'alert';
+
+export const Actor = z.strictObject({
+  kind: z.enum(['user', 'daemon', 'task']),
+  /** How the identity was established: `peer` (kernel), `owner` (file-owner proof), `none`, `self`. */
+  auth: z.enum(['peer', 'owner', 'socket', 'self', 'none']),
+  uid: count.optional(),
+  gid: count.optional(),
+  pid: count.optional(),
+  name: text(64).optional(),
+});
+export type Actor = z.infer<typeof Actor>;
+
+/** One line of the log, `data` is checked against its type's own schema. */
+export const LogRecord = z.strictObject({
+  v: z.literal(1),
+  seq: count,
+  prev: hex64,
+  ts: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+  mono: count,
+  boot: text(64),
+  type: text(64),
+  stage: z.enum(['intent', 'result', 'note']),
+  outcome: z.enum(['ok', 'denied', 'failed', 'unknown']),
+  sev: z.enum(['info', 'notice', 'warn', 'alert']),
+  actor: Actor,
+  req: text(64).optional(),
+  run: text(16).optional(),
+  rseq: count.optional(),
+  rprev: hex64.optional(),
+  obj: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), text(256)).optional(),
+  pol: z.strictObject({ hash: text(80), rule: text(128) }).optional(),
+  data: z.record(z.string(), z.unknown()),
+});
+export type LogRecord = z.infer<typeof LogRecord>;
+
+/** A record of a known type with its data typed. */
+export type RecordOf<T extends RecordType> = Omit<LogRecord, 'type' | 'data'> & {
+  type: T;
+  data: RecordData<T>;
+};
+export type AnyRecord = { [T in RecordType]: RecordOf<T> }[RecordType];
