@@ -1,0 +1,152 @@
+import path from 'node:path';
+import { z } from 'zod';
+import { OrchestraError, type ErrorPlace } from '#contract/errors.ts';
+import { enginePaths } from '../paths.ts';
+import { ask, askJson, readText, type Endpoint } from './http.ts';
+
+export type EngineOrigin = 'flag' | 'DOCKER_HOST' | 'default' | 'podman' | 'private';
+
+export type EngineCandidate = { host: string; origin: EngineOrigin };
+
+export type FoundEngine = {
+  /** `unix:///path` or `tcp://host:port`. */
+  host: string;
+  /** Present when `host` is a unix socket. */
+  socketPath?: string;
+  kind: 'docker' | 'podman';
+  origin: EngineOrigin;
+  version: string;
+  apiVersion: string;
+};
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const answerMs = 2_000;
+
+/**
+ * Where an engine may be, best first. What somebody named (a flag, then DOCKER_HOST) stands alone:
+ * falling back from it would run tasks on an engine that nobody chose.
+ */
+export function findEngines(env: Env, explicit?: string): EngineCandidate[] {
+  if (explicit !== undefined) return [{ host: explicit, origin: 'flag' }];
+  const named = env['DOCKER_HOST'];
+  if (named !== undefined && named !== '') return [{ host: named, origin: 'DOCKER_HOST' }];
+  const runtimeDir = env['XDG_RUNTIME_DIR'];
+  const podman = runtimeDir !== undefined && path.isAbsolute(runtimeDir) ? [runtimeDir] : [];
+  return [
+    { host: 'unix:///var/run/docker.sock', origin: 'default' },
+    ...[...podman, '/run'].map((dir): EngineCandidate => ({
+      host: `unix://${path.join(dir, 'podman/podman.sock')}`,
+      origin: 'podman',
+    })),
+    { host: `unix://${enginePaths(env).socket}`, origin: 'private' },
+  ];
+}
+
+/** The first candidate that answers. Throws `engine.unavailable` with each reason and the remedy. */
+export async function findEngine({
+  explicit,
+  env,
+}: {
+  explicit?: string | undefined;
+  env: Env;
+}): Promise<FoundEngine> {
+  const places: ErrorPlace[] = [];
+  for (const candidate of findEngines(env, explicit)) {
+    try {
+      return await identify(candidate);
+    } catch (cause) {
+      places.push({ message: `${candidate.host}: ${reason(cause)}` });
+    }
+  }
+  throw noEngine(places, explicit, env);
+}
+
+/** Turns an engine address into what node:http needs. Throws a plain error that says why not. */
+export function parseHost(host: string): Endpoint {
+  if (host.startsWith('unix://')) {
+    const socketPath = host.slice('unix://'.length);
+    if (!path.isAbsolute(socketPath) || socketPath.includes('\0')) {
+      throw new Error('the socket path is not absolute');
+    }
+    return { socketPath };
+  }
+  if (path.isAbsolute(host) && !host.includes('\0')) return { socketPath: host };
+  const url = URL.parse(host);
+  if (url?.protocol === 'ssh:') {
+    throw new Error(
+      'ssh:// is not spoken; forward the socket with `ssh -N -L`, then name that one',
+    );
+  }
+  if (url === null || !['tcp:', 'http:'].includes(url.protocol) || url.hostname === '') {
+    throw new Error('not an engine address; write unix:///path or tcp://host:port');
+  }
+  return {
+    hostname: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? 2375 : Number(url.port),
+  };
+}
+
+const Version = z.object({
+  Version: z.string().max(200),
+  ApiVersion: z.string().max(50),
+  Components: z.array(z.object({ Name: z.string() })).optional(),
+});
+
+async function identify({ host, origin }: EngineCandidate): Promise<FoundEngine> {
+  const endpoint = parseHost(host);
+  const ping = await ask(endpoint, { path: '/_ping', timeoutMs: answerMs });
+  const pong = await readText(ping, answerMs);
+  if (ping.statusCode !== 200) {
+    throw new Error(`answered ${ping.statusCode ?? 0} to a ping: ${pong.slice(0, 200)}`);
+  }
+  const answer = await askJson(endpoint, { path: '/version', timeoutMs: answerMs });
+  const version = Version.safeParse(answer);
+  if (!version.success) throw new Error('answers, but not like a container engine');
+  const names = (version.data.Components ?? []).map((component) => component.Name);
+  return {
+    host: 'socketPath' in endpoint ? `unix://${endpoint.socketPath}` : host,
+    ...('socketPath' in endpoint ? { socketPath: endpoint.socketPath } : {}),
+    kind: names.some((name) => name.startsWith('Podman')) ? 'podman' : 'docker',
+    origin,
+    version: version.data.Version,
+    apiVersion: version.data.ApiVersion,
+  };
+}
+
+function reason(cause: unknown): string {
+  const code = (cause as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such socket';
+    case 'ECONNREFUSED':
+      return 'nobody listens there (a stale socket, or the engine is stopped)';
+    case 'EACCES':
+    case 'EPERM':
+      return 'this user may not use that socket';
+    default:
+      return cause instanceof Error ? cause.message : String(cause);
+  }
+}
+
+function noEngine(places: ErrorPlace[], explicit: string | undefined, env: Env): OrchestraError {
+  const named = explicit ?? (env['DOCKER_HOST'] === '' ? undefined : env['DOCKER_HOST']);
+  if (named !== undefined) {
+    const source = explicit === undefined ? 'DOCKER_HOST' : '--engine';
+    return new OrchestraError(
+      'engine.unavailable',
+      `The engine that ${source} names does not answer`,
+      {
+        hint: `start it, correct ${source}, or leave it out to let Orchestra look for an engine`,
+        places,
+      },
+    );
+  }
+  const refused = places.some((place) => place.message.includes('may not use'));
+  return new OrchestraError('engine.unavailable', 'No container engine answers on this machine', {
+    hint: refused
+      ? 'add this user to the group of that socket (for Docker: usermod -aG docker USER), then log in again'
+      : 'as root on Debian or Ubuntu: npm run setup; elsewhere: start Docker or `podman system service`, or set DOCKER_HOST',
+    places,
+  });
+}
