@@ -1,0 +1,404 @@
+import { z } from 'zod';
+import { Digest, RunId } from './ids.ts';
+import { LogRecord } from './records.ts';
+import { CancelRun, RunCheckpoint, RunRow, RunView, Artifact, SubmitRun } from './run.ts';
+
+/**
+ * The endpoint table: the daemon's routes, the typed client and `/openapi.json` are made from it.
+ *
+ * `answer`: what a success carries. `json` answers are described by `response`; `events` is SSE
+ * whose `id` is a sequence number of the log and whose `data` is one record; `ndjson` is one JSON
+ * object a line; `bytes` is a body of its own type. Errors are always `application/problem+json`.
+ * `changes` says whether the call changes state; such calls name their caller in the log.
+ */
+export type Endpoint = {
+  method: 'GET' | 'POST';
+  path: string;
+  summary: string;
+  answer: 'json' | 'events' | 'ndjson' | 'bytes';
+  changes: boolean;
+  query?: z.ZodObject;
+  body?: z.ZodType;
+  /** For a body that is not JSON. */
+  bodyType?: string;
+  response?: z.ZodType;
+};
+
+const Count = z.coerce.number().int().min(0);
+const Page = { limit: z.coerce.number().int().min(1).max(500).default(50) };
+
+export const Problem = z.strictObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  detail: z.string(),
+  instance: z.string().optional(),
+  code: z.string(),
+  exit_code: z.number().int(),
+  hint: z.string().optional(),
+  errors: z
+    .array(
+      z.strictObject({
+        pointer: z.string().optional(),
+        file: z.string().optional(),
+        line: z.number().int().optional(),
+        column: z.number().int().optional(),
+        message: z.string(),
+        hint: z.string().optional(),
+      }),
+    )
+    .optional(),
+});
+export type Problem = z.infer<typeof Problem>;
+
+export const Version = z.strictObject({
+  product: z.string(),
+  version: z.string(),
+  api: z.string(),
+  node: z.string(),
+});
+
+export const Check = z.strictObject({
+  name: z.string(),
+  status: z.enum(['ok', 'warning', 'problem']),
+  message: z.string(),
+  remedy: z.string().optional(),
+});
+export type Check = z.infer<typeof Check>;
+
+export const AuditQuery = z.object({
+  ...Page,
+  cursor: Count.optional(),
+  run: RunId.optional(),
+  type: z.string().max(64).optional(),
+  outcome: z.enum(['ok', 'denied', 'failed', 'unknown']).optional(),
+  last: z.coerce.number().int().min(1).max(500).optional(),
+});
+
+export const AuditRow = z.strictObject({ record: LogRecord, hash: z.string() });
+export type AuditRow = z.infer<typeof AuditRow>;
+
+export const Verdict = z.looseObject({
+  exit_code: z.number().int(),
+  verdict: z.string(),
+  records: z.number().int(),
+});
+
+export const ChangeRow = z.strictObject({
+  path: z.string(),
+  /** Set instead of a readable `path` when the name is not UTF-8. */
+  path_b64: z.string().optional(),
+  change: z.enum(['added', 'modified', 'deleted']),
+  type: z.enum(['file', 'dir', 'symlink']),
+  before: z.string().optional(),
+  after: z.string().optional(),
+  mode: z.string().optional(),
+  target: z.string().optional(),
+  bytes: z.number().int().optional(),
+});
+export type ChangeRow = z.infer<typeof ChangeRow>;
+
+export const PlanAnswer = z.strictObject({
+  digest: Digest,
+  plan: z.looseObject({ version: z.literal(1) }),
+  clamped: z.array(z.string()),
+  summary: z.array(z.string()),
+});
+
+const endpoint = <const E extends Endpoint>(row: E): E => row;
+
+export const endpoints = {
+  health: endpoint({
+    method: 'GET',
+    path: '/healthz',
+    summary: 'Answers while the daemon lives',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ ok: z.boolean() }),
+  }),
+  ready: endpoint({
+    method: 'GET',
+    path: '/readyz',
+    summary: 'Answers 200 when runs are accepted, 503 with the reason when not',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ ok: z.boolean() }),
+  }),
+  version: endpoint({
+    method: 'GET',
+    path: '/version',
+    summary: 'Product, API and runtime versions',
+    answer: 'json',
+    changes: false,
+    response: Version,
+  }),
+  openapi: endpoint({
+    method: 'GET',
+    path: '/openapi.json',
+    summary: 'This description, OpenAPI 3.1',
+    answer: 'json',
+    changes: false,
+  }),
+  doctor: endpoint({
+    method: 'GET',
+    path: '/v1/doctor',
+    summary: 'What the daemon runs on, and the remedy for what is missing',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ checks: z.array(Check) }),
+  }),
+  config: endpoint({
+    method: 'GET',
+    path: '/v1/config',
+    summary: 'The settings in force and where each came from',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({
+      settings: z.array(
+        z.strictObject({ name: z.string(), value: z.string(), origin: z.string() }),
+      ),
+    }),
+  }),
+  snapshotFind: endpoint({
+    method: 'GET',
+    path: '/v1/snapshots/:digest',
+    summary: 'Whether a snapshot is there',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ digest: Digest, files: z.number().int(), bytes: z.number().int() }),
+  }),
+  snapshotMissing: endpoint({
+    method: 'POST',
+    path: '/v1/snapshots/missing',
+    summary: 'Which of these blobs the daemon lacks',
+    answer: 'json',
+    changes: false,
+    body: z.strictObject({ digests: z.array(Digest).max(1_000_000) }),
+    response: z.strictObject({ missing: z.array(Digest) }),
+  }),
+  snapshotPut: endpoint({
+    method: 'POST',
+    path: '/v1/snapshots',
+    summary: 'Uploads a snapshot as one framed stream (contract/snapshot.ts)',
+    answer: 'json',
+    changes: true,
+    bodyType: 'application/vnd.orchestra.snapshot',
+    response: z.looseObject({ digest: Digest, files: z.number().int(), bytes: z.number().int() }),
+  }),
+  planMake: endpoint({
+    method: 'POST',
+    path: '/v1/plans',
+    summary: 'Plans and validates, runs nothing',
+    answer: 'json',
+    changes: true,
+    body: SubmitRun,
+    response: PlanAnswer,
+  }),
+  runSubmit: endpoint({
+    method: 'POST',
+    path: '/v1/runs',
+    summary: 'Submits a run; answers at once, the events tell the rest',
+    answer: 'json',
+    changes: true,
+    body: SubmitRun,
+    response: z.strictObject({ id: RunId }),
+  }),
+  runList: endpoint({
+    method: 'GET',
+    path: '/v1/runs',
+    summary: 'Runs, newest first',
+    answer: 'json',
+    changes: false,
+    query: z.object({ ...Page, cursor: RunId.optional(), state: z.string().max(32).optional() }),
+    response: z.strictObject({ items: z.array(RunRow), next_cursor: RunId.optional() }),
+  }),
+  runShow: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id',
+    summary: 'One run; `:id` may be a unique prefix, @last or @last-failed',
+    answer: 'json',
+    changes: false,
+    response: RunView,
+  }),
+  runEvents: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/events',
+    summary:
+      'Every record of a run, history then live; resumes after Last-Event-ID; ends with the run',
+    answer: 'events',
+    changes: false,
+  }),
+  runCancel: endpoint({
+    method: 'POST',
+    path: '/v1/runs/:id/cancel',
+    summary: 'Cancels a run',
+    answer: 'json',
+    changes: true,
+    body: CancelRun,
+    response: z.strictObject({ id: RunId }),
+  }),
+  runPlan: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/plan',
+    summary: 'The plan that was accepted, canonical JSON',
+    answer: 'bytes',
+    changes: false,
+  }),
+  runCheckpoint: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/checkpoint',
+    summary: "The run's newest checkpoint",
+    answer: 'json',
+    changes: false,
+    response: RunCheckpoint,
+  }),
+  runReport: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/report',
+    summary: 'The report as Markdown',
+    answer: 'bytes',
+    changes: false,
+  }),
+  taskLog: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/tasks/:task/log',
+    summary: 'What a task wrote, as output chunks; `follow` waits for more until the task ends',
+    answer: 'ndjson',
+    changes: false,
+    query: z.object({ follow: z.stringbool().default(false) }),
+  }),
+  artifactList: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/artifacts',
+    summary: 'Declared outputs that were collected',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ items: z.array(Artifact) }),
+  }),
+  artifactGet: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/artifacts/:task/:name',
+    summary: 'One artifact: the file itself, a directory as tar',
+    answer: 'bytes',
+    changes: true,
+  }),
+  runChanges: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/changes',
+    summary: 'What the run changed against its snapshot',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ snapshot: Digest, items: z.array(ChangeRow) }),
+  }),
+  runBlob: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/blobs/:digest',
+    summary: 'The content of one changed file, or of the file it replaced',
+    answer: 'bytes',
+    changes: false,
+  }),
+  auditList: endpoint({
+    method: 'GET',
+    path: '/v1/audit/records',
+    summary: 'Records by filter, oldest first; `last` gives the newest N',
+    answer: 'json',
+    changes: true,
+    query: AuditQuery,
+    response: z.strictObject({
+      items: z.array(AuditRow),
+      next_cursor: z.number().int().optional(),
+    }),
+  }),
+  auditShow: endpoint({
+    method: 'GET',
+    path: '/v1/audit/records/:seq',
+    summary: 'One record, re-hashed from its segment',
+    answer: 'json',
+    changes: true,
+    response: AuditRow,
+  }),
+  auditFollow: endpoint({
+    method: 'GET',
+    path: '/v1/audit/follow',
+    summary: 'All records from a sequence number on, live',
+    answer: 'events',
+    changes: true,
+    query: z.object({ from: Count.optional() }),
+  }),
+  auditHead: endpoint({
+    method: 'GET',
+    path: '/v1/audit/head',
+    summary: 'How many records there are and the hash of the last',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ size: z.number().int(), hash: z.string(), origin: z.string() }),
+  }),
+  auditVerify: endpoint({
+    method: 'POST',
+    path: '/v1/audit/verify',
+    summary: 'Verifies the whole log on disk',
+    answer: 'json',
+    changes: true,
+    response: Verdict,
+  }),
+  policyList: endpoint({
+    method: 'GET',
+    path: '/v1/policies',
+    summary: 'The policies that the daemon has loaded',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({
+      items: z.array(
+        z.strictObject({
+          name: z.string(),
+          digest: Digest,
+          source: z.string(),
+          ceiling: z.boolean(),
+        }),
+      ),
+    }),
+  }),
+  policyShow: endpoint({
+    method: 'GET',
+    path: '/v1/policies/:name',
+    summary: 'One policy as it applies, narrowed by the ceiling',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({
+      name: z.string(),
+      digest: Digest,
+      source: z.string(),
+      text: z.string(),
+      effective: z.looseObject({}),
+      narrowed: z.array(z.string()),
+    }),
+  }),
+  imageList: endpoint({
+    method: 'GET',
+    path: '/v1/images',
+    summary: 'Images that policies allow, with the digest each is pinned to',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({
+      items: z.array(
+        z.strictObject({
+          reference: z.string(),
+          pinned: Digest.optional(),
+          present: Digest.optional(),
+          origin: z.string().optional(),
+        }),
+      ),
+    }),
+  }),
+  imagePin: endpoint({
+    method: 'POST',
+    path: '/v1/images/pin',
+    summary: 'Pins a reference to the digest that the engine has now',
+    answer: 'json',
+    changes: true,
+    body: z.strictObject({ reference: z.string().min(1).max(256) }),
+    response: z.strictObject({ reference: z.string(), id: Digest }),
+  }),
+} as const satisfies Record<string, Endpoint>;
+
+export type EndpointName = keyof typeof endpoints;

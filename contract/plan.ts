@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import { Digest, RelativePath, TaskId } from './ids.ts';
+import { LimitsDocument, type Limits } from './limits.ts';
+
+/**
+ * Three shapes of a plan, one direction: a *file* that a person writes (`plan.yaml`, with
+ * defaults), a *draft* that any planner may say (explicit, hostile), and the *plan* that the
+ * daemon derives, hashes and runs. None of them has words for an image, a mount, a user, a
+ * network, a capability or a secret: a plan cannot ask for power.
+ */
+export const planTasksMax = 10_000;
+export const planBytesMax = 4 * 1024 * 1024;
+
+const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'not an environment name');
+const Argument = z.string().max(4096);
+const Title = z.string().max(120);
+const Why = z.string().max(300);
+
+export const DraftOutput = z.strictObject({
+  name: TaskId,
+  path: RelativePath,
+  required: z.boolean(),
+});
+
+export const DraftTask = z.strictObject({
+  id: TaskId,
+  title: Title,
+  why: Why,
+  tool: z.string().min(1).max(48),
+  args: z.array(Argument).max(64),
+  env: z.array(z.strictObject({ name: EnvName, value: Argument })).max(32),
+  cwd: RelativePath,
+  deps: z.array(TaskId).max(256),
+  outputs: z.array(DraftOutput).max(32),
+  limits: LimitsDocument.partial(),
+  onFailure: z.enum(['stop', 'continue']),
+});
+export type DraftTask = z.infer<typeof DraftTask>;
+
+export const PlanDraft = z.strictObject({
+  version: z.literal(1),
+  assumptions: z.array(z.string().max(300)).max(32),
+  tasks: z.array(DraftTask).min(1).max(planTasksMax),
+});
+export type PlanDraft = z.infer<typeof PlanDraft>;
+
+/** What a person writes; everything that has a sensible default may be left out. */
+export const PlanFile = z.strictObject({
+  version: z.literal(1),
+  name: Title.optional(),
+  tasks: z
+    .array(
+      z.strictObject({
+        id: TaskId,
+        title: Title.optional(),
+        why: Why.optional(),
+        tool: z.string().min(1).max(48),
+        args: z.array(Argument).max(64).default([]),
+        env: z.record(EnvName, Argument).default({}),
+        cwd: RelativePath.default('.'),
+        deps: z.array(TaskId).max(256).default([]),
+        outputs: z
+          .array(
+            z.strictObject({
+              name: TaskId,
+              path: RelativePath,
+              required: z.boolean().default(true),
+            }),
+          )
+          .max(32)
+          .default([]),
+        timeout: LimitsDocument.shape.timeout.optional(),
+        limits: LimitsDocument.partial().default({}),
+        on_failure: z.enum(['stop', 'continue']).default('stop'),
+      }),
+    )
+    .min(1)
+    .max(planTasksMax),
+});
+export type PlanFile = z.infer<typeof PlanFile>;
+
+export type PlanTask = {
+  id: TaskId;
+  title: string;
+  why: string;
+  tool: string;
+  args: readonly string[];
+  env: Readonly<Record<string, string>>;
+  cwd: string;
+  deps: readonly TaskId[];
+  outputs: readonly { name: string; path: string; required: boolean }[];
+  onFailure: 'stop' | 'continue';
+  /** Derived by the daemon: the argv that will run, and what must be provisioned for it. */
+  command: readonly string[];
+  provisions: readonly 'npm'[];
+  limits: Limits;
+};
+
+export type Plan = {
+  version: 1;
+  intent: string;
+  planner: string;
+  assumptions: readonly string[];
+  policy: { name: string; digest: Digest };
+  image: { reference: string; id: Digest };
+  tasks: readonly PlanTask[];
+};
+
+/** One thing that is wrong with a draft; all of them are returned at once. */
+export type Finding = {
+  code:
+    | 'too_large'
+    | 'not_json'
+    | 'schema'
+    | 'duplicate_id'
+    | 'unknown_dependency'
+    | 'cycle'
+    | 'unknown_tool'
+    | 'tool_denied'
+    | 'tool_missing'
+    | 'argument_denied'
+    | 'path_denied'
+    | 'environment_denied'
+    | 'output_overlap'
+    | 'too_many';
+  task?: string;
+  pointer?: string;
+  message: string;
+  hint?: string;
+};

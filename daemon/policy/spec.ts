@@ -1,0 +1,50 @@
+import type { Digest } from '#contract/ids.ts';
+import type { Limits } from '#contract/limits.ts';
+
+/** A directory of the host shown in the sandbox. */
+export type BindMount = {
+  kind: 'bind';
+  source: string;
+  target: string;
+  readonly: true;
+};
+
+/** Layers of the host joined by overlayfs: `lower` is ordered top first; writes go to `upper`. */
+export type OverlayMount = {
+  kind: 'overlay';
+  lower: readonly string[];
+  upper: string;
+  work: string;
+  target: string;
+};
+
+export type TmpfsMount = { kind: 'tmpfs'; target: string; sizeBytes: number; executable: boolean };
+
+export type Mount = BindMount | OverlayMount | TmpfsMount;
+
+/**
+ * Everything that decides what one sandbox may do: what policy judges, what the engine is asked
+ * for, and what inspection is compared with. There are no words here for a network, a capability,
+ * a device, a privileged container or a host namespace.
+ */
+export type SandboxSpec = {
+  /** The container's name, unique for run, task and attempt: creating it twice is noticed. */
+  name: string;
+  image: { reference: string; id: Digest };
+  command: readonly string[];
+  cwd: string;
+  env: Readonly<Record<string, string>>;
+  user: { uid: number; gid: number };
+  /** The OCI runtime by the engine's name for it, such as `runc`. */
+  runtime: string;
+  /** The seccomp profile as JSON text, or the engine's own built-in one. */
+  seccomp: { profile: 'builtin' } | { profile: 'custom'; json: string };
+  apparmor: string | undefined;
+  limits: Limits;
+  mounts: readonly Mount[];
+  labels: Readonly<Record<string, string>>;
+};
+
+export const workspaceTarget = '/workspace';
+export const npmCacheTarget = '/opt/npm-cache';
+export const homeTarget = '/home/node';
