@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { Digest, RunId } from './ids.ts';
 import { LogRecord } from './records.ts';
+import {
+  ChangeSet,
+  MissingAnswer,
+  MissingRequest,
+  SnapshotAnswer,
+  SnapshotInfo,
+} from './snapshot.ts';
 import { CancelRun, RunCheckpoint, RunRow, RunView, Artifact, SubmitRun } from './run.ts';
 
 /**
@@ -84,20 +91,6 @@ export const Verdict = z.looseObject({
   records: z.number().int(),
 });
 
-export const ChangeRow = z.strictObject({
-  path: z.string(),
-  /** Set instead of a readable `path` when the name is not UTF-8. */
-  path_b64: z.string().optional(),
-  change: z.enum(['added', 'modified', 'deleted']),
-  type: z.enum(['file', 'dir', 'symlink']),
-  before: z.string().optional(),
-  after: z.string().optional(),
-  mode: z.string().optional(),
-  target: z.string().optional(),
-  bytes: z.number().int().optional(),
-});
-export type ChangeRow = z.infer<typeof ChangeRow>;
-
 export const PlanAnswer = z.strictObject({
   digest: Digest,
   plan: z.looseObject({ version: z.literal(1) }),
@@ -165,7 +158,7 @@ export const endpoints = {
     summary: 'Whether a snapshot is there',
     answer: 'json',
     changes: false,
-    response: z.strictObject({ digest: Digest, files: z.number().int(), bytes: z.number().int() }),
+    response: SnapshotInfo,
   }),
   snapshotMissing: endpoint({
     method: 'POST',
@@ -173,8 +166,8 @@ export const endpoints = {
     summary: 'Which of these blobs the daemon lacks',
     answer: 'json',
     changes: false,
-    body: z.strictObject({ digests: z.array(Digest).max(1_000_000) }),
-    response: z.strictObject({ missing: z.array(Digest) }),
+    body: MissingRequest,
+    response: MissingAnswer,
   }),
   snapshotPut: endpoint({
     method: 'POST',
@@ -183,7 +176,7 @@ export const endpoints = {
     answer: 'json',
     changes: true,
     bodyType: 'application/vnd.orchestra.snapshot',
-    response: z.looseObject({ digest: Digest, files: z.number().int(), bytes: z.number().int() }),
+    response: SnapshotAnswer,
   }),
   planMake: endpoint({
     method: 'POST',
@@ -288,7 +281,7 @@ export const endpoints = {
     summary: 'What the run changed against its snapshot',
     answer: 'json',
     changes: false,
-    response: z.strictObject({ snapshot: Digest, items: z.array(ChangeRow) }),
+    response: ChangeSet,
   }),
   runBlob: endpoint({
     method: 'GET',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Digest } from './ids.ts';
+import { LimitName } from './run.ts';
 
 /**
  * The registry of everything the log can say. One row a type; the data schema is closed.
@@ -164,7 +165,7 @@ export const recordTypes = {
     outcome: z.enum(['succeeded', 'failed', 'timed_out', 'violated', 'cancelled', 'unknown']),
     exit_code: count.optional(),
     signal: text(16).optional(),
-    limit: text(32).optional(),
+    limit: LimitName.optional(),
     reason: text(512).optional(),
     duration_ms: count,
     cpu_ms: count,

@@ -1,0 +1,182 @@
+import type { Digest, RunId } from '#contract/ids.ts';
+import type { AnyRecord } from '#contract/records.ts';
+import type { Artifact, LimitName, RunState, TaskState } from '#contract/run.ts';
+
+export type TaskFacts = {
+  state: TaskState;
+  attempt: number;
+  startedAt?: string;
+  finishedAt?: string;
+  durationMs?: number;
+  exitCode?: number;
+  signal?: string;
+  limit?: LimitName;
+  reason?: string;
+  memoryPeakBytes?: number;
+  cpuMs?: number;
+  output?: Digest;
+  outputBytes?: number;
+  outputTruncated?: boolean;
+  layer?: Digest;
+  artifacts: Artifact[];
+};
+
+export type RunFacts = {
+  id: RunId;
+  state: RunState;
+  intent: string;
+  workspace: string;
+  snapshot: Digest;
+  policyName: string;
+  policy?: Digest;
+  planner?: string;
+  plan?: Digest;
+  image?: string;
+  taskCount: number;
+  submittedBy: string;
+  submittedAt: string;
+  closedAt?: string;
+  durationMs?: number;
+  exitCode?: number;
+  reason?: string;
+  reasons: string[];
+  clamped: readonly string[];
+  checkpoint?: Digest;
+  tasks: Map<string, TaskFacts>;
+  audit: { first: number; last: number; records: number };
+};
+
+/**
+ * What is known about every run: a fold over the log, and nothing else. There is no setter; the
+ * log calls `fold` with each durable record in order, at start with the whole history.
+ */
+export class RunStates {
+  readonly #runs = new Map<string, RunFacts>();
+
+  fold(record: AnyRecord): void {
+    if (record.run === undefined) return;
+    if (record.type === 'run.submitted') this.#runs.set(record.run, submitted(record));
+    const run = this.#runs.get(record.run);
+    if (!run) return;
+    run.audit.last = record.seq;
+    run.audit.records += 1;
+    apply(run, record);
+  }
+
+  find(id: string): RunFacts | undefined {
+    return this.#runs.get(id);
+  }
+
+  /** All runs in the order of their submission. */
+  all(): RunFacts[] {
+    return [...this.#runs.values()];
+  }
+}
+
+function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
+  return {
+    id: record.run ?? '',
+    state: 'submitted',
+    intent: record.data.intent,
+    workspace: record.data.workspace,
+    snapshot: record.data.snapshot,
+    policyName: record.data.policy,
+    taskCount: 0,
+    submittedBy: record.actor.name ?? `uid:${record.actor.uid ?? 'unknown'}`,
+    submittedAt: record.ts,
+    reasons: [],
+    clamped: [],
+    tasks: new Map(),
+    audit: { first: record.seq, last: record.seq, records: 0 },
+  };
+}
+
+/** Terminal states never move: what comes after `run.closed` or `task.finished` is only counted. */
+function apply(run: RunFacts, record: AnyRecord): void {
+  if (run.closedAt !== undefined) return;
+  switch (record.type) {
+    case 'plan.requested':
+      run.state = 'planning';
+      run.planner = record.data.planner;
+      return;
+    case 'plan.made':
+      run.plan = record.data.plan;
+      run.planner = record.data.planner;
+      run.taskCount = record.data.tasks;
+      run.clamped = record.data.clamped;
+      return;
+    case 'plan.failed':
+    case 'run.refused':
+      run.reasons = [...new Set([...run.reasons, ...record.data.reasons])];
+      return;
+    case 'run.accepted':
+      run.state = 'running';
+      run.policy = record.data.policy;
+      run.image = record.data.image;
+      return;
+    case 'run.cancel.requested':
+      run.state = 'cancelling';
+      return;
+    case 'run.closed':
+      run.state = record.data.outcome;
+      run.closedAt = record.ts;
+      run.durationMs = record.data.duration_ms;
+      run.exitCode = record.data.exit_code;
+      run.reason = record.data.reason;
+      return;
+    case 'checkpoint.saved':
+      run.checkpoint = record.data.checkpoint;
+      return;
+    default:
+      applyToTask(run, record);
+  }
+}
+
+function applyToTask(run: RunFacts, record: AnyRecord): void {
+  const id = record.obj?.['task'];
+  if (id === undefined) return;
+  const task = run.tasks.get(id) ?? { state: 'waiting', attempt: 0, artifacts: [] };
+  if (task.finishedAt !== undefined && record.type !== 'task.started') return;
+  run.tasks.set(id, task);
+  switch (record.type) {
+    case 'task.started':
+      run.tasks.set(id, {
+        state: 'running',
+        attempt: record.data.attempt,
+        startedAt: record.ts,
+        artifacts: [],
+      });
+      return;
+    case 'task.skipped':
+      task.state = 'skipped';
+      task.reason = record.data.reason;
+      task.finishedAt = record.ts;
+      return;
+    case 'layer.sealed':
+      task.layer = record.data.layer;
+      return;
+    case 'artifact.collected':
+      task.artifacts.push({ ...record.data, task: id });
+      return;
+    case 'task.finished':
+      finish(task, record);
+      return;
+    default:
+  }
+}
+
+function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }): void {
+  const { data } = record;
+  task.state = data.outcome;
+  task.finishedAt = record.ts;
+  task.durationMs = data.duration_ms;
+  task.cpuMs = data.cpu_ms;
+  task.memoryPeakBytes = data.memory_peak_bytes;
+  task.outputBytes = data.output_bytes;
+  task.outputTruncated = data.output_truncated;
+  if (data.exit_code !== undefined) task.exitCode = data.exit_code;
+  if (data.signal !== undefined) task.signal = data.signal;
+  if (data.limit !== undefined) task.limit = data.limit;
+  if (data.reason !== undefined) task.reason = data.reason;
+  if (data.output !== undefined) task.output = data.output;
+}
