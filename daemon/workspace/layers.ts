@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { join } from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import type { ChangeSet } from '#contract/snapshot.ts';
+import type { Place, SealedLayer, Stack } from './operations.ts';
+import { snapshotDir } from './places.ts';
+import type { WorkerPool } from './worker-pool.ts';
+
+export type { AncestorLayer, SealedLayer, Stack } from './operations.ts';
+
+/** Directories for one overlay mount; `lower` has the uppermost first. All paths are absolute. */
+export type PreparedLayer = {
+  id: string;
+  stack: Stack;
+  lower: string[];
+  upper: string;
+  work: string;
+  /** `lowerdir=…,upperdir=…,workdir=…,userxattr,nosuid,nodev`, below the kernel's 4096 bytes. */
+  options: string;
+};
+
+/**
+ * Layers are transactions: `prepare` before an attempt, then either `seal` or `drop`, both only
+ * when the sandbox is gone and nothing has the overlay mounted any more.
+ *
+ * Sealed layers are named by their digest and never change. `drop` may be repeated. Calls for
+ * different layers may run at the same time.
+ */
+export class Layers {
+  readonly #place: Place;
+  readonly #pool: WorkerPool;
+
+  constructor(place: Place, pool: WorkerPool) {
+    this.#place = place;
+    this.#pool = pool;
+  }
+
+  /**
+   * Throws `workspace.conflict` with a place for each path that two ancestors, neither of which
+   * waited for the other, changed differently. `stack.ancestors` must hold every ancestor.
+   */
+  async prepare(stack: Stack, signal?: AbortSignal): Promise<PreparedLayer> {
+    const { stateDir, uid, gid } = this.#place;
+    const lower =
+      stack.ancestors.length === 0
+        ? [join(snapshotDir(stateDir, stack.snapshot), 'tree')]
+        : (await this.#pool.run('stack', { place: this.#place, stack }, signal ? { signal } : {}))
+            .lower;
+    const id = randomBytes(5).toString('hex');
+    const dir = join(stateDir, 'l', id);
+    const [upper, work] = [join(dir, 'u'), join(dir, 'w')];
+    try {
+      await fs.access(lower.at(-1) ?? '');
+    } catch (cause) {
+      throw new OrchestraError('snapshot.unknown', `There is no snapshot ${stack.snapshot}`, { cause });
+    }
+    await fs.mkdir(dir, { mode: 0o700 });
+    for (const path of [upper, work]) {
+      await fs.mkdir(path, { mode: 0o755 });
+      await fs.chmod(path, 0o755);
+      if (process.getuid?.() === 0) await fs.chown(path, uid, gid);
+    }
+    const options = `lowerdir=${lower.join(':')},upperdir=${upper},workdir=${work},userxattr,nosuid,nodev`;
+    return { id, stack, lower, upper, work, options };
+  }
+
+  /**
+   * Hashes what the task left, takes file content into the store and gives the layer its digest.
+   * Equal changes give equal digests. Owners, times and special mode bits are not part of it;
+   * sockets, pipes and devices are left out and listed.
+   */
+  async seal(prepared: PreparedLayer, signal?: AbortSignal): Promise<SealedLayer> {
+    const { id, stack } = prepared;
+    await this.#removeWork(id);
+    return await this.#pool.run(
+      'seal',
+      { place: this.#place, id, stack },
+      signal ? { signal } : {},
+    );
+  }
+
+  async drop(prepared: Pick<PreparedLayer, 'id'>): Promise<void> {
+    await this.#removeWork(prepared.id);
+    await this.#pool.run('remove', { path: join(this.#place.stateDir, 'l', prepared.id) });
+  }
+
+  async has(layer: Digest): Promise<boolean> {
+    return await fs.access(join(this.#place.stateDir, 'layers', hexOf(layer))).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** What `layers`, oldest first, made of the snapshot. */
+  async changes(snapshot: Digest, layers: readonly Digest[]): Promise<ChangeSet> {
+    return await this.#pool.run('changes', { place: this.#place, snapshot, layers });
+  }
+
+  /**
+   * Removes attempts that were neither sealed nor dropped. Only at start, before anything is
+   * prepared and after the last daemon's containers were ended.
+   */
+  async sweep(): Promise<number> {
+    const root = join(this.#place.stateDir, 'l');
+    let removed = 0;
+    for (const id of await fs.readdir(root)) {
+      const sealed = await fs.access(join(root, id, 'layer.json')).then(
+        () => true,
+        () => false,
+      );
+      if (sealed) continue;
+      await this.drop({ id });
+      removed += 1;
+    }
+    return removed;
+  }
+
+  /** The kernel leaves `work/work` to root, empty and closed; whoever owns its parent may still rmdir it. */
+  async #removeWork(id: string): Promise<void> {
+    const work = join(this.#place.stateDir, 'l', id, 'w');
+    for (const path of [join(work, 'work'), join(work, 'index'), work]) {
+      await fs.rmdir(path).catch(() => undefined);
+    }
+  }
+}
+
+function hexOf(digest: Digest): string {
+  return digest.slice('sha256:'.length);
+}

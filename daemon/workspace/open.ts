@@ -1,0 +1,69 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
+import { defaultTreeLimits, type TreeLimits } from '#contract/snapshot.ts';
+import { BlobStore } from '../artifacts/blobs.ts';
+import type { CollectRequest, Collected } from '../artifacts/collect.ts';
+import { Layers } from './layers.ts';
+import { Snapshots } from './snapshots.ts';
+import { WorkerPool } from './worker-pool.ts';
+
+export type WorkspaceOptions = {
+  /** Absolute; no comma, colon or backslash in it, because mount options have no way to say them. */
+  stateDir: string;
+  /** Whom the files in a sandbox belong to. */
+  sandboxUid: number;
+  sandboxGid: number;
+  limits?: TreeLimits;
+  /** Where the worker's program is, when it is not next to this file (a bundled daemon). */
+  workerUrl?: URL;
+};
+
+export type Workspace = {
+  blobs: BlobStore;
+  snapshots: Snapshots;
+  layers: Layers;
+  /** Declared outputs of a task. Only after its last process is dead. */
+  collect(request: CollectRequest, signal?: AbortSignal): Promise<Collected>;
+  close(): Promise<void>;
+};
+
+/** Everything that a task sees and did. Sweeps what a crash left half-built. */
+export async function openWorkspace(options: WorkspaceOptions): Promise<Workspace> {
+  const { stateDir } = options;
+  // oxlint-disable-next-line no-control-regex -- control characters are what is refused
+  if (!stateDir.startsWith('/') || /[,:\\\0-\x1f]/.test(stateDir)) {
+    throw new OrchestraError(
+      'config.invalid',
+      'The state directory must be an absolute path without commas, colons and backslashes',
+      { hint: '--state-dir' },
+    );
+  }
+  for (const name of ['', 'blobs', 'snapshots', 'layers', 'l', 'tmp']) {
+    await mkdir(join(stateDir, name), { recursive: true, mode: 0o700 });
+  }
+  // Files in here belong to the sandbox user, whose number a person of this host may have as well.
+  for (const name of ['blobs', 'snapshots', 'layers', 'l', 'tmp']) {
+    await chmod(join(stateDir, name), 0o700);
+  }
+  const pool = new WorkerPool(options.workerUrl ?? new URL('./worker.ts', import.meta.url));
+  const blobs = await BlobStore.open(join(stateDir, 'blobs'));
+  const place = {
+    stateDir,
+    uid: options.sandboxUid,
+    gid: options.sandboxGid,
+    limits: options.limits ?? defaultTreeLimits,
+  };
+  const snapshots = new Snapshots(place, pool);
+  const layers = new Layers(place, pool);
+  await snapshots.sweep();
+  await layers.sweep();
+  return {
+    blobs,
+    snapshots,
+    layers,
+    collect: (request, signal) =>
+      pool.run('collect', { request, blobsDir: blobs.directory }, signal ? { signal } : {}),
+    close: () => pool.close(),
+  };
+}

@@ -1,0 +1,33 @@
+import type { Digest } from '#contract/ids.ts';
+import type { ChangeSet, LeftOut, SnapshotAnswer, TreeLimits } from '#contract/snapshot.ts';
+import type { CollectRequest, Collected } from '../artifacts/collect.ts';
+
+/** Where things are and whom they belong to: what every operation is told. */
+export type Place = { stateDir: string; uid: number; gid: number; limits: TreeLimits };
+
+/** A sealed layer of an ancestor; `deps` are the task ids that it waited for. */
+export type AncestorLayer = { taskId: string; layer: Digest; deps: readonly string[] };
+
+/** What a task's view is made of, oldest ancestor first. */
+export type Stack = { snapshot: Digest; ancestors: readonly AncestorLayer[] };
+
+export type SealedLayer = {
+  digest: Digest;
+  entries: number;
+  bytes: number;
+  changes: { added: number; modified: number; deleted: number };
+  leftOut: LeftOut[];
+};
+
+/** The long operations on files, each done in a worker thread. */
+export type Operations = {
+  ingest: { args: Place; value: SnapshotAnswer };
+  stack: { args: { place: Place; stack: Stack }; value: { lower: string[] } };
+  seal: { args: { place: Place; id: string; stack: Stack }; value: SealedLayer };
+  changes: {
+    args: { place: Place; snapshot: Digest; layers: readonly Digest[] };
+    value: ChangeSet;
+  };
+  collect: { args: { request: CollectRequest; blobsDir: string }; value: Collected };
+  remove: { args: { path: string }; value: number };
+};

@@ -1,0 +1,81 @@
+import * as fs from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Digest } from '#contract/ids.ts';
+import type { FileEntry, SnapshotAnswer, SnapshotInfo, TreeEntry } from '#contract/snapshot.ts';
+import { OrchestraError } from '#contract/errors.ts';
+import { blobPath, blobVariants } from '../artifacts/blob-path.ts';
+import { readManifest } from './manifest.ts';
+import type { Place } from './operations.ts';
+import { snapshotDir } from './places.ts';
+import type { WorkerPool } from './worker-pool.ts';
+
+/** Read-only trees by digest: hard links into the blobs, there whole or not at all. */
+export class Snapshots {
+  readonly #place: Place;
+  readonly #pool: WorkerPool;
+
+  constructor(place: Place, pool: WorkerPool) {
+    this.#place = place;
+    this.#pool = pool;
+  }
+
+  /** `undefined` when it is not there. */
+  async find(digest: Digest): Promise<SnapshotInfo | undefined> {
+    const path = join(snapshotDir(this.#place.stateDir, digest), 'info.json');
+    const text = await fs.readFile(path, 'utf8').catch(() => undefined);
+    return text === undefined ? undefined : (JSON.parse(text) as SnapshotInfo);
+  }
+
+  /** Which of these the client has to send the content of. */
+  async missing(digests: readonly Digest[]): Promise<Digest[]> {
+    const missing: Digest[] = [];
+    for (const digest of new Set(digests)) if (!(await this.#hasBlob(digest))) missing.push(digest);
+    return missing;
+  }
+
+  /**
+   * Reads one upload (`contract/snapshot.ts`) and builds the tree while it comes in. Nothing is
+   * kept of an upload that is cut off, malformed or too large, except blobs.
+   */
+  async ingest(input: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<SnapshotAnswer> {
+    return await this.#pool.run('ingest', this.#place, { input, ...(signal ? { signal } : {}) });
+  }
+
+  /** Every entry in the byte order of the paths, for the planner's profile and the lockfile. */
+  async entries(digest: Digest): Promise<TreeEntry[]> {
+    return readManifest(this.#place.stateDir, digest);
+  }
+
+  /** Content of one file of the snapshot; `undefined` when there is no such regular file. */
+  async readFile(digest: Digest, path: string, maxBytes: number): Promise<Buffer | undefined> {
+    const entry = (await this.entries(digest)).find(
+      (e): e is FileEntry => e.type === 'file' && e.path === path,
+    );
+    if (entry === undefined) return undefined;
+    if (entry.bytes > maxBytes) {
+      throw new OrchestraError('workspace.too_large', `${path} has more than ${maxBytes} bytes`);
+    }
+    for (const variant of blobVariants) {
+      const blob = blobPath(join(this.#place.stateDir, 'blobs'), entry.digest, variant);
+      const content = await fs.readFile(blob).catch(() => undefined);
+      if (content !== undefined) return content;
+    }
+    throw new OrchestraError('blob.unknown', `The content of ${path} is gone`);
+  }
+
+  /** Removes half-built trees. Only at start, before anything is ingested. */
+  async sweep(): Promise<number> {
+    const tmp = join(this.#place.stateDir, 'tmp');
+    const names = await fs.readdir(tmp);
+    for (const name of names) await this.#pool.run('remove', { path: join(tmp, name) });
+    return names.length;
+  }
+
+  async #hasBlob(digest: Digest): Promise<boolean> {
+    for (const variant of blobVariants) {
+      const path = blobPath(join(this.#place.stateDir, 'blobs'), digest, variant);
+      if (await fs.access(path).then(() => true, () => false)) return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,191 @@
+import { Worker } from 'node:worker_threads';
+import { type ErrorCode, OrchestraError } from '#contract/errors.ts';
+import type { Operations } from './operations.ts';
+
+/** What travels to a worker. `data` chunks and `end` belong to the request that is under way. */
+export type ToWorker =
+  | { kind: 'start'; name: keyof Operations; args: unknown; streamed: boolean }
+  | { kind: 'data'; chunk: Uint8Array }
+  | { kind: 'end' };
+export type FromWorker =
+  | { kind: 'taken' }
+  | { kind: 'done'; value: unknown }
+  | { kind: 'failed'; code?: ErrorCode; message: string; hint?: string; places?: { message: string }[] };
+
+export type RunOptions = { input?: AsyncIterable<Uint8Array>; signal?: AbortSignal };
+
+const workersMax = 2;
+const waitingMax = 256;
+const blockBytes = 1 << 20;
+const blocksAhead = 6;
+const idleMs = 20_000;
+
+/**
+ * Threads for the long chains of file calls, which Node does quickest synchronously and which the
+ * daemon's own loop must not wait for. One operation at a time in each; an aborted one loses its
+ * thread. Threads come when needed and go when idle.
+ */
+export class WorkerPool {
+  readonly #url: URL;
+  readonly #idle: { worker: Worker; timer: NodeJS.Timeout }[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #busy = 0;
+  #closed = false;
+
+  constructor(url: URL) {
+    this.#url = url;
+  }
+
+  async run<N extends keyof Operations>(
+    name: N,
+    args: Operations[N]['args'],
+    { input, signal }: RunOptions = {},
+  ): Promise<Operations[N]['value']> {
+    signal?.throwIfAborted();
+    await this.#turn();
+    let worker: Worker | undefined;
+    try {
+      signal?.throwIfAborted();
+      if (this.#closed) throw new OrchestraError('daemon.stopping', 'The workspace is closed');
+      worker = this.#take();
+      const value = await converse(worker, { name, args, input, signal });
+      this.#keep(worker);
+      worker = undefined;
+      return value as Operations[N]['value'];
+    } finally {
+      // Whoever failed may have left files open: the thread goes with them.
+      await worker?.terminate();
+      this.#busy -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const idle = this.#idle.splice(0);
+    await Promise.all(
+      idle.map(({ worker, timer }) => {
+        clearTimeout(timer);
+        return worker.terminate();
+      }),
+    );
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#busy >= workersMax) {
+      if (this.#waiting.length >= waitingMax) {
+        throw new OrchestraError('daemon.busy', 'Too many file operations are waiting');
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#busy += 1;
+  }
+
+  #take(): Worker {
+    const kept = this.#idle.pop();
+    if (kept === undefined) return new Worker(this.#url);
+    clearTimeout(kept.timer);
+    kept.worker.ref();
+    return kept.worker;
+  }
+
+  #keep(worker: Worker): void {
+    if (this.#closed) {
+      void worker.terminate();
+      return;
+    }
+    worker.unref();
+    const timer = setTimeout(() => {
+      const at = this.#idle.findIndex((kept) => kept.worker === worker);
+      if (at >= 0) this.#idle.splice(at, 1);
+      void worker.terminate();
+    }, idleMs);
+    timer.unref();
+    this.#idle.push({ worker, timer });
+  }
+}
+
+type Call = {
+  name: keyof Operations;
+  args: unknown;
+  input: AsyncIterable<Uint8Array> | undefined;
+  signal: AbortSignal | undefined;
+};
+
+async function converse(worker: Worker, { name, args, input, signal }: Call): Promise<unknown> {
+  const answer = Promise.withResolvers<unknown>();
+  // The feeder may stop on the failure before anybody awaits the answer.
+  answer.promise.catch(() => undefined);
+  let ahead = 0;
+  let settled = false;
+  let room = Promise.withResolvers<void>();
+  const settle = (end: () => void): void => {
+    settled = true;
+    room.resolve();
+    end();
+  };
+  const onMessage = (message: FromWorker): void => {
+    if (message.kind === 'taken') {
+      ahead -= 1;
+      room.resolve();
+    } else if (message.kind === 'done') settle(() => answer.resolve(message.value));
+    else settle(() => answer.reject(errorOf(message)));
+  };
+  const onError = (cause: unknown): void => settle(() => answer.reject(cause as Error));
+  const onExit = (): void => onError(new Error('the file worker ended'));
+  const onAbort = (): void => onError(signal?.reason);
+  worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const send = (message: ToWorker, transfer: ArrayBuffer[] = []): void =>
+    worker.postMessage(message, transfer);
+  try {
+    send({ kind: 'start', name, args, streamed: input !== undefined });
+    if (input !== undefined) {
+      for await (const block of blocks(input)) {
+        // `settled` is changed by the listeners above.
+        while (ahead >= blocksAhead && !(settled as boolean)) {
+          room = Promise.withResolvers<void>();
+          await room.promise;
+        }
+        if (settled) break;
+        ahead += 1;
+        send({ kind: 'data', chunk: block }, [block.buffer]);
+      }
+      if (!(settled as boolean)) send({ kind: 'end' });
+    }
+    return await answer.promise;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+  }
+}
+
+/** The same bytes in blocks of their own memory: few messages, and nothing shared is given away. */
+async function* blocks(
+  input: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+  let block = new Uint8Array(blockBytes);
+  let used = 0;
+  for await (const chunk of input) {
+    for (let at = 0; at < chunk.byteLength;) {
+      const part = chunk.subarray(at, at + blockBytes - used);
+      block.set(part, used);
+      used += part.byteLength;
+      at += part.byteLength;
+      if (used === blockBytes) {
+        yield block;
+        block = new Uint8Array(blockBytes);
+        used = 0;
+      }
+    }
+  }
+  if (used > 0) yield block.subarray(0, used);
+}
+
+function errorOf(message: Extract<FromWorker, { kind: 'failed' }>): Error {
+  if (message.code === undefined) return new Error(message.message);
+  return new OrchestraError(message.code, message.message, {
+    ...(message.hint === undefined ? {} : { hint: message.hint }),
+    ...(message.places === undefined ? {} : { places: message.places }),
+  });
+}
