@@ -31,5 +31,5 @@ export async function ensureEngine({
     await installPackages(['docker.io'], 'a container engine', progress);
     await leaveServicesDisabled(['docker.service', 'docker.socket', 'containerd.service']);
   }
-  return await startPrivateEngine(enginePaths(env), progress);
+  return startPrivateEngine(enginePaths(env), progress);
 }

@@ -1,8 +1,8 @@
-import { execFile } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Progress } from '../progress.ts';
+import { lastWords, runProgram } from '../run-program.ts';
 import { systemPath } from './private.ts';
 
 const installMs = 15 * 60_000;
@@ -93,43 +93,28 @@ function isDebian(): boolean {
   }
 }
 
-async function apt(arguments_: string[]): Promise<void> {
+/** Runs apt-get with patience for another one that holds its lock. */
+export async function apt(arguments_: string[]): Promise<void> {
   try {
     await run('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-q', ...arguments_], installMs);
   } catch (cause) {
     throw new OrchestraError('engine.unavailable', `apt-get ${arguments_[0] ?? ''} failed`, {
       hint: `run it by hand and read what it says: apt-get ${arguments_.join(' ')}`,
-      places: String((cause as { stderr?: string }).stderr ?? cause)
-        .trimEnd()
-        .split('\n')
-        .slice(-5)
-        .map((message) => ({ message })),
+      places: lastWords(cause).map((message) => ({ message })),
       cause,
     });
   }
 }
 
-async function run(program: string, arguments_: string[], timeoutMs: number): Promise<string> {
-  return await new Promise((resolve, reject) => {
-    const child = execFile(
-      program,
-      arguments_,
-      {
-        timeout: timeoutMs,
-        maxBuffer: 16 * 1024 * 1024,
-        env: {
-          ...process.env,
-          PATH: systemPath,
-          DEBIAN_FRONTEND: 'noninteractive',
-          ORCHESTRA_INSTALLING: '1',
-          LC_ALL: 'C',
-        },
-      },
-      (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
-        else reject(Object.assign(error, { stderr }));
-      },
-    );
-    child.stdin?.end();
+async function run(program: string, arguments_: string[], timeoutMs: number): Promise<Buffer> {
+  return runProgram(program, arguments_, {
+    timeoutMs,
+    env: {
+      ...process.env,
+      PATH: systemPath,
+      DEBIAN_FRONTEND: 'noninteractive',
+      ORCHESTRA_INSTALLING: '1',
+      LC_ALL: 'C',
+    },
   });
 }

@@ -31,7 +31,7 @@ export async function startPrivateEngine(
   progress: Progress,
 ): Promise<FoundEngine> {
   makePrivateDir(paths.runDir);
-  return await withLock(
+  return withLock(
     paths.lockFile,
     async () => {
       const running = await answering(paths);
@@ -39,7 +39,7 @@ export async function startPrivateEngine(
       progress('starting Orchestra’s own container engine');
       await clearRemains(paths);
       const pid = launch(paths);
-      return await untilReady(paths, pid);
+      return untilReady(paths, pid);
     },
     { onWait: () => progress('waiting for another set-up that starts the engine') },
   );
@@ -132,14 +132,25 @@ exec dockerd "$@"`;
 function engineArguments(paths: EnginePaths): string[] {
   const nofileMax = hardLimit('Max open files', 8192);
   return [
-    ...['--data-root', paths.dataDir, '--exec-root', paths.execDir],
-    ...['--host', `unix://${paths.socket}`, '--group', 'root', '--pidfile', paths.pidFile],
+    `--data-root=${paths.dataDir}`,
+    `--exec-root=${paths.execDir}`,
+    `--host=unix://${paths.socket}`,
+    '--group=root',
+    '--pidfile',
+    paths.pidFile,
     // An empty file of our own: the machine's /etc/docker/daemon.json is for the machine's engine.
-    ...['--config-file', configFile(paths)],
-    ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'],
-    ...['--ip-masq=false', '--userland-proxy=false'],
-    ...['--storage-driver=overlay2', '--log-driver=json-file', '--shutdown-timeout', '2'],
-    ...['--exec-opt', 'native.cgroupdriver=cgroupfs', `--cgroup-parent=${paths.cgroupParent}`],
+    `--config-file=${configFile(paths)}`,
+    '--bridge=none',
+    '--iptables=false',
+    '--ip6tables=false',
+    '--ip-forward=false',
+    '--ip-masq=false',
+    '--userland-proxy=false',
+    '--storage-driver=overlay2',
+    '--log-driver=json-file',
+    '--shutdown-timeout=2',
+    '--exec-opt=native.cgroupdriver=cgroupfs',
+    `--cgroup-parent=${paths.cgroupParent}`,
     `--default-ulimit=nofile=${Math.min(4096, nofileMax)}:${nofileMax}`,
     '--default-ulimit=core=0:0',
   ];
@@ -195,7 +206,7 @@ function lastLines(file: string): string[] {
 async function untilDead(
   pids: readonly number[],
   timeoutMs: number,
-  enough: () => Promise<boolean> = async () => await Promise.resolve(false),
+  enough: () => Promise<boolean> = () => Promise.resolve(false),
 ): Promise<void> {
   const giveUpAt = performance.now() + timeoutMs;
   while (performance.now() < giveUpAt && !pids.every(isDead) && !(await enough())) await sleep(25);
