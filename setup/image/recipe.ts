@@ -50,7 +50,6 @@ export async function assembleImage(
     env: [
       'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       `NODE_VERSION=${image.inputs.node.version}`,
-      'SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt',
     ],
   };
 }
