@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto';
+import { chmod, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import cacache from 'cacache';
+import { z } from 'zod';
+import { publicRegistry } from './npm-config.ts';
+import type { PackageList, PinnedPackage } from './package-list.ts';
+import { contentPath, type PackageStore } from './package-store.ts';
+import { packumentUrl, scopeOf, tarballUrl } from './registry.ts';
+
+const Manifest = z.strictObject({
+  format: z.literal(1),
+  content: z.array(z.strictObject({ integrity: z.string(), bytes: z.number() })),
+});
+
+/**
+ * The folder that a sandbox gets as npm's cache, if it was built before and is whole: every file
+ * is there in its size. Their hashes are npm's to check, as it does whenever it unpacks one.
+ */
+export async function findOfflineCache(folder: string): Promise<{ bytes: number } | undefined> {
+  const text = await readFile(join(folder, 'provision.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    const { content } = Manifest.parse(JSON.parse(text));
+    let bytes = 0;
+    for (const file of content) {
+      const found = await stat(contentPath(join(folder, '_cacache'), file.integrity));
+      if (found.size !== file.bytes) return undefined;
+      bytes += file.bytes;
+    }
+    return { bytes };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Builds that folder beside its place and moves it there whole. It holds exactly what the list
+ * pins: the tarballs, and for npm's question about a package the one answer that the lockfile
+ * allows. It says nothing about where the packages came from.
+ */
+export async function buildOfflineCache(
+  folder: string,
+  list: PackageList,
+  store: PackageStore,
+): Promise<void> {
+  const building = `${folder}.${randomUUID()}.tmp`;
+  const cache = join(building, '_cacache');
+  try {
+    await mkdir(join(cache, 'tmp'), { recursive: true });
+    const sizes = new Map<string, number>();
+    for (const { integrity } of list.packages) {
+      if (sizes.has(integrity)) continue;
+      await store.linkInto(cache, integrity);
+      sizes.set(integrity, await store.size(integrity));
+    }
+    await writeAnswers(cache, list, sizes);
+    const content = [...sizes].map(([integrity, bytes]) => ({ integrity, bytes }));
+    await openForSandbox(building);
+    await writeFile(join(building, 'provision.json'), JSON.stringify({ format: 1, content }));
+    await rm(folder, { recursive: true, force: true });
+    await rename(building, folder).catch(async (error: NodeJS.ErrnoException) => {
+      // Somebody else built the same one meanwhile: theirs is as good.
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
+  } finally {
+    await rm(building, { recursive: true, force: true });
+  }
+}
+
+/** The registries that npm in the sandbox may believe to ask for a package. */
+export function sandboxRegistries(name: string, list: PackageList): string[] {
+  const scope = scopeOf(name);
+  const scoped = scope === undefined ? undefined : list.projectRegistries[`${scope}:registry`];
+  return scoped === undefined ? [publicRegistry] : [scoped, publicRegistry];
+}
+
+async function writeAnswers(
+  cache: string,
+  list: PackageList,
+  sizes: ReadonlyMap<string, number>,
+): Promise<void> {
+  const versionsOf = Map.groupBy(list.packages, ({ name }) => name);
+  for (const [name, packages] of versionsOf) {
+    for (const registry of sandboxRegistries(name, list)) {
+      await writePackument(cache, registry, name, packages);
+      for (const { version, integrity } of packages) {
+        const url = tarballUrl(registry, name, version);
+        await answer(cache, url, integrity, sizes.get(integrity) ?? 0, '*/*');
+      }
+    }
+  }
+  for (const { resolved, integrity } of list.packages) {
+    if (resolved === undefined) continue;
+    await answer(cache, resolved, integrity, sizes.get(integrity) ?? 0, '*/*');
+  }
+}
+
+async function writePackument(
+  cache: string,
+  registry: string,
+  name: string,
+  packages: readonly PinnedPackage[],
+): Promise<void> {
+  const versions = packages.map(({ version, integrity }) => {
+    const dist = { tarball: tarballUrl(registry, name, version), integrity };
+    return [version, { name, version, dist }] as const;
+  });
+  const latest = packages.at(-1)?.version ?? '';
+  const text = JSON.stringify({
+    name,
+    'dist-tags': { latest },
+    versions: Object.fromEntries(versions),
+  });
+  const integrity = await cacache.put(cache, 'packument', text);
+  for (const accept of packumentAccepts) {
+    await answer(cache, packumentUrl(registry, name), integrity, Buffer.byteLength(text), accept);
+  }
+  await cacache.rm.entry(cache, 'packument', { removeFully: true });
+}
+
+/** npm takes an answer from its cache only for the very header that it would send. */
+const packumentAccepts = [
+  'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*',
+  'application/json',
+] as const;
+
+/** An entry as make-fetch-happen writes it, which npm uses under its cache. */
+async function answer(
+  cache: string,
+  url: string,
+  integrity: string,
+  size: number,
+  accept: string,
+): Promise<void> {
+  const { href } = new URL(url);
+  await cacheIndex.insert(cache, `make-fetch-happen:request-cache:${href}`, integrity, {
+    size,
+    metadata: {
+      time: 0,
+      url: href,
+      reqHeaders: { accept },
+      resHeaders: {},
+      options: { compress: true },
+    },
+  });
+}
+
+const cacheIndex = (
+  cacache as unknown as {
+    index: {
+      insert(
+        cache: string,
+        key: string,
+        integrity: string,
+        options: { size: number; metadata: unknown },
+      ): Promise<unknown>;
+    };
+  }
+).index;
+
+/**
+ * The task's user is not the daemon's, and npm rewrites its index while it reads. Writes end in the
+ * layer above, and the folder lies in the daemon's own, which is closed to other users.
+ */
+async function openForSandbox(folder: string): Promise<void> {
+  await chmod(folder, 0o777);
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory()) await chmod(path, 0o777);
+    else if (!path.includes('content-v2')) await chmod(path, 0o666);
+    else await chmod(path, 0o444);
+  }
+}
