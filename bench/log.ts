@@ -1,0 +1,124 @@
+/**
+ * Figures of the log: durable appends, and what verifying costs. Prints a table and keeps the raw
+ * samples. Usage: node bench/log.ts [--records 200000]
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { openLog } from '#daemon/audit/log.ts';
+import type { AnyEntry, Log } from '#daemon/audit/types.ts';
+import { newRunId } from '#daemon/base/ids.ts';
+import { verifyLog } from '#verifier/verify.ts';
+
+const { values } = parseArgs({
+  options: { records: { type: 'string', default: '200000' }, dir: { type: 'string' } },
+});
+const records = Number(values.records);
+const dir = await mkdtemp(join(values.dir ?? tmpdir(), 'orchestra-bench-log-'));
+
+try {
+  const log = await openLog({ dir, version: 'bench', origin: 'bench' });
+  const single = await singleCaller(log, 2_000);
+  const crowd = await manyCallers(log, 64, 40_000);
+  await fill(log, records);
+  await log.close();
+  const verify = await verifyCost(dir);
+
+  const opened = performance.now();
+  const again = await openLog({ dir, version: 'bench', origin: 'bench' });
+  const openMs = performance.now() - opened;
+  await again.close();
+
+  console.table({
+    'one caller, p50 ms': round(quantile(single, 0.5)),
+    'one caller, p99 ms': round(quantile(single, 0.99)),
+    '64 callers, records/s': Math.round(crowd.perSecond),
+    '64 callers, p99 ms': round(quantile(crowd.samples, 0.99)),
+    'verify, records/s': Math.round(verify.perSecond),
+    'verify, growth of RSS in MiB': Math.round(verify.rssGrowthBytes / 1024 / 1024),
+    'records verified': verify.records,
+    'open and fold the whole log, ms': Math.round(openMs),
+  });
+  const folder = join(import.meta.dirname, 'results');
+  await mkdir(folder, { recursive: true });
+  const machine = {
+    cpus: cpus().length,
+    model: cpus()[0]?.model,
+    load: loadavg(),
+    node: process.version,
+  };
+  const result = { at: new Date().toISOString(), machine, single, crowd, verify, openMs };
+  await writeFile(join(folder, 'log.json'), `${JSON.stringify(result)}\n`);
+} finally {
+  await rm(dir, { recursive: true, force: true });
+}
+
+function entryOf(run: string, n: number): AnyEntry {
+  return {
+    type: 'task.started',
+    run,
+    obj: { task: `task-${n % 16}`, container: 'c'.repeat(64) },
+    req: 'q-0123456789abcdef',
+    pol: { hash: `sha256:${'d'.repeat(64)}`, rule: 'net.deny-all' },
+    data: { attempt: n, spec: `sha256:${'a'.repeat(64)}` },
+  };
+}
+
+async function singleCaller(log: Log, count: number): Promise<number[]> {
+  const samples: number[] = [];
+  const run = newRunId();
+  for (let i = 0; i < count; i += 1) {
+    const started = performance.now();
+    await log.append(entryOf(run, i) as never);
+    samples.push(performance.now() - started);
+  }
+  return samples;
+}
+
+async function manyCallers(log: Log, callers: number, count: number) {
+  const samples: number[] = [];
+  const started = performance.now();
+  let next = 0;
+  const caller = async () => {
+    const run = newRunId();
+    while (next < count) {
+      next += 1;
+      const begun = performance.now();
+      await log.append(entryOf(run, next) as never);
+      samples.push(performance.now() - begun);
+    }
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+  return { perSecond: (count / (performance.now() - started)) * 1000, samples };
+}
+
+async function fill(log: Log, count: number): Promise<void> {
+  while (log.size < count) {
+    const run = newRunId();
+    const entries = Array.from({ length: 40 }, (_, n) => entryOf(run, n));
+    await Promise.all(Array.from({ length: 50 }, () => log.appendAll(entries)));
+  }
+}
+
+async function verifyCost(dir: string) {
+  const before = process.memoryUsage.rss();
+  let peak = before;
+  const timer = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 20);
+  const started = performance.now();
+  const verdict = await verifyLog(dir);
+  const ms = performance.now() - started;
+  clearInterval(timer);
+  peak = Math.max(peak, process.memoryUsage.rss());
+  if (verdict.exit === 1 || verdict.exit === 2) throw new Error(JSON.stringify(verdict.findings));
+  const { records, bytes } = verdict;
+  return { records, bytes, ms, perSecond: (records / ms) * 1000, rssGrowthBytes: peak - before };
+}
+
+function quantile(samples: readonly number[], q: number): number {
+  return samples.toSorted((a, b) => a - b)[Math.floor(samples.length * q)] ?? NaN;
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

@@ -1,0 +1,142 @@
+import { hash } from 'node:crypto';
+import { chmod, open, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
+import type { AnyRecord } from '#contract/records.ts';
+import { readHeads, type Heads } from '#verifier/heads.ts';
+import { scanLog, type Scan } from '#verifier/scan.ts';
+import type { Finding } from '#verifier/verdict.ts';
+import { deepFreeze } from '../base/freeze.ts';
+import type { Catalog } from './catalog.ts';
+import { syncFolder } from './disk.ts';
+import type { AnyEntry, LogHead } from './types.ts';
+
+export type Recovered = {
+  scan: Scan;
+  origin: string | undefined;
+  openedAt: number;
+  /** Records that have to be the next ones. */
+  entries: AnyEntry[];
+};
+
+export type RecoveryOptions = {
+  dir: string;
+  catalog: Catalog;
+  onRecord: (record: AnyRecord) => void;
+  /** A person has accepted that records are gone: why, in their words. */
+  acceptLoss?: string | undefined;
+};
+
+/**
+ * Reads the whole log with the verifier's own rules. Only what a crash can do is mended, which is
+ * an unfinished last line: it was never acknowledged, so nothing ran because of it. Everything else
+ * is refused, never skipped.
+ */
+export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
+  const { dir, catalog, onRecord, acceptLoss } = options;
+  // Heads first, since a head that is noted has to be found in what is read afterwards.
+  const heads = await readHeads(dir).catch((cause: unknown) => {
+    throw new OrchestraError('audit.broken', 'heads.jsonl: the newest line is no head', { cause });
+  });
+  let origin: string | undefined;
+  let openedAt = 0;
+  let headHash: string | undefined;
+  const scan = await scanLog(dir, {
+    chunkBytes: 1024 * 1024,
+    onRecord: (record, chain, place) => {
+      if (record.type === 'log.genesis') origin = String(record.data['origin']);
+      if (place.offset === 0) openedAt = Date.parse(record.ts);
+      if (chain.seq === heads?.newest?.size) headHash = chain.head;
+      catalog.add(record, place.segment.first, place.offset);
+      onRecord(deepFreeze(record) as unknown as AnyRecord);
+      return undefined;
+    },
+  });
+  if (scan.failure !== undefined) throw broken(scan.failure);
+  const loss = lossOf(scan, heads, headHash);
+  if (loss !== undefined && acceptLoss === undefined) throw rolledBack(loss);
+
+  const entries: AnyEntry[] = [];
+  if (scan.tail !== undefined) entries.push(await quarantine(dir, scan, scan.tail));
+  if (loss !== undefined && acceptLoss !== undefined) {
+    const data = { expected_size: loss.expected, found_size: loss.found, reason: acceptLoss };
+    entries.push({ type: 'log.loss.acknowledged', sev: 'alert', data });
+  }
+  const last = scan.segments.at(-1);
+  // A crash may have come between the last line of a segment and its change to read-only.
+  if (last !== undefined && scan.chain.isSealed) await chmod(last.path, 0o440);
+  return { scan, origin, openedAt, entries };
+}
+
+type Loss = { expected: number; found: number; why: string };
+
+function lossOf(
+  scan: Scan,
+  heads: Heads | undefined,
+  hashThere: string | undefined,
+): Loss | undefined {
+  const found = scan.chain.seq;
+  if (heads === undefined) {
+    // Made before the first record, so it never lacks by a crash.
+    if (found === 0) return undefined;
+    return { expected: found, found, why: `heads.jsonl is gone; ${found} records are left` };
+  }
+  const newest: LogHead | undefined = heads.newest;
+  if (newest === undefined) return undefined;
+  if (newest.size > found) {
+    const why = `heads.jsonl knows ${newest.size} records, ${found} are left`;
+    return { expected: newest.size, found, why };
+  }
+  if (newest.size > 0 && hashThere !== newest.hash) {
+    const why = `record ${newest.size - 1} is not the one that heads.jsonl names`;
+    throw new OrchestraError('audit.broken', `The log was rewritten: ${why}`, {
+      hint: 'orchestra audit verify',
+    });
+  }
+  return undefined;
+}
+
+async function quarantine(
+  dir: string,
+  scan: Scan,
+  tail: NonNullable<Scan['tail']>,
+): Promise<AnyEntry> {
+  const { segment, offset, bytes } = tail;
+  await using file = await open(segment.path, 'r');
+  const fragment = Buffer.alloc(Math.min(bytes, 1024 * 1024));
+  const { bytesRead } = await file.read(fragment, 0, fragment.length, offset);
+  const kept = fragment.subarray(0, bytesRead);
+  const sha256 = hash('sha256', kept, 'hex');
+  const folder = join(dir, 'quarantine');
+  const name = `${segment.first}-${offset}-${sha256.slice(0, 16)}`;
+  await using copy = await open(join(folder, name), 'w', 0o600);
+  await copy.writeFile(kept);
+  await copy.sync();
+  await syncFolder(folder);
+  await truncate(segment.path, offset);
+  await using cut = await open(segment.path, 'r');
+  await cut.sync();
+  const last_good_seq = Math.max(0, scan.chain.seq - 1);
+  return {
+    type: 'log.recovered',
+    sev: 'warn',
+    data: { bytes, sha256, last_good_seq, file: segment.name },
+  };
+}
+
+function broken({ file, offset, seq, reason, detail }: Finding): OrchestraError {
+  const where = `${file}, byte ${offset}, record ${seq}`;
+  return new OrchestraError(
+    'audit.broken',
+    `The log is not intact: ${reason} in ${where}: ${detail}`,
+    {
+      hint: 'orchestra audit verify; keep the files as they are, and restore the log from a copy',
+    },
+  );
+}
+
+function rolledBack({ why }: Loss): OrchestraError {
+  return new OrchestraError('audit.rolled_back', `The log has lost records: ${why}`, {
+    hint: 'restore the newest copy; if they are lost for good: orchestra audit acknowledge-loss',
+  });
+}

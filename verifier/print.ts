@@ -1,0 +1,34 @@
+import type { Verdict } from './verdict.ts';
+
+const words = {
+  verified: 'verified',
+  tampered: 'NOT INTACT',
+  unchecked: 'could not be checked',
+  incomplete: 'sound but incomplete',
+} as const;
+
+/** The verdict for people. File names and ids come from outside and are made harmless. */
+export function printVerdict(verdict: Verdict): string {
+  const { records, segments, runs, openRuns, head, durationMs } = verdict;
+  const lines = [
+    `The log is ${words[verdict.verdict]}.`,
+    `  checked   ${records} records in ${segments} segments, ${runs} runs (${openRuns} open), ${durationMs} ms`,
+    `  last good ${verdict.lastGoodSeq < 0 ? 'none' : verdict.lastGoodSeq}`,
+    `  head      ${head.size} ${head.hash}`,
+    `  reach     ${verdict.reach}`,
+  ];
+  for (const { reason, file, offset, seq, detail } of verdict.findings) {
+    const where = file === '' ? '' : ` ${file}, byte ${offset}, record ${seq}:`;
+    lines.push(`  ${reason}${where} ${detail}`);
+  }
+  for (const note of verdict.notes) lines.push(`  note      ${note}`);
+  return `${lines.map(harmless).join('\n')}\n`;
+}
+
+// Control characters, bidirectional overrides and invisible characters become escapes.
+function harmless(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+}
