@@ -21,8 +21,6 @@ export type FoundEngine = {
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-const answerMs = 2_000;
-
 /**
  * Where an engine may be, best first. What somebody named (a flag, then DOCKER_HOST) stands alone:
  * falling back from it would run tasks on an engine that nobody chose.
@@ -47,14 +45,17 @@ export function findEngines(env: Env, explicit?: string): EngineCandidate[] {
 export async function findEngine({
   explicit,
   env,
+  timeoutMs = 2_000,
 }: {
   explicit?: string | undefined;
   env: Env;
+  /** For each answer of each candidate. */
+  timeoutMs?: number;
 }): Promise<FoundEngine> {
   const places: ErrorPlace[] = [];
   for (const candidate of findEngines(env, explicit)) {
     try {
-      return await identify(candidate);
+      return await identify(candidate, timeoutMs);
     } catch (cause) {
       places.push({ message: `${candidate.host}: ${reason(cause)}` });
     }
@@ -93,14 +94,17 @@ const Version = z.object({
   Components: z.array(z.object({ Name: z.string() })).optional(),
 });
 
-async function identify({ host, origin }: EngineCandidate): Promise<FoundEngine> {
+async function identify(
+  { host, origin }: EngineCandidate,
+  timeoutMs: number,
+): Promise<FoundEngine> {
   const endpoint = parseHost(host);
-  const ping = await ask(endpoint, { path: '/_ping', timeoutMs: answerMs });
-  const pong = await readText(ping, answerMs);
+  const ping = await ask(endpoint, { path: '/_ping', timeoutMs });
+  const pong = await readText(ping, timeoutMs);
   if (ping.statusCode !== 200) {
     throw new Error(`answered ${ping.statusCode ?? 0} to a ping: ${pong.slice(0, 200)}`);
   }
-  const answer = await askJson(endpoint, { path: '/version', timeoutMs: answerMs });
+  const answer = await askJson(endpoint, { path: '/version', timeoutMs });
   const version = Version.safeParse(answer);
   if (!version.success) throw new Error('answers, but not like a container engine');
   const names = (version.data.Components ?? []).map((component) => component.Name);
