@@ -51,6 +51,11 @@ const settings = z.strictObject({
   ulimits: names,
   devices: names,
   masked_paths: count,
+  readonly_paths: count.optional(),
+  init: z.boolean().optional(),
+  shm_bytes: count.optional(),
+  /** Digest of the canonical argv: which command, without its words. */
+  command: Digest.optional(),
   env_names: names,
   mounts: z
     .array(

@@ -33,8 +33,23 @@ export type ImageFacts = {
   repoDigests: readonly string[];
 };
 
-/** What inspection says the container really got: the same shape the log stores. */
+/** The part of the effective settings that the log keeps: no values of variables, no argv. */
 export type EffectiveSettings = NonNullable<RecordData<'container.create'>['settings']>;
+
+/** What inspection says the container really got, in words that are the same for every engine. */
+export type Effective = {
+  settings: EffectiveSettings;
+  name: string;
+  /** Entry point and arguments together: exactly what is executed. */
+  command: readonly string[];
+  cwd: string;
+  env: Readonly<Record<string, string>>;
+  labels: Readonly<Record<string, string>>;
+  maskedPaths: readonly string[];
+  readonlyPaths: readonly string[];
+  /** Anything else that the engine set and a sandbox must not have, in the engine's words. */
+  others: readonly string[];
+};
 
 export type ContainerState = {
   id: string;
@@ -52,13 +67,16 @@ export type ContainerExit = {
   finishedAt: string;
 };
 
-export type Usage = { memoryPeakBytes: number; cpuMs: number };
+/** `forksRefused` counts how often the limit of processes said no. */
+export type Usage = { memoryPeakBytes: number; cpuMs: number; forksRefused: number };
+
+/** Bytes of one stream, 1 for stdout and 2 for stderr, in the order the engine saw them. */
+export type OutputPiece = { s: 1 | 2; bytes: Uint8Array };
 
 export type Attached = {
-  stdout: AsyncIterable<Uint8Array>;
-  stderr: AsyncIterable<Uint8Array>;
-  /** Writes to stdin, then closes it. The container has an empty stdin when this is not called. */
-  end(input?: Uint8Array): void;
+  /** One reader only. Whoever reads slowly slows the container down: nothing is buffered here. */
+  output: AsyncIterable<OutputPiece>;
+  close(): void;
 };
 
 /** Who an act is for: written into the log with the act and onto the container as labels. */
@@ -75,23 +93,40 @@ export type ActContext = {
  *
  * Order: create → attach → start → wait → remove. `create` makes the container and its overlay
  * volumes, reads the effective settings back, and never starts anything. `attach` before `start`
- * loses no byte. `wait` is called after `start` only, resolves once the container has exited, and
- * may be called again. `signal` on an exited container is not an error. `remove` is forced, takes
- * the container's volumes along, may be repeated, and resolves when both are gone.
- * Everything rejects with `engine.unavailable` when nothing answers and with `engine.failed` when
- * the engine refuses. All verbs may run concurrently. `facts` and `findImage` change nothing.
+ * loses no byte; standard input is empty. `wait` is called after `start` only, resolves once the
+ * container has exited, and may be called again. `usage` reads the peaks so far and is undefined
+ * once the container is gone. `signal` on an exited or missing container is not an error. `remove`
+ * is forced, takes the name or the id, takes the container's volumes along, may be repeated, and
+ * resolves when both are gone.
+ * Everything rejects with `engine.unavailable` when nothing answers (the act may have happened all
+ * the same), with `engine.failed` when the engine refuses, and `create` with `engine.conflict` when
+ * the name is taken. All verbs may run concurrently. `facts`, `findImage`, `usage` and `list` change
+ * nothing.
  */
 export interface Engine {
   facts(): Promise<EngineFacts>;
   findImage(reference: string): Promise<ImageFacts | undefined>;
-  create(permit: Permit, context: ActContext): Promise<{ id: string; settings: EffectiveSettings }>;
+  create(permit: Permit, context: ActContext): Promise<Created>;
   attach(id: string): Promise<Attached>;
   start(id: string, context: ActContext): Promise<void>;
   wait(id: string, signal?: AbortSignal): Promise<ContainerExit>;
   usage(id: string): Promise<Usage | undefined>;
-  signal(id: string, name: 'SIGTERM' | 'SIGKILL', context: ActContext): Promise<void>;
+  signal(id: string, name: SignalName, context: ActContext): Promise<void>;
   remove(id: string, context: ActContext): Promise<void>;
   /** Containers that carry every given label, stopped ones too. */
   list(labels: Readonly<Record<string, string>>): Promise<ContainerState[]>;
   close(): void;
 }
+
+export type SignalName = 'SIGTERM' | 'SIGKILL';
+
+export type Created = { id: string; effective: Effective };
+
+/** What this host adds to every sandbox: needed to ask for it and to know what should come back. */
+export type HostFacts = {
+  /** A file of two lines for /etc/hosts, see `hosts-file.ts`. */
+  hostsFile: string;
+  /** Hard limits of the host: a container that asks for more does not start. */
+  openFilesMax: number;
+  processesMax: number;
+};

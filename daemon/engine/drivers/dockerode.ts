@@ -1,0 +1,236 @@
+import { Agent } from 'node:http';
+import Docker, { type ContainerInspectInfo, type VolumeInspectInfo } from 'dockerode';
+import { OrchestraError } from '#contract/errors.ts';
+import type {
+  ContainerExit,
+  ContainerState,
+  Created,
+  Engine,
+  HostFacts,
+  ImageFacts,
+} from '../engine.ts';
+import { parseAddress } from './address.ts';
+import { attachTo } from './attach.ts';
+import { effectiveOf } from './effective.ts';
+import { asking, statusOf } from './errors.ts';
+import { engineFacts } from './facts.ts';
+import { createOptions } from './translate.ts';
+import { openUsage } from './usage.ts';
+
+/** Longest silence of the engine within one answer; each verb has a shorter deadline above this. */
+const silenceMs = 120_000;
+const imagesRemembered = 64;
+
+/** Docker or Podman by the compatible API. Never used bare: `open.ts` wraps it into the guard. */
+export function dockerodeEngine({ host, facts }: { host: string; facts: HostFacts }): Engine {
+  const address = parseAddress(host);
+  // A connection that the engine closes at the wrong moment would lose the answer of an act.
+  const agent = new Agent({ keepAlive: false });
+  const docker = connect(host, agent, silenceMs);
+  const patient = connect(host, agent, undefined);
+  const usage = openUsage(docker);
+  const imageEnv = rememberImageEnv(docker);
+
+  return {
+    facts: async () => await asking('describe itself', async () => await engineFacts(docker)),
+
+    async findImage(reference): Promise<ImageFacts | undefined> {
+      return await asking('look for an image', async () => {
+        const found = await missingIsUndefined(docker.getImage(reference).inspect());
+        return (
+          found && {
+            reference,
+            id: found.Id.startsWith('sha256:') ? found.Id : `sha256:${found.Id}`,
+            os: found.Os,
+            arch: found.Architecture,
+            labels: found.Config.Labels ?? {},
+            repoDigests: found.RepoDigests ?? [],
+          }
+        );
+      });
+    },
+
+    async create({ spec }): Promise<Created> {
+      const env = await imageEnv(spec.image.id);
+      return await asking('create a sandbox', async () => {
+        const container = await docker.createContainer(createOptions(spec, facts, env));
+        const found = await container.inspect();
+        const volumes = await inspectVolumes(docker, found);
+        return { id: container.id, effective: effectiveOf(found, volumes) };
+      });
+    },
+
+    attach: async (id) => await attachTo(address, id),
+
+    async start(id) {
+      await asking('start a sandbox', async () => await docker.getContainer(id).start());
+    },
+
+    async wait(id, signal): Promise<ContainerExit> {
+      return await asking('wait for a sandbox', async () => {
+        // A task may be silent for hours: this one call has no limit but its signal.
+        const container = patient.getContainer(id);
+        const options = signal === undefined ? {} : { abortSignal: signal };
+        const answer = (await container.wait(options)) as { StatusCode: number };
+        const { State: state } = await docker.getContainer(id).inspect();
+        if (state.Status !== 'exited' && state.Status !== 'dead') {
+          throw new OrchestraError('engine.failed', 'The engine says a running sandbox has exited');
+        }
+        return {
+          exitCode: exitCodeOf(answer.StatusCode),
+          oomKilled: state.OOMKilled,
+          startedAt: state.StartedAt,
+          finishedAt: state.FinishedAt,
+        };
+      });
+    },
+
+    usage: async (id) => await asking('report usage', async () => await usage.read(id)),
+
+    async signal(id, name) {
+      await asking('signal a sandbox', async () => {
+        // 404: it is gone. 409: it is not running. Both are what a signal is for.
+        await ignoring([404, 409], docker.getContainer(id).kill({ signal: name }));
+      });
+    },
+
+    async remove(id) {
+      usage.forget(id);
+      await asking('remove a sandbox', async () => {
+        const container = docker.getContainer(id);
+        // 409: another removal is under way; then this one waits until it is gone.
+        const isBusy = await ignoring([404, 409], container.remove({ force: true, v: true }));
+        if (isBusy === 409) await ignoring([404], container.wait({ condition: 'removed' }));
+      });
+    },
+
+    async list(labels): Promise<ContainerState[]> {
+      return await asking('list its containers', async () => {
+        const filters = {
+          label: Object.entries(labels).map(([name, value]) => `${name}=${value}`),
+        };
+        const found = await docker.listContainers({ all: true, filters });
+        return found.map((one) => ({
+          id: one.Id,
+          name: (one.Names[0] ?? '').replace(/^\//, ''),
+          status: statusFrom(one.State),
+          labels: one.Labels,
+          createdAt: new Date(one.Created * 1000).toISOString(),
+          exitCode: undefined,
+        }));
+      });
+    },
+
+    close: () => agent.destroy(),
+  };
+}
+
+/**
+ * Everything is said explicitly: what is left out, the library takes from DOCKER_HOST and its
+ * companions, and a host named there would win over our socket.
+ */
+function connect(host: string, agent: Agent, timeout: number | undefined): Docker {
+  const address = parseAddress(host);
+  const nothing = {
+    socketPath: undefined,
+    host: undefined,
+    port: undefined,
+    username: undefined,
+    ca: undefined,
+    cert: undefined,
+    key: undefined,
+    version: undefined,
+  };
+  try {
+    return new Docker({
+      ...nothing,
+      ...address,
+      protocol: 'http',
+      pathPrefix: '/',
+      timeout,
+      agent,
+    } as unknown as Docker.DockerOptions);
+  } catch (cause) {
+    throw new OrchestraError('config.invalid', 'The environment for Docker cannot be read', {
+      hint: 'correct or unset DOCKER_HOST and DOCKER_CERT_PATH',
+      cause,
+    });
+  }
+}
+
+/** An image named by its digest never changes, so its variables are asked for once. */
+function rememberImageEnv(docker: Docker): (id: string) => Promise<readonly string[]> {
+  const known = new Map<string, readonly string[]>();
+  return async (id) => {
+    const remembered = known.get(id);
+    if (remembered !== undefined) return remembered;
+    const found = await asking(
+      'look for an image',
+      async () => await missingIsUndefined(docker.getImage(id).inspect()),
+    );
+    if (found === undefined) {
+      throw new OrchestraError('image.unknown', 'The image of the sandbox is not on the engine', {
+        hint: 'orchestra image ls',
+      });
+    }
+    if (known.size >= imagesRemembered) known.clear();
+    const env = found.Config.Env ?? [];
+    known.set(id, env);
+    return env;
+  };
+}
+
+async function inspectVolumes(
+  docker: Docker,
+  found: ContainerInspectInfo,
+): Promise<Map<string, VolumeInspectInfo>> {
+  const names = found.Mounts.flatMap((mount) =>
+    (mount.Type as string) === 'volume' && mount.Name !== undefined ? [mount.Name] : [],
+  );
+  const volumes = await Promise.all(
+    names.map(async (name) => await docker.getVolume(name).inspect()),
+  );
+  return new Map(volumes.map((volume) => [volume.Name, volume]));
+}
+
+async function missingIsUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Gives back the status that was ignored, undefined when the call went through. */
+async function ignoring(
+  statuses: readonly number[],
+  call: Promise<unknown>,
+): Promise<number | undefined> {
+  try {
+    await call;
+    return undefined;
+  } catch (error) {
+    const status = statusOf(error);
+    if (status === undefined || !statuses.includes(status)) throw error;
+    return status;
+  }
+}
+
+function exitCodeOf(code: number): number {
+  if (Number.isInteger(code) && code >= 0 && code <= 255) return code;
+  throw new OrchestraError('engine.failed', 'The engine reported no exit code');
+}
+
+function statusFrom(state: string): ContainerState['status'] {
+  switch (state) {
+    case 'created':
+    case 'running':
+    case 'paused':
+    case 'exited':
+    case 'dead':
+      return state;
+    default:
+      return 'unknown';
+  }
+}

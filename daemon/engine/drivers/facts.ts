@@ -1,0 +1,48 @@
+import type Docker from 'dockerode';
+import type { EngineFacts } from '../engine.ts';
+
+/** What the engine says about itself and its machine. */
+export async function engineFacts(docker: Docker): Promise<EngineFacts> {
+  const [version, answer] = await Promise.all([docker.version(), docker.info()]);
+  const info = answer as Info;
+  const security = (info.SecurityOptions ?? []).map((option) => option.split(',')[0] ?? '');
+  const components = version.Components ?? [];
+  return {
+    kind: components.some((one) => one.Name.startsWith('Podman')) ? 'podman' : 'docker',
+    version: version.Version,
+    apiVersion: version.ApiVersion,
+    os: version.Os,
+    arch: version.Arch,
+    runtimes: Object.keys(info.Runtimes ?? {}).toSorted(),
+    defaultRuntime: info.DefaultRuntime ?? '',
+    seccomp: security.includes('name=seccomp'),
+    apparmor: security.includes('name=apparmor'),
+    selinux: security.includes('name=selinux'),
+    userns: security.includes('name=userns'),
+    rootless: security.includes('name=rootless'),
+    cgroupVersion: info.CgroupVersion ?? '1',
+    limits: {
+      memory: info.MemoryLimit === true,
+      swap: info.SwapLimit === true,
+      pids: info.PidsLimit === true,
+      cpu: info.CpuCfsQuota === true,
+    },
+    kernel: info.KernelVersion ?? '',
+    cpus: info.NCPU ?? 0,
+    memoryBytes: info.MemTotal ?? 0,
+  };
+}
+
+type Info = {
+  SecurityOptions?: string[] | null;
+  Runtimes?: Record<string, unknown> | null;
+  DefaultRuntime?: string;
+  CgroupVersion?: string;
+  MemoryLimit?: boolean;
+  SwapLimit?: boolean;
+  PidsLimit?: boolean;
+  CpuCfsQuota?: boolean;
+  KernelVersion?: string;
+  NCPU?: number;
+  MemTotal?: number;
+};

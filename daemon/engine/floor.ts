@@ -1,0 +1,171 @@
+import { posix } from 'node:path';
+import { limitNames } from '#contract/limits.ts';
+import type { Mount, SandboxSpec } from '../policy/spec.ts';
+
+/** The places on this host that decide which directories a sandbox may ever be shown. */
+export type FloorFacts = {
+  /** A mount's source lies strictly beneath one of these, such as the layers of the daemon. */
+  roots: readonly string[];
+  /** Never shown, nor anything that holds them: sockets, the log, keys, home directories. */
+  secrets: readonly string[];
+};
+
+/**
+ * What no policy lifts: the reasons why this spec may never become a container, empty if none.
+ *
+ * Privilege, capabilities, devices, networks and host namespaces have no words in a spec at all;
+ * the engine's translation is compared with what came back. Here stands what a spec *can* say.
+ */
+export function floorBreaches(spec: SandboxSpec, facts: FloorFacts): string[] {
+  return [
+    ...check(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,126}$/.test(spec.name), 'the name is malformed'),
+    ...check(
+      /^sha256:[0-9a-f]{64}$/.test(spec.image.id),
+      'the image is not named by a sha256 digest',
+    ),
+    ...check(
+      isId(spec.user.uid) && isId(spec.user.gid),
+      'user and group are not numbers from 1 to 65534',
+    ),
+    ...check(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(spec.runtime), 'the runtime is malformed'),
+    ...check(
+      spec.command.length > 0 && spec.command.length <= 4096 && spec.command.every(isText),
+      'the command is empty, too long, or holds a NUL byte',
+    ),
+    ...check(spec.command[0] !== '', 'the command names no program'),
+    ...check(isPlainPath(spec.cwd), 'the working directory is not an absolute, plain path'),
+    ...envBreaches(spec),
+    ...seccompBreaches(spec),
+    ...check(spec.apparmor !== 'unconfined', 'AppArmor is switched off'),
+    ...limitNames
+      .filter((name) => !isLimit(spec.limits[name]))
+      .map((name) => `the limit ${name} is not a whole number above zero`),
+    ...mountBreaches(spec.mounts, facts),
+  ];
+}
+
+const check = (holds: boolean, reason: string) => (holds ? [] : [reason]);
+
+const isId = (id: number) => Number.isInteger(id) && id >= 1 && id <= 65_534;
+const isLimit = (value: number) => Number.isSafeInteger(value) && value > 0;
+const isText = (text: string) => text.length <= 131_072 && !text.includes('\0');
+
+function envBreaches({ env }: SandboxSpec): string[] {
+  const entries = Object.entries(env);
+  return [
+    ...check(entries.length <= 512, 'more than 512 variables'),
+    ...check(
+      entries.every(
+        ([name, value]) => /^[A-Za-z_][A-Za-z0-9_]{0,255}$/.test(name) && isText(value),
+      ),
+      'a variable is malformed',
+    ),
+  ];
+}
+
+function seccompBreaches({ seccomp }: SandboxSpec): string[] {
+  if (seccomp.profile === 'builtin') return [];
+  try {
+    const profile: unknown = JSON.parse(seccomp.json);
+    const action = (profile as { defaultAction?: unknown } | null)?.defaultAction;
+    // A profile that allows what it does not name is a list of what somebody thought of.
+    return check(
+      typeof action === 'string' && /^SCMP_ACT_(?:ERRNO|KILL.*|TRAP)$/.test(action),
+      'the seccomp profile does not deny by default',
+    );
+  } catch {
+    return ['the seccomp profile is not JSON'];
+  }
+}
+
+function mountBreaches(mounts: readonly Mount[], facts: FloorFacts): string[] {
+  const targets = mounts.map((mount) => mount.target);
+  return [
+    ...check(mounts.length <= 30, 'more than 30 mounts'),
+    ...check(new Set(targets).size === targets.length, 'two mounts share a target'),
+    ...targets.flatMap(targetBreaches),
+    ...mounts.flatMap((mount) =>
+      sourcesOf(mount).flatMap((source) => sourceBreaches(source, facts)),
+    ),
+    ...mounts.flatMap(kindBreaches),
+  ];
+}
+
+function sourcesOf(mount: Mount): readonly string[] {
+  switch (mount.kind) {
+    case 'bind':
+      return [mount.source];
+    case 'overlay':
+      return [...mount.lower, mount.upper, mount.work];
+    case 'tmpfs':
+      return [];
+  }
+}
+
+function kindBreaches(mount: Mount): string[] {
+  switch (mount.kind) {
+    case 'bind':
+      return check(mount.readonly, 'a directory of the host is writable');
+    case 'overlay':
+      return [
+        ...check(mount.lower.length > 0, 'an overlay has no lower layer'),
+        // These two characters separate the layers and the options of an overlay.
+        ...check(
+          sourcesOf(mount).every((source) => !/[:,\\]/.test(source)),
+          'an overlay path holds ":", "," or "\\"',
+        ),
+      ];
+    case 'tmpfs':
+      return check(isLimit(mount.sizeBytes), 'a tmpfs has no size');
+  }
+}
+
+const targetsNever = ['/proc', '/sys', '/dev', '/etc', '/bin', '/sbin', '/lib', '/lib64', '/usr'];
+
+function targetBreaches(target: string): string[] {
+  return [
+    ...check(
+      isPlainPath(target) && target !== '/',
+      'a mount target is not an absolute, plain path',
+    ),
+    ...check(
+      target.length <= 512 && !targetsNever.some((never) => isWithin(target, never)),
+      'a mount covers a directory of the system',
+    ),
+  ];
+}
+
+const systemSources = ['/proc', '/sys', '/dev', '/run', '/var/run'];
+
+function sourceBreaches(source: string, { roots, secrets }: FloorFacts): string[] {
+  if (!isPlainPath(source)) return ['a mount source is not an absolute, plain path'];
+  return [
+    ...check(
+      roots.some((root) => source !== root && isWithin(source, root)),
+      "a mount source lies outside the daemon's own directories",
+    ),
+    ...check(
+      !systemSources.some((system) => isWithin(source, system)),
+      'a mount source is a directory of the system',
+    ),
+    ...check(
+      !secrets.some((secret) => isWithin(source, secret) || isWithin(secret, source)),
+      'a mount source holds a socket, the log, keys or a home directory',
+    ),
+  ];
+}
+
+/** Absolute, no `..`, no `.`, no double or trailing slash, no NUL or line break. */
+function isPlainPath(text: string): boolean {
+  return (
+    text.startsWith('/') &&
+    text.length <= 4096 &&
+    // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+    !/[\u0000-\u001f\u007f]/.test(text) &&
+    (text === '/' || posix.resolve(text) === text)
+  );
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  return inner === outer || outer === '/' || inner.startsWith(`${outer}/`);
+}

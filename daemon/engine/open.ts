@@ -1,0 +1,34 @@
+import type { Log } from '../audit/types.ts';
+import type { PermitOffice } from '../policy/permit.ts';
+import { parseAddress } from './drivers/address.ts';
+import { dockerodeEngine } from './drivers/dockerode.ts';
+import type { Engine } from './engine.ts';
+import type { FloorFacts } from './floor.ts';
+import { guardEngine } from './guard.ts';
+import { readHostLimits } from './host-limits.ts';
+import { writeHostsFile } from './hosts-file.ts';
+
+export type EngineParts = {
+  /** `unix:///path` or `tcp://host:port`. DOCKER_HOST is not looked at. */
+  host: string;
+  /** A directory of the daemon, never shown to a sandbox, for the engine room's own small files. */
+  dir: string;
+  log: Pick<Log, 'append' | 'blocked'>;
+  office: PermitOffice;
+  floor: FloorFacts;
+  deadlineMs?: number;
+};
+
+/** The only place that makes a driver, and it never gives out a bare one. Connects on first use. */
+export function openEngine({ host, dir, floor, ...parts }: EngineParts): Engine {
+  const address = parseAddress(host);
+  const sockets = 'socketPath' in address ? [address.socketPath] : [];
+  const facts = { hostsFile: writeHostsFile(dir), ...readHostLimits() };
+  return guardEngine({
+    ...parts,
+    driver: dockerodeEngine({ host, facts }),
+    floor: { ...floor, secrets: [...floor.secrets, ...sockets] },
+    host: facts,
+    sameMachine: sockets.length > 0,
+  });
+}

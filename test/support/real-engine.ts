@@ -1,0 +1,68 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { systemClock } from '#daemon/base/clock.ts';
+import type { Engine } from '#daemon/engine/engine.ts';
+import { labelNames, sandboxLabels } from '#daemon/engine/labels.ts';
+import { openEngine } from '#daemon/engine/open.ts';
+import { openPermitOffice, type Permit } from '#daemon/policy/permit.ts';
+import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import { findEngine } from '#setup/engine/find.ts';
+import { MemoryLog } from './memory-log.ts';
+import { testSpec } from './sandbox-spec.ts';
+
+export const testImage = 'orchestra/node:20-assembled';
+
+/** An engine on this machine with an installation of its own, for one test file. */
+export async function openRealEngine(host?: string) {
+  const address = host ?? (await findEngine({ env: process.env })).host;
+  const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'orchestra-engine-test-')));
+  const layers = path.join(dir, 'layers');
+  mkdirSync(layers);
+  const log = new MemoryLog();
+  const office = openPermitOffice();
+  const install = `test-${randomUUID()}`;
+  const engine = openEngine({
+    host: address,
+    dir: path.join(dir, 'engine'),
+    log,
+    office,
+    floor: { roots: [layers], secrets: [path.join(dir, 'log')] },
+  });
+  const [facts, image] = await Promise.all([engine.facts(), engine.findImage(testImage)]);
+  if (image === undefined) throw new Error(`${testImage} is not on the engine: npm run setup`);
+
+  function spec(change: Partial<SandboxSpec> = {}): SandboxSpec {
+    return testSpec({
+      name: `orchestra-${randomUUID()}`,
+      image: { reference: testImage, id: image?.id ?? '' },
+      runtime: facts.defaultRuntime,
+      labels: sandboxLabels({ install, run: 'r-0000000000', task: 'build', attempt: 1 }),
+      ...change,
+    });
+  }
+
+  return {
+    address,
+    engine,
+    facts,
+    image,
+    log,
+    layers,
+    install,
+    clock: systemClock(),
+    spec,
+    permit: (change: Partial<SandboxSpec> = {}): Permit => office.mint(spec(change)),
+    left: async () => await engine.list({ [labelNames.install]: install }),
+    async close() {
+      for (const one of await engine.list({ [labelNames.install]: install })) {
+        await engine.remove(one.id, { why: 'test over' });
+      }
+      engine.close();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+export type RealEngine = Awaited<ReturnType<typeof openRealEngine>> & { engine: Engine };
