@@ -20,7 +20,7 @@ const dir = await mkdtemp(join(values.dir ?? tmpdir(), 'orchestra-bench-log-'));
 try {
   const log = await openLog({ dir, version: 'bench', origin: 'bench' });
   const single = await singleCaller(log, 2_000);
-  const crowd = await manyCallers(log, 64, 40_000);
+  const crowd = await manyCallers(log, 64, 20_000);
   await fill(log, records);
   await log.close();
   const verify = await verifyCost(dir);
@@ -70,8 +70,8 @@ async function singleCaller(log: Log, count: number): Promise<number[]> {
   const run = newRunId();
   for (let i = 0; i < count; i += 1) {
     const started = performance.now();
-    await log.append(entryOf(run, i) as never);
-    samples.push(performance.now() - started);
+    await log.append(entryOf(run, i));
+    samples.push(round(performance.now() - started));
   }
   return samples;
 }
@@ -85,8 +85,8 @@ async function manyCallers(log: Log, callers: number, count: number) {
     while (next < count) {
       next += 1;
       const begun = performance.now();
-      await log.append(entryOf(run, next) as never);
-      samples.push(performance.now() - begun);
+      await log.append(entryOf(run, next));
+      samples.push(round(performance.now() - begun));
     }
   };
   await Promise.all(Array.from({ length: callers }, caller));
