@@ -189,6 +189,7 @@ async function untilReady(paths: EnginePaths, pid: number): Promise<FoundEngine>
     if (isDead(pid)) break;
     await sleep(25);
   }
+  kill(pid);
   throw new OrchestraError('engine.unavailable', 'Orchestra’s own engine did not start', {
     hint: `read the last lines of ${paths.logFile}`,
     places: lastLines(paths.logFile).map((message) => ({ message })),
