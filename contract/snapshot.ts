@@ -21,7 +21,11 @@ import { bytesOfText, isPathText, isProperText } from './path-bytes.ts';
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 /** A relative path beneath the workspace in its text form (`path-bytes.ts`). */
-export const PathText = z.string().min(1).max(8192).refine(isPathText, 'not a path beneath the workspace');
+export const PathText = z
+  .string()
+  .min(1)
+  .max(8192)
+  .refine(isPathText, 'not a path beneath the workspace');
 /** The words of a link, in the same text form. */
 export const LinkText = z.string().min(1).max(8192).refine(isProperText, 'not a link target');
 
@@ -59,7 +63,7 @@ export const uploadHeaderBytesMax = 16_384;
 /** Something that was not taken along, and why. The CLI prints these. */
 export const LeftOut = z.strictObject({
   path: z.string().max(8192),
-  reason: z.enum(['socket', 'fifo', 'device', 'link leads out', 'unreadable', 'name']),
+  reason: z.enum(['socket', 'fifo', 'device', 'link', 'link leads out', 'name']),
 });
 export type LeftOut = z.infer<typeof LeftOut>;
 

@@ -43,7 +43,10 @@ export class Beneath implements Disposable {
   /** Names in byte order; throws RangeError when there are more than `max`. */
   list(max: number): ByteString[] {
     const names: ByteString[] = [];
-    const dir = fs.opendirSync(this.at('.'), { encoding: 'latin1' as BufferEncoding, bufferSize: 512 });
+    const dir = fs.opendirSync(this.at('.'), {
+      encoding: 'latin1' as BufferEncoding,
+      bufferSize: 512,
+    });
     try {
       for (let entry = dir.readSync(); entry !== null; entry = dir.readSync()) {
         if (names.length >= max) throw new RangeError(`more than ${max} entries`);

@@ -1,5 +1,11 @@
+import * as fs from 'node:fs';
 import type { Digest } from '#contract/ids.ts';
-import type { LeftOut } from '#contract/snapshot.ts';
+import { type ByteString, bytesOfText, textOfBytes } from '#contract/path-bytes.ts';
+import type { LeftOut, TreeEntry } from '#contract/snapshot.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import { type Found, MergedDir } from './overlay.ts';
+import { storeBytes, storeFile } from './store-file.ts';
+import type { Xattrs } from './xattr.ts';
 
 export type CollectRequest = {
   /** The task's view, uppermost first: its own upper directory, then the lower ones. */
@@ -19,6 +25,8 @@ export type CollectedArtifact = {
   files: number;
   leftOut: LeftOut[];
 };
+/** What a directory artifact's blob holds: directories and files, parents first, no links. */
+export type ArtifactManifest = { v: 1; entries: TreeEntry[] };
 export type RejectedArtifact = { name: string; path: string; required: boolean; reason: string };
 
 export type Collected = {
@@ -26,3 +34,145 @@ export type Collected = {
   /** Not there, a link on the way, a special file, too large: the reason in words. */
   rejected: RejectedArtifact[];
 };
+
+/**
+ * Reads declared outputs from the layers of a dead task, beneath its roots and through no link.
+ * What is wrong with one output concerns that output alone.
+ */
+export function collect(request: CollectRequest, blobs: string, xattrs: Xattrs): Collected {
+  const collected: Collected = { artifacts: [], rejected: [] };
+  const budget = { files: request.limits.filesMax, bytes: request.limits.bytesMax };
+  for (const output of request.outputs) {
+    const collector = new Collector(blobs, { ...budget }, request.limits.depthMax);
+    try {
+      using root = MergedDir.open(request.roots, xattrs);
+      const artifact = collector.output(root, output);
+      collected.artifacts.push(artifact);
+      budget.files -= artifact.files;
+      budget.bytes -= artifact.bytes;
+    } catch (cause) {
+      if (!(cause instanceof Rejection)) throw cause;
+      const { name, path, required } = output;
+      collected.rejected.push({ name, path, required, reason: cause.message });
+    }
+  }
+  return collected;
+}
+
+class Rejection extends Error {}
+
+class Collector {
+  readonly #blobs: string;
+  readonly #budget: { files: number; bytes: number };
+  readonly #depthMax: number;
+  readonly #entries: TreeEntry[] = [];
+  readonly #leftOut: LeftOut[] = [];
+  #files = 0;
+  #bytes = 0;
+
+  constructor(blobs: string, budget: { files: number; bytes: number }, depthMax: number) {
+    this.#blobs = blobs;
+    this.#budget = budget;
+    this.#depthMax = depthMax;
+  }
+
+  output(root: MergedDir, { name, path }: { name: string; path: string }): CollectedArtifact {
+    const parts = partsOf(path);
+    const found = parts.length === 0 ? undefined : resolve(root, parts);
+    const facts = { name, path, leftOut: this.#leftOut };
+    if (found?.kind === 'file') {
+      const { digest, bytes } = this.#store(found);
+      return { ...facts, kind: 'file', digest, bytes, files: 1 };
+    }
+    using directory = found?.directory;
+    this.#directory(directory ?? root, '', 0);
+    const manifest = { v: 1, entries: this.#entries } satisfies ArtifactManifest;
+    const digest = storeBytes(this.#blobs, Buffer.from(canonicalJson(manifest)));
+    return { ...facts, kind: 'directory', digest, bytes: this.#bytes, files: this.#files };
+  }
+
+  #directory(directory: MergedDir, prefix: ByteString, depth: number): void {
+    if (depth > this.#depthMax) throw new Rejection(`nested deeper than ${this.#depthMax}`);
+    for (const name of this.#names(directory)) {
+      const bytes = prefix === '' ? name : `${prefix}/${name}`;
+      const path = textOfBytes(bytes);
+      const found = directory.find(name);
+      if (found === undefined) continue;
+      if (found.kind === 'directory') {
+        using child = found.directory;
+        this.#count();
+        this.#entries.push({ type: 'dir', path });
+        this.#directory(child, bytes, depth + 1);
+      } else if (found.kind === 'file') {
+        const { executable } = found;
+        this.#entries.push({ type: 'file', path, executable, ...this.#store(found) });
+      } else if (this.#leftOut.length < 1000) {
+        this.#leftOut.push({ path, reason: found.kind === 'symlink' ? 'link' : 'device' });
+      }
+    }
+  }
+
+  #names(directory: MergedDir): ByteString[] {
+    try {
+      return directory.names(this.#budget.files * 2 + 1000);
+    } catch (cause) {
+      if (cause instanceof RangeError) throw new Rejection('too many files');
+      throw cause;
+    }
+  }
+
+  #store({ fd, size }: { fd: number; size: number }): { digest: Digest; bytes: number } {
+    try {
+      this.#count();
+      this.#files += 1;
+      this.#bytes += size;
+      if (this.#bytes > this.#budget.bytes) {
+        throw new Rejection(`more than ${this.#budget.bytes} bytes`);
+      }
+      return { digest: storeFile(this.#blobs, { fd }), bytes: size };
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  #count(): void {
+    if (this.#entries.length >= this.#budget.files) {
+      throw new Rejection(`more than ${this.#budget.files} files`);
+    }
+  }
+}
+
+function partsOf(path: string): ByteString[] {
+  const parts = bytesOfText(path)
+    .split('/')
+    .filter((part) => part !== '' && part !== '.');
+  if (path.startsWith('/') || path.includes('\0') || parts.includes('..')) {
+    throw new Rejection('not a path beneath the workspace');
+  }
+  return parts;
+}
+
+/** Goes down name by name; links are refused wherever they are. */
+function resolve(
+  root: MergedDir,
+  parts: readonly ByteString[],
+): Extract<Found, { kind: 'file' | 'directory' }> {
+  let here: MergedDir | undefined;
+  for (const [i, part] of parts.entries()) {
+    const found: Found | undefined = (here ?? root).find(part);
+    here?.[Symbol.dispose]();
+    here = undefined;
+    if (found === undefined) throw new Rejection('not there');
+    if (found.kind === 'symlink') throw new Rejection(`"${textOfBytes(part)}" is a link`);
+    if (found.kind === 'special') {
+      throw new Rejection(`"${textOfBytes(part)}" is neither a file nor a directory`);
+    }
+    if (i === parts.length - 1) return found;
+    if (found.kind === 'file') {
+      fs.closeSync(found.fd);
+      throw new Rejection('not there');
+    }
+    here = found.directory;
+  }
+  throw new Rejection('not there');
+}

@@ -4,6 +4,8 @@ export type Xattrs = {
   /** The value, `undefined` where it is not set or the file system has none. No link is followed. */
   get(path: string | Buffer, name: string): string | undefined;
   set(path: string | Buffer, name: string, value: string): void;
+  /** True when it was there and is gone. */
+  remove(path: string | Buffer, name: string): boolean;
 };
 
 /** Extended attributes: the one thing of overlay layers that Node cannot read. */
@@ -15,6 +17,7 @@ export function openXattrs(): Xattrs {
   const lsetxattr = libc.func(
     'int lsetxattr(const uint8_t *path, const char *name, const uint8_t *value, size_t size, int flags)',
   );
+  const lremovexattr = libc.func('int lremovexattr(const uint8_t *path, const char *name)');
   const value = Buffer.alloc(256);
   return {
     get(path, name) {
@@ -26,6 +29,9 @@ export function openXattrs(): Xattrs {
       if (lsetxattr(terminated(path), name, bytes, bytes.length, 0) !== 0) {
         throw new Error(`${name} cannot be set (errno ${koffi.errno()})`);
       }
+    },
+    remove(path, name) {
+      return lremovexattr(terminated(path), name) === 0;
     },
   };
 }

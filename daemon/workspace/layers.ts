@@ -54,7 +54,9 @@ export class Layers {
     try {
       await fs.access(lower.at(-1) ?? '');
     } catch (cause) {
-      throw new OrchestraError('snapshot.unknown', `There is no snapshot ${stack.snapshot}`, { cause });
+      throw new OrchestraError('snapshot.unknown', `There is no snapshot ${stack.snapshot}`, {
+        cause,
+      });
     }
     await fs.mkdir(dir, { mode: 0o700 });
     for (const path of [upper, work]) {
@@ -74,11 +76,7 @@ export class Layers {
   async seal(prepared: PreparedLayer, signal?: AbortSignal): Promise<SealedLayer> {
     const { id, stack } = prepared;
     await this.#removeWork(id);
-    return await this.#pool.run(
-      'seal',
-      { place: this.#place, id, stack },
-      signal ? { signal } : {},
-    );
+    return this.#pool.run('seal', { place: this.#place, id, stack }, signal ? { signal } : {});
   }
 
   async drop(prepared: Pick<PreparedLayer, 'id'>): Promise<void> {
@@ -87,7 +85,7 @@ export class Layers {
   }
 
   async has(layer: Digest): Promise<boolean> {
-    return await fs.access(join(this.#place.stateDir, 'layers', hexOf(layer))).then(
+    return fs.access(join(this.#place.stateDir, 'layers', hexOf(layer))).then(
       () => true,
       () => false,
     );
@@ -95,7 +93,7 @@ export class Layers {
 
   /** What `layers`, oldest first, made of the snapshot. */
   async changes(snapshot: Digest, layers: readonly Digest[]): Promise<ChangeSet> {
-    return await this.#pool.run('changes', { place: this.#place, snapshot, layers });
+    return this.#pool.run('changes', { place: this.#place, snapshot, layers });
   }
 
   /**

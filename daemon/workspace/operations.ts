@@ -21,7 +21,7 @@ export type SealedLayer = {
 
 /** The long operations on files, each done in a worker thread. */
 export type Operations = {
-  ingest: { args: Place; value: SnapshotAnswer };
+  ingest: { args: { place: Place; temp: string }; value: SnapshotAnswer };
   stack: { args: { place: Place; stack: Stack }; value: { lower: string[] } };
   seal: { args: { place: Place; id: string; stack: Stack }; value: SealedLayer };
   changes: {

@@ -1,3 +1,4 @@
+import { hash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '#contract/ids.ts';
@@ -38,7 +39,19 @@ export class Snapshots {
    * kept of an upload that is cut off, malformed or too large, except blobs.
    */
   async ingest(input: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<SnapshotAnswer> {
-    return await this.#pool.run('ingest', this.#place, { input, ...(signal ? { signal } : {}) });
+    const place = this.#place;
+    const temp = join(place.stateDir, 'tmp', `s${randomBytes(6).toString('hex')}`);
+    try {
+      return await this.#pool.run(
+        'ingest',
+        { place, temp },
+        { input, ...(signal ? { signal } : {}) },
+      );
+    } catch (cause) {
+      // An aborted worker had no chance to clean up. What cannot go now goes at the next start.
+      await this.#pool.run('remove', { path: temp }).catch(() => undefined);
+      throw cause;
+    }
   }
 
   /** Every entry in the byte order of the paths, for the planner's profile and the lockfile. */
@@ -58,7 +71,9 @@ export class Snapshots {
     for (const variant of blobVariants) {
       const blob = blobPath(join(this.#place.stateDir, 'blobs'), entry.digest, variant);
       const content = await fs.readFile(blob).catch(() => undefined);
-      if (content !== undefined) return content;
+      if (content === undefined) continue;
+      if (`sha256:${hash('sha256', content, 'hex')}` === entry.digest) return content;
+      throw new OrchestraError('blob.damaged', `The bytes of ${path} are not what they were`);
     }
     throw new OrchestraError('blob.unknown', `The content of ${path} is gone`);
   }
@@ -74,7 +89,13 @@ export class Snapshots {
   async #hasBlob(digest: Digest): Promise<boolean> {
     for (const variant of blobVariants) {
       const path = blobPath(join(this.#place.stateDir, 'blobs'), digest, variant);
-      if (await fs.access(path).then(() => true, () => false)) return true;
+      if (
+        await fs.access(path).then(
+          () => true,
+          () => false,
+        )
+      )
+        return true;
     }
     return false;
   }

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { type ErrorCode, OrchestraError } from '#contract/errors.ts';
+import { type ErrorCode, OrchestraError, type ErrorPlace } from '#contract/errors.ts';
 import type { Operations } from './operations.ts';
 
 /** What travels to a worker. `data` chunks and `end` belong to the request that is under way. */
@@ -10,7 +10,7 @@ export type ToWorker =
 export type FromWorker =
   | { kind: 'taken' }
   | { kind: 'done'; value: unknown }
-  | { kind: 'failed'; code?: ErrorCode; message: string; hint?: string; places?: { message: string }[] };
+  | { kind: 'failed'; code?: ErrorCode; message: string; hint?: string; places?: ErrorPlace[] };
 
 export type RunOptions = { input?: AsyncIterable<Uint8Array>; signal?: AbortSignal };
 
@@ -112,52 +112,76 @@ type Call = {
   signal: AbortSignal | undefined;
 };
 
+/** How many blocks may be on their way: the sender waits for room, or until the worker has ended. */
+class Window {
+  #ahead = 0;
+  #ended = false;
+  #change = Promise.withResolvers<void>();
+
+  async room(): Promise<boolean> {
+    while (this.#ahead >= blocksAhead && !this.#ended) {
+      this.#change = Promise.withResolvers<void>();
+      await this.#change.promise;
+    }
+    this.#ahead += 1;
+    return !this.#ended;
+  }
+
+  taken(): void {
+    this.#ahead -= 1;
+    this.#change.resolve();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#change.resolve();
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+}
+
 async function converse(worker: Worker, { name, args, input, signal }: Call): Promise<unknown> {
   const answer = Promise.withResolvers<unknown>();
   // The feeder may stop on the failure before anybody awaits the answer.
   answer.promise.catch(() => undefined);
-  let ahead = 0;
-  let settled = false;
-  let room = Promise.withResolvers<void>();
-  const settle = (end: () => void): void => {
-    settled = true;
-    room.resolve();
-    end();
+  const window = new Window();
+  const fail = (cause: Error): void => {
+    window.end();
+    answer.reject(cause);
   };
   const onMessage = (message: FromWorker): void => {
-    if (message.kind === 'taken') {
-      ahead -= 1;
-      room.resolve();
-    } else if (message.kind === 'done') settle(() => answer.resolve(message.value));
-    else settle(() => answer.reject(errorOf(message)));
+    if (message.kind === 'taken') window.taken();
+    else if (message.kind === 'failed') fail(errorOf(message));
+    else answer.resolve(message.value);
   };
-  const onError = (cause: unknown): void => settle(() => answer.reject(cause as Error));
-  const onExit = (): void => onError(new Error('the file worker ended'));
-  const onAbort = (): void => onError(signal?.reason);
-  worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+  const onExit = (): void => fail(new Error('the file worker ended'));
+  const onAbort = (): void => fail(signal?.reason as Error);
+  worker.on('message', onMessage).on('error', fail).on('exit', onExit);
   signal?.addEventListener('abort', onAbort, { once: true });
   const send = (message: ToWorker, transfer: ArrayBuffer[] = []): void =>
     worker.postMessage(message, transfer);
   try {
     send({ kind: 'start', name, args, streamed: input !== undefined });
-    if (input !== undefined) {
-      for await (const block of blocks(input)) {
-        // `settled` is changed by the listeners above.
-        while (ahead >= blocksAhead && !(settled as boolean)) {
-          room = Promise.withResolvers<void>();
-          await room.promise;
-        }
-        if (settled) break;
-        ahead += 1;
-        send({ kind: 'data', chunk: block }, [block.buffer]);
-      }
-      if (!(settled as boolean)) send({ kind: 'end' });
-    }
+    if (input !== undefined) await feed(input, window, send);
     return await answer.promise;
   } finally {
     signal?.removeEventListener('abort', onAbort);
-    worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+    worker.off('message', onMessage).off('error', fail).off('exit', onExit);
   }
+}
+
+async function feed(
+  input: AsyncIterable<Uint8Array>,
+  window: Window,
+  send: (message: ToWorker, transfer?: ArrayBuffer[]) => void,
+): Promise<void> {
+  for await (const chunk of blocks(input)) {
+    if (!(await window.room())) return;
+    send({ kind: 'data', chunk }, [chunk.buffer]);
+  }
+  if (!window.ended) send({ kind: 'end' });
 }
 
 /** The same bytes in blocks of their own memory: few messages, and nothing shared is given away. */

@@ -1,0 +1,165 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
+import { type ByteString, textOfBytes } from '#contract/path-bytes.ts';
+import type { LayerEntry, LeftOut } from '#contract/snapshot.ts';
+import { Beneath } from '../artifacts/beneath.ts';
+import { isOpaque, isWhiteout, opaqueName } from '../artifacts/overlay.ts';
+import { storeFile } from '../artifacts/store-file.ts';
+import type { Xattrs } from '../artifacts/xattr.ts';
+import { layerDigest, type LayerManifest, readLayer, readManifest } from './manifest.ts';
+import type { Operations, Place, SealedLayer, Stack } from './operations.ts';
+import { layerLink } from './places.ts';
+import { removeTree } from './remove.ts';
+import { sameEntry, Tree } from './tree.ts';
+
+/**
+ * Reads what the kernel kept of a task's writes and makes it a sealed layer. On the way the
+ * directory is brought to its shortest form: what equals the file below goes (the kernel copies a
+ * file up when it is merely opened for writing), and so does every mode bit but the executable
+ * one. Otherwise one task's untouched copy would hide what another really changed.
+ */
+export function sealLayer(
+  { place, id, stack }: Operations['seal']['args'],
+  xattrs: Xattrs,
+): SealedLayer {
+  const dir = join(place.stateDir, 'l', id);
+  const scan = new Scan(place, viewBelow(place, stack), xattrs);
+  using upper = Beneath.open(join(dir, 'u'));
+  scan.directory(upper, '', 0, false);
+  const { entries, bytes, leftOut, changes } = scan;
+  const digest = layerDigest(entries);
+  const manifest: LayerManifest = { digest, entries, bytes };
+  fs.writeFileSync(join(dir, 'layer.json.tmp'), JSON.stringify(manifest));
+  fs.renameSync(join(dir, 'layer.json.tmp'), join(dir, 'layer.json'));
+  try {
+    fs.symlinkSync(`../l/${id}`, layerLink(place.stateDir, digest));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+    // The same changes are there already: one directory of them is enough.
+    if (readLayer(place.stateDir, digest).id !== id) removeTree(dir);
+  }
+  return { digest, entries: entries.length, bytes, changes, leftOut };
+}
+
+function viewBelow({ stateDir }: Place, stack: Stack): Tree {
+  const tree = Tree.of(readManifest(stateDir, stack.snapshot));
+  for (const { layer } of stack.ancestors) tree.apply(readLayer(stateDir, layer).entries);
+  return tree;
+}
+
+class Scan {
+  /** Parents before children. */
+  readonly entries: LayerEntry[] = [];
+  readonly leftOut: LeftOut[] = [];
+  readonly changes = { added: 0, modified: 0, deleted: 0 };
+  bytes = 0;
+  readonly #place: Place;
+  readonly #below: Tree;
+  readonly #xattrs: Xattrs;
+  #seen = 0;
+
+  constructor(place: Place, below: Tree, xattrs: Xattrs) {
+    this.#place = place;
+    this.#below = below;
+    this.#xattrs = xattrs;
+  }
+
+  /** `hidden`: nothing of below shows through here, because the directory is new or made anew. */
+  directory(dir: Beneath, prefix: ByteString, depth: number, hidden: boolean): void {
+    const { limits } = this.#place;
+    if (depth > limits.depthMax)
+      throw tooLarge(`directories nested deeper than ${limits.depthMax}`);
+    let names: ByteString[];
+    try {
+      names = dir.list(limits.entriesMax - this.#seen);
+    } catch (cause) {
+      if (cause instanceof RangeError) throw tooLarge(`more than ${limits.entriesMax} entries`);
+      throw cause;
+    }
+    this.#seen += names.length;
+    for (const name of names) {
+      const path = prefix === '' ? name : `${prefix}/${name}`;
+      if (path.length > limits.pathBytesMax) throw tooLarge('a path that is too long');
+      this.#entry(dir, name, { path, depth, hidden });
+    }
+  }
+
+  #entry(
+    dir: Beneath,
+    name: ByteString,
+    where: { path: ByteString; depth: number; hidden: boolean },
+  ): void {
+    const stat = dir.lstat(name);
+    if (stat === undefined) return;
+    const path = textOfBytes(where.path);
+    const below = where.hidden ? undefined : this.#below.get(path);
+    if (isWhiteout(stat)) {
+      if (below === undefined) fs.unlinkSync(dir.at(name));
+      else this.#add({ type: 'whiteout', path }, below);
+    } else if (stat.isDirectory()) {
+      fs.chmodSync(dir.at(name), 0o755);
+      const over = below?.type === 'dir';
+      const opaque = isOpaque(this.#xattrs, dir.at(name));
+      if (!over) {
+        // The kernel marks every new directory; kept, the mark would hide a sibling task's files.
+        if (opaque) this.#xattrs.remove(dir.at(name), opaqueName);
+        this.#add({ type: 'dir', path }, below);
+      } else if (opaque) this.#add({ type: 'dir', path, opaque: true }, below);
+      using child = dir.dir(name);
+      this.directory(child, where.path, where.depth + 1, where.hidden || !over || opaque);
+    } else if (stat.isSymbolicLink()) {
+      const target = textOfBytes(dir.readlink(name));
+      this.#keepOrPrune(dir, name, { type: 'symlink', path, target }, below);
+    } else if (stat.isFile()) this.#file(dir, name, path, below);
+    else {
+      fs.unlinkSync(dir.at(name));
+      const reason = stat.isSocket() ? 'socket' : stat.isFIFO() ? 'fifo' : 'device';
+      if (this.leftOut.length < 1000) this.leftOut.push({ path, reason });
+    }
+  }
+
+  #file(dir: Beneath, name: ByteString, path: string, below: LayerEntry | undefined): void {
+    const file = dir.file(name);
+    if (file === undefined) throw new Error('a file changed its kind after its task was dead');
+    try {
+      const { fd, stat } = file;
+      this.bytes += stat.size;
+      if (this.bytes > this.#place.limits.bytesMax) {
+        throw tooLarge(`more than ${this.#place.limits.bytesMax} bytes`);
+      }
+      const executable = (stat.mode & 0o100) !== 0;
+      fs.fchmodSync(fd, executable ? 0o755 : 0o644);
+      const blobs = join(this.#place.stateDir, 'blobs');
+      const known = below?.type === 'file' && below.bytes === stat.size ? below.digest : undefined;
+      const digest = storeFile(blobs, { fd, link: dir.at(name), known });
+      const entry = { type: 'file' as const, path, executable, bytes: stat.size, digest };
+      this.#keepOrPrune(dir, name, entry, below);
+    } finally {
+      fs.closeSync(file.fd);
+    }
+  }
+
+  #keepOrPrune(
+    dir: Beneath,
+    name: ByteString,
+    entry: LayerEntry,
+    below: LayerEntry | undefined,
+  ): void {
+    if (below !== undefined && sameEntry(entry, below)) {
+      if (entry.type === 'file') this.bytes -= entry.bytes;
+      fs.unlinkSync(dir.at(name));
+    } else this.#add(entry, below);
+  }
+
+  #add(entry: LayerEntry, below: LayerEntry | undefined): void {
+    this.entries.push(entry);
+    if (entry.type === 'whiteout') this.changes.deleted += 1;
+    else if (below === undefined) this.changes.added += 1;
+    else this.changes.modified += 1;
+  }
+}
+
+function tooLarge(what: string): OrchestraError {
+  return new OrchestraError('workspace.too_large', `The task left ${what}`);
+}

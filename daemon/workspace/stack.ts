@@ -1,0 +1,81 @@
+import { hash, randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { bytesOfText } from '#contract/path-bytes.ts';
+import { hostPath } from '../artifacts/beneath.ts';
+import { refuseConflicts } from './conflicts.ts';
+import { readLayer, readManifest } from './manifest.ts';
+import type { Operations, Place, Stack } from './operations.ts';
+import { snapshotDir } from './places.ts';
+import { removeTree } from './remove.ts';
+import { Tree } from './tree.ts';
+import { TreeWriter } from './tree-writer.ts';
+
+// The kernel takes one page of mount options and 500 lower directories.
+const lowerBytesMax = 3600;
+const lowersMax = 120;
+const flattenStep = 32;
+
+type Layer = ReturnType<typeof readLayer>;
+
+/** The lower directories of a task, uppermost first. */
+export function stackLowers({
+  place,
+  stack,
+}: Operations['stack']['args']): Operations['stack']['value'] {
+  const layers = stack.ancestors.map((ancestor) => readLayer(place.stateDir, ancestor.layer));
+  refuseConflicts(stack.ancestors, layers);
+  const full = layers.filter((layer) => layer.entries.length > 0);
+  const base = join(snapshotDir(place.stateDir, stack.snapshot), 'tree');
+  // Always whole steps from the oldest on, so that the tasks of one run share what was flattened.
+  for (let flat = 0; ; flat = Math.min(flat + flattenStep, full.length)) {
+    const rest = full.slice(flat).map((layer) => layer.upper);
+    const count = rest.length + 1;
+    const bytes = rest.reduce((sum, path) => sum + Buffer.byteLength(path) + 1, base.length);
+    if (flat < full.length && (bytes > lowerBytesMax || count > lowersMax)) continue;
+    const bottom = flat === 0 ? base : flatten(place, stack, full.slice(0, flat));
+    return { lower: [...rest.toReversed(), bottom] };
+  }
+}
+
+/** One directory that looks like the snapshot under these layers, made of hard links. */
+function flatten(place: Place, { snapshot }: Stack, layers: readonly Layer[]): string {
+  const key = hash('sha256', [snapshot, ...layers.map((layer) => layer.digest)].join('\n'), 'hex');
+  const done = join(place.stateDir, 'flat', key.slice(0, 32));
+  if (fs.existsSync(done)) return done;
+  const temp = join(place.stateDir, 'tmp', `f${randomBytes(6).toString('hex')}`);
+  fs.mkdirSync(temp, { mode: 0o755 });
+  try {
+    const tree = Tree.of(readManifest(place.stateDir, snapshot));
+    for (const [i, layer] of layers.entries()) tree.apply(layer.entries, i + 1);
+    const origins = [
+      join(snapshotDir(place.stateDir, snapshot), 'tree'),
+      ...layers.map((layer) => layer.upper),
+    ].map((path) => Buffer.from(path).toString('latin1'));
+    fill(new TreeWriter(temp, place), tree, origins);
+    fs.mkdirSync(join(place.stateDir, 'flat'), { recursive: true, mode: 0o700 });
+    fs.renameSync(temp, done);
+  } catch (cause) {
+    removeTree(temp);
+    // Another task of the same run may have been quicker.
+    if (!fs.existsSync(done)) throw cause;
+  }
+  return done;
+}
+
+function fill(writer: TreeWriter, tree: Tree, origins: readonly string[]): void {
+  for (const { entry, origin } of tree.placed()) {
+    const path = bytesOfText(entry.path);
+    if (entry.type === 'dir') writer.dir(path);
+    else if (entry.type === 'symlink') writer.link(path, bytesOfText(entry.target));
+    else {
+      const source = hostPath(`${origins[origin] ?? ''}/${path}`);
+      try {
+        fs.linkSync(source, writer.at(path));
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code !== 'EMLINK') throw cause;
+        writer.copyOf(path, source, entry.executable);
+      }
+    }
+  }
+}

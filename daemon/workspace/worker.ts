@@ -1,0 +1,74 @@
+import { parentPort } from 'node:worker_threads';
+import { OrchestraError } from '#contract/errors.ts';
+import { changesOf } from './changes.ts';
+import { collect } from '../artifacts/collect.ts';
+import { openXattrs } from '../artifacts/xattr.ts';
+import { Ingest } from './ingest.ts';
+import type { Operations } from './operations.ts';
+import { removeTree } from './remove.ts';
+import { sealLayer } from './seal.ts';
+import { stackLowers } from './stack.ts';
+import type { FromWorker, ToWorker } from './worker-pool.ts';
+
+/** The program of a file worker: one operation after another, each made of synchronous calls. */
+const operations: {
+  [N in Exclude<keyof Operations, 'ingest'>]: (
+    args: Operations[N]['args'],
+  ) => Operations[N]['value'];
+} = {
+  stack: stackLowers,
+  seal: (args) => sealLayer(args, openXattrs()),
+  changes: changesOf,
+  collect: ({ request, blobsDir }) => collect(request, blobsDir, openXattrs()),
+  remove: ({ path }) => removeTree(path),
+};
+
+if (parentPort !== null) serve(parentPort);
+
+function serve(port: NonNullable<typeof parentPort>): void {
+  let ingest: Ingest | undefined;
+  const say = (message: FromWorker): void => port.postMessage(message);
+  port.on('message', (message: ToWorker) => {
+    try {
+      if (message.kind === 'data') {
+        ingest?.push(message.chunk);
+        say({ kind: 'taken' });
+      } else if (message.kind === 'end') {
+        const value = ingest?.finish();
+        ingest = undefined;
+        say({ kind: 'done', value });
+      } else if (message.name === 'ingest') {
+        const { place, temp } = message.args as Operations['ingest']['args'];
+        ingest = new Ingest(place, temp);
+      } else {
+        const operation = operations[message.name] as (args: unknown) => unknown;
+        say({ kind: 'done', value: operation(message.args) });
+      }
+    } catch (cause) {
+      try {
+        ingest?.abort();
+      } catch {
+        // What could not be removed now is swept at the next start; the first error is the one to tell.
+      }
+      ingest = undefined;
+      say(failure(cause));
+    }
+  });
+}
+
+function failure(cause: unknown): FromWorker {
+  if (cause instanceof OrchestraError) {
+    return {
+      kind: 'failed',
+      code: cause.code,
+      message: cause.message,
+      ...(cause.hint === undefined ? {} : { hint: cause.hint }),
+      places: [...cause.places],
+    };
+  }
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return { kind: 'failed', code: 'disk.full', message: 'The state directory has no room left' };
+  }
+  return { kind: 'failed', message };
+}
