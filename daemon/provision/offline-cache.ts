@@ -112,11 +112,11 @@ async function writePackument(
     'dist-tags': { latest },
     versions: Object.fromEntries(versions),
   });
-  const integrity = await cacache.put(cache, 'packument', text);
+  // The key of the first writing is never asked for; the answers below point to the content.
+  const integrity = await cacache.put(cache, `packument:${name}`, text);
   for (const accept of packumentAccepts) {
     await answer(cache, packumentUrl(registry, name), integrity, Buffer.byteLength(text), accept);
   }
-  await cacache.rm.entry(cache, 'packument', { removeFully: true });
 }
 
 /** npm takes an answer from its cache only for the very header that it would send. */

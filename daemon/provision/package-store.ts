@@ -35,7 +35,7 @@ export class PackageStore {
 
   /** Rejects with the code EINTEGRITY, and keeps nothing, where the content has another hash. */
   async put(key: string, integrity: string, body: Readable, signal: AbortSignal): Promise<number> {
-    const algorithms = [integrity.slice(0, integrity.indexOf('-'))];
+    const algorithms: [string] = [integrity.slice(0, integrity.indexOf('-'))];
     const target = cacache.put.stream(this.#folder, key, { integrity, algorithms });
     await pipeline(body, target as unknown as NodeJS.WritableStream, { signal });
     return this.size(integrity);

@@ -9,7 +9,7 @@ import { publicRegistry, type NpmConfig } from './npm-config.ts';
 import { buildOfflineCache, findOfflineCache } from './offline-cache.ts';
 import type { PackageList, PinnedPackage, ProvisionPolicy } from './package-list.ts';
 import { PackageStore } from './package-store.ts';
-import { RegistryClient, tooLarge } from './registry-client.ts';
+import { RegistryClient, tooLarge, type Resolve } from './registry-client.ts';
 
 const fetchesMax = 8;
 
@@ -23,6 +23,8 @@ export type ProvisionOptions = {
   run?: string;
   actor?: Actor;
   signal: AbortSignal;
+  /** How names are resolved; as the system does unless told otherwise. */
+  resolve?: Resolve;
 };
 
 export type Provisioned = {
@@ -103,21 +105,25 @@ async function fetchMissing(
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const rules = new HostRules(policy.registries, npmConfig);
-  const client = new RegistryClient(rules, npmConfig, fetchesMax);
+  const client = new RegistryClient(rules, npmConfig, {
+    socketsMax: fetchesMax,
+    resolve: options.resolve,
+  });
 
   const waiting = [...new Map(list.packages.map((found) => [found.integrity, found])).values()];
+  const findOrFetch = async (wanted: PinnedPackage) => {
+    const found = await store.sizeOf(wanted.integrity);
+    if (found !== undefined && (await store.check(wanted.integrity))) return found;
+    const bytesMax = Math.min(policy.package_bytes, policy.total_bytes - counts.bytes);
+    const bytes = await fetchRecorded(wanted, bytesMax, { options, client, store, signal });
+    counts.fetched += 1;
+    return bytes;
+  };
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       signal.throwIfAborted();
-      const here = (await store.sizeOf(next.integrity)) !== undefined;
-      if (here && (await store.check(next.integrity))) {
-        counts.bytes += await store.size(next.integrity);
-      } else {
-        const left = policy.total_bytes - counts.bytes;
-        const bytesMax = Math.min(policy.package_bytes, left);
-        counts.bytes += await fetchRecorded(next, bytesMax, { options, client, store, signal });
-        counts.fetched += 1;
-      }
+      const bytes = await findOrFetch(next);
+      counts.bytes += bytes;
       if (counts.bytes > policy.total_bytes) throw tooLarge(next, policy.total_bytes);
     }
   };
@@ -159,14 +165,16 @@ async function fetchRecorded(
     await log.append({ ...entry, stage: 'result', data: { ...data, host, bytes } });
     return bytes;
   } catch (error) {
-    const reason = reasonOf(error);
+    // A neighbour's failure stops this one: the reason is not this package's.
+    const isStopped = to.signal.aborted && error === to.signal.reason;
+    const reason = isStopped ? 'stopped' : reasonOf(error);
     await log.append({
       ...entry,
       stage: 'result',
       outcome: 'failed',
       data: { ...data, reason },
     });
-    if (isRefusal(error)) {
+    if (!isStopped && isRefusal(error)) {
       const refused = { name, version, reason };
       await log.append({
         type: 'package.refused',
@@ -189,6 +197,6 @@ function isRefusal(error: unknown): boolean {
 }
 
 function reasonOf(error: unknown): string {
-  const text = error instanceof OrchestraError ? `${error.code}: ${error.message}` : 'stopped';
+  const text = error instanceof OrchestraError ? `${error.code}: ${error.message}` : 'failed';
   return text.slice(0, 512).toWellFormed();
 }

@@ -1,4 +1,4 @@
-import { lookup as resolveName } from 'node:dns';
+import { lookup } from 'node:dns/promises';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
@@ -13,6 +13,9 @@ const redirectsMax = 5;
 const idleMs = 30_000;
 
 export type Wanted = { name: string; version: string };
+/** Every address of a name, as the system says it; a test says something else. */
+export type Resolve = (hostname: string) => Promise<{ address: string; family: number }[]>;
+const systemResolve: Resolve = (hostname) => lookup(hostname, { all: true });
 export type Download = { body: Readable; host: string };
 
 /**
@@ -23,9 +26,15 @@ export type Download = { body: Readable; host: string };
 export class RegistryClient {
   readonly #rules: HostRules;
   readonly #npm: NpmConfig;
+  readonly #resolve: Resolve;
   readonly #agents: { http: HttpAgent; https: HttpsAgent };
 
-  constructor(rules: HostRules, npm: NpmConfig, socketsMax: number) {
+  constructor(
+    rules: HostRules,
+    npm: NpmConfig,
+    { socketsMax, resolve = systemResolve }: { socketsMax: number; resolve?: Resolve | undefined },
+  ) {
+    this.#resolve = resolve;
     this.#rules = rules;
     this.#npm = npm;
     const common = { keepAlive: true, maxSockets: socketsMax, scheduling: 'fifo' as const };
@@ -53,7 +62,8 @@ export class RegistryClient {
       response.destroy();
       const { location } = response.headers;
       if ([301, 302, 303, 307, 308].includes(status) && location !== undefined) {
-        if (!URL.canParse(location, url)) throw new AnswerError('a redirect to no address', false);
+        if (!URL.canParse(location, url.href))
+          throw new AnswerError('a redirect to no address', false);
         url = new URL(location, url);
         continue;
       }
@@ -108,22 +118,20 @@ export class RegistryClient {
 
   #lookupFor(url: URL, wanted: Wanted): LookupFunction {
     return (hostname, options, callback) => {
-      resolveName(hostname, { ...options, all: true }, (error, addresses) => {
-        if (error) {
-          callback(error, []);
-          return;
-        }
+      const answer = async () => {
+        const addresses = await this.#resolve(hostname);
         const inward = addresses.find(({ address }) => !this.#rules.mayConnect(url.host, address));
-        const [first] = addresses;
-        if (inward !== undefined || first === undefined) {
-          const reason = 'its name points to an address that is not public';
-          callback(hostDenied(wanted, url.host, reason), []);
-        } else if (options.all === true) {
-          callback(null, addresses);
-        } else {
-          callback(null, first.address, first.family);
-        }
-      });
+        if (inward === undefined) return addresses;
+        throw hostDenied(wanted, url.host, 'its name points to an address that is not public');
+      };
+      answer().then(
+        (addresses) => {
+          const [first = { address: '', family: 4 }] = addresses;
+          if (options.all === true) callback(null, addresses);
+          else callback(null, first.address, first.family);
+        },
+        (error: Error) => callback(error, []),
+      );
     };
   }
 }
