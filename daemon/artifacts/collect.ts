@@ -1,8 +1,9 @@
 import * as fs from 'node:fs';
 import type { Digest } from '#contract/ids.ts';
 import { type ByteString, bytesOfText, textOfBytes } from '#contract/path-bytes.ts';
-import type { LeftOut, TreeEntry } from '#contract/snapshot.ts';
+import type { LeftOut } from '#contract/snapshot.ts';
 import { canonicalJson } from '../base/canonical.ts';
+import type { ArtifactManifest } from './manifest.ts';
 import { type Found, MergedDir } from './overlay.ts';
 import { storeBytes, storeFile } from './store-file.ts';
 import type { Xattrs } from './xattr.ts';
@@ -25,8 +26,6 @@ export type CollectedArtifact = {
   files: number;
   leftOut: LeftOut[];
 };
-/** What a directory artifact's blob holds: directories and files, parents first, no links. */
-export type ArtifactManifest = { v: 1; entries: TreeEntry[] };
 export type RejectedArtifact = { name: string; path: string; required: boolean; reason: string };
 
 export type Collected = {
@@ -65,7 +64,7 @@ class Collector {
   readonly #blobs: string;
   readonly #budget: { files: number; bytes: number };
   readonly #depthMax: number;
-  readonly #entries: TreeEntry[] = [];
+  readonly #entries: ArtifactManifest['entries'] = [];
   readonly #leftOut: LeftOut[] = [];
   #files = 0;
   #bytes = 0;
@@ -96,6 +95,11 @@ class Collector {
     for (const name of this.#names(directory)) {
       const bytes = prefix === '' ? name : `${prefix}/${name}`;
       const path = textOfBytes(bytes);
+      if (path.startsWith('/b64/')) {
+        // A tar has no honest way to say such a name.
+        if (this.#leftOut.length < 1000) this.#leftOut.push({ path, reason: 'name' });
+        continue;
+      }
       const found = directory.find(name);
       if (found === undefined) continue;
       if (found.kind === 'directory') {

@@ -12,7 +12,7 @@ export type Xattrs = {
 export function openXattrs(): Xattrs {
   const libc = koffi.load('libc.so.6');
   const lgetxattr = libc.func(
-    'ssize_t lgetxattr(const uint8_t *path, const char *name, _Out_ uint8_t *value, size_t size)',
+    'intptr_t lgetxattr(const uint8_t *path, const char *name, _Out_ uint8_t *value, size_t size)',
   );
   const lsetxattr = libc.func(
     'int lsetxattr(const uint8_t *path, const char *name, const uint8_t *value, size_t size, int flags)',

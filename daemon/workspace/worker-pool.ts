@@ -52,8 +52,16 @@ export class WorkerPool {
       this.#keep(worker);
       worker = undefined;
       return value as Operations[N]['value'];
+    } catch (cause) {
+      // A worker that says what failed has cleaned up after itself and can go on.
+      if (cause instanceof WorkerFailure) {
+        if (worker !== undefined) this.#keep(worker);
+        worker = undefined;
+        throw cause.cause;
+      }
+      throw cause;
     } finally {
-      // Whoever failed may have left files open: the thread goes with them.
+      // Aborted in the middle it may hold files open: the thread goes with them.
       await worker?.terminate();
       this.#busy -= 1;
       this.#waiting.shift()?.();
@@ -105,6 +113,8 @@ export class WorkerPool {
   }
 }
 
+class WorkerFailure extends Error {}
+
 type Call = {
   name: keyof Operations;
   args: unknown;
@@ -153,7 +163,7 @@ async function converse(worker: Worker, { name, args, input, signal }: Call): Pr
   };
   const onMessage = (message: FromWorker): void => {
     if (message.kind === 'taken') window.taken();
-    else if (message.kind === 'failed') fail(errorOf(message));
+    else if (message.kind === 'failed') fail(new WorkerFailure('', { cause: errorOf(message) }));
     else answer.resolve(message.value);
   };
   const onExit = (): void => fail(new Error('the file worker ended'));

@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { OrchestraError } from '#contract/errors.ts';
 import { changesOf } from './changes.ts';
 import { collect } from '../artifacts/collect.ts';
-import { openXattrs } from '../artifacts/xattr.ts';
+import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import { Ingest } from './ingest.ts';
 import type { Operations } from './operations.ts';
 import { removeTree } from './remove.ts';
@@ -11,21 +11,26 @@ import { stackLowers } from './stack.ts';
 import type { FromWorker, ToWorker } from './worker-pool.ts';
 
 /** The program of a file worker: one operation after another, each made of synchronous calls. */
-const operations: {
+type Table = {
   [N in Exclude<keyof Operations, 'ingest'>]: (
     args: Operations[N]['args'],
   ) => Operations[N]['value'];
-} = {
-  stack: stackLowers,
-  seal: (args) => sealLayer(args, openXattrs()),
-  changes: changesOf,
-  collect: ({ request, blobsDir }) => collect(request, blobsDir, openXattrs()),
-  remove: ({ path }) => removeTree(path),
 };
+
+function operationsOf(xattrs: Xattrs): Table {
+  return {
+    stack: stackLowers,
+    seal: (args) => sealLayer(args, xattrs),
+    changes: changesOf,
+    collect: ({ request, blobsDir }) => collect(request, blobsDir, xattrs),
+    remove: ({ path }) => removeTree(path),
+  };
+}
 
 if (parentPort !== null) serve(parentPort);
 
 function serve(port: NonNullable<typeof parentPort>): void {
+  const operations = operationsOf(openXattrs());
   let ingest: Ingest | undefined;
   const say = (message: FromWorker): void => port.postMessage(message);
   port.on('message', (message: ToWorker) => {

@@ -1,0 +1,371 @@
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { AncestorLayer, PreparedLayer, SealedLayer } from '#daemon/workspace/layers.ts';
+import type { Workspace } from '#daemon/workspace/open.ts';
+import { isRoot, Scratch } from './support.ts';
+
+const overlays = isRoot && canMount();
+const overlayTest = test.skipIf(!overlays);
+if (!overlays) test.skip('overlay mounts need root and a kernel that allows them');
+
+function canMount(): boolean {
+  const dir = fs.mkdtempSync('/tmp/orc-mnt-');
+  try {
+    for (const name of ['l', 'u', 'w', 'm']) fs.mkdirSync(join(dir, name));
+    const options = `lowerdir=${dir}/l,upperdir=${dir}/u,workdir=${dir}/w,userxattr`;
+    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, `${dir}/m`], {
+      stdio: 'pipe',
+    });
+    execFileSync('umount', [`${dir}/m`]);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** What a container would do: the overlay mounted, a script run in it as the sandbox user. */
+function inOverlay<T>(prepared: PreparedLayer, at: string, act: (dir: string) => T): T {
+  fs.mkdirSync(at, { recursive: true });
+  execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', prepared.options, at]);
+  try {
+    return act(at);
+  } finally {
+    execFileSync('umount', [at]);
+  }
+}
+
+function script(text: string): (dir: string) => string {
+  const program = ['setpriv', '--reuid=1000', '--regid=1000', '--clear-groups', 'sh', '-euc', text];
+  return (cwd) => execFileSync(program[0] ?? '', program.slice(1), { cwd, encoding: 'utf8' });
+}
+
+class Bench {
+  readonly scratch: Scratch;
+  readonly workspace: Workspace;
+  readonly snapshot: string;
+  readonly ancestors: AncestorLayer[] = [];
+
+  private constructor(scratch: Scratch, workspace: Workspace, snapshot: string) {
+    this.scratch = scratch;
+    this.workspace = workspace;
+    this.snapshot = snapshot;
+  }
+
+  static async open(scratch: Scratch): Promise<Bench> {
+    const dir = join(scratch.root, 'project');
+    fs.mkdirSync(join(dir, 'src/old'), { recursive: true });
+    fs.writeFileSync(join(dir, 'a.txt'), 'a\n');
+    fs.writeFileSync(join(dir, 'b.txt'), 'b\n');
+    fs.writeFileSync(join(dir, 'src/old/one'), '1\n');
+    fs.writeFileSync(join(dir, 'src/old/two'), '2\n');
+    fs.symlinkSync('a.txt', join(dir, 'link'));
+    const { digest } = await scratch.snapshot(dir);
+    fs.chmodSync(scratch.root, 0o755);
+    return new Bench(scratch, await scratch.workspace(), digest);
+  }
+
+  async task(taskId: string, deps: string[], text: string): Promise<SealedLayer> {
+    const ancestors = this.closure(deps);
+    const { layers } = this.workspace;
+    const prepared = await layers.prepare({ snapshot: this.snapshot, ancestors });
+    inOverlay(prepared, this.scratch.path('m'), script(text));
+    const sealed = await layers.seal(prepared);
+    this.ancestors.push({ taskId, layer: sealed.digest, deps });
+    return sealed;
+  }
+
+  closure(deps: readonly string[]): AncestorLayer[] {
+    const wanted = new Set<string>();
+    const visit = (id: string): void => {
+      wanted.add(id);
+      for (const dep of this.ancestors.find((a) => a.taskId === id)?.deps ?? []) visit(dep);
+    };
+    for (const dep of deps) visit(dep);
+    return this.ancestors.filter((ancestor) => wanted.has(ancestor.taskId));
+  }
+
+  async changes(): Promise<string[]> {
+    const layers = this.ancestors.map((ancestor) => ancestor.layer);
+    const { items } = await this.workspace.layers.changes(this.snapshot, layers);
+    return items.map((item) => `${item.change} ${item.path}`);
+  }
+}
+
+overlayTest('a layer holds what a task added, changed and deleted, and nothing else', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const sealed = await bench.task(
+    't',
+    [],
+    'echo new > new.txt; echo more >> a.txt; rm b.txt link; rm -r src/old; mkdir src/old; echo 3 > src/old/three; chmod +x new.txt',
+  );
+
+  expect(sealed.changes).toEqual({ added: 2, modified: 2, deleted: 2 });
+  expect(sealed.leftOut).toEqual([]);
+  expect(await bench.changes()).toEqual([
+    'modified a.txt',
+    'deleted b.txt',
+    'deleted link',
+    'added new.txt',
+    'deleted src/old/one',
+    'added src/old/three',
+    'deleted src/old/two',
+  ]);
+});
+
+overlayTest(
+  'the same changes give the same layer, whenever and in whatever order they were made',
+  async () => {
+    await using scratch = new Scratch();
+    const bench = await Bench.open(scratch);
+    const one = await bench.task('x', [], 'mkdir d; echo 1 > d/1; echo 2 > d/2; echo z > a.txt');
+    const two = await bench.task(
+      'y',
+      [],
+      'echo z > a.txt; mkdir d; echo 2 > d/2; umask 077; echo 1 > d/1; touch -d 2001-01-01 d/2',
+    );
+
+    expect(two.digest).toBe(one.digest);
+    // Two attempts, one directory kept.
+    expect(fs.readdirSync(scratch.path('state/l'))).toHaveLength(1);
+  },
+);
+
+overlayTest(
+  'writing back what was there is no change, so it cannot hide what a sibling changed',
+  async () => {
+    await using scratch = new Scratch();
+    const bench = await Bench.open(scratch);
+    const idle = await bench.task(
+      'idle',
+      [],
+      'cp a.txt /tmp/orc-$$; cat /tmp/orc-$$ > a.txt; rm /tmp/orc-$$; touch b.txt; chmod 700 src',
+    );
+    await bench.task('busy', [], 'echo changed > a.txt');
+    const seen = await bench.workspace.layers.prepare({
+      snapshot: bench.snapshot,
+      ancestors: bench.ancestors,
+    });
+
+    expect(idle.entries).toBe(0);
+    expect(inOverlay(seen, scratch.path('m'), script('cat a.txt'))).toBe('changed\n');
+  },
+);
+
+overlayTest('new directories of siblings merge', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  await bench.task('x', [], 'mkdir -p dist/x; echo x > dist/x/f; echo same > dist/same');
+  await bench.task('y', [], 'mkdir -p dist/y; echo y > dist/y/f; echo same > dist/same');
+  const seen = await bench.workspace.layers.prepare({
+    snapshot: bench.snapshot,
+    ancestors: bench.ancestors,
+  });
+
+  expect(inOverlay(seen, scratch.path('m'), script('find dist -type f | sort'))).toBe(
+    'dist/same\ndist/x/f\ndist/y/f\n',
+  );
+});
+
+overlayTest.for<[string, string, string, string]>([
+  ['a file', 'echo x > a.txt', 'echo y > a.txt', 'a.txt'],
+  ['a deleted and a changed file', 'rm a.txt', 'echo y > a.txt', 'a.txt'],
+  ['the executable bit', 'echo x > n', 'echo x > n; chmod +x n', 'n'],
+  ['a file and a directory of one name', 'echo x > n', 'mkdir n', 'n'],
+  ['a link target', 'ln -s a n', 'ln -s b n', 'n'],
+  [
+    'a file in a directory that the other deleted',
+    'rm -r src/old',
+    'echo y > src/old/one',
+    'src/old/one',
+  ],
+  [
+    'a file in a directory that the other made anew',
+    'rm -r src/old; mkdir src/old',
+    'echo y > src/old/new',
+    'src/old/new',
+  ],
+  [
+    'two directories made anew',
+    'rm -r src/old; mkdir src/old; echo > src/old/x',
+    'rm -r src/old; mkdir src/old; echo > src/old/y',
+    'src/old/x',
+  ],
+])('siblings that changed %s differently are a conflict that names it', async ([, x, y, path]) => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  await bench.task('x', [], x);
+  await bench.task('y', [], y);
+  const both = bench.workspace.layers.prepare({
+    snapshot: bench.snapshot,
+    ancestors: bench.ancestors,
+  });
+  const places = await both.then(
+    () => [],
+    (cause: { code: string; places: { pointer: string }[] }) => [
+      cause.code,
+      ...cause.places.map((p) => p.pointer),
+    ],
+  );
+
+  expect(places).toContain('workspace.conflict');
+  expect(places).toContain(path);
+  // Nothing is left of the refused attempt.
+  expect(fs.readdirSync(scratch.path('state/l')).toSorted()).toEqual(
+    [
+      ...new Set(
+        bench.ancestors.map((a) =>
+          fs.readlinkSync(scratch.path(`state/layers/${a.layer.slice(7)}`)).slice(5),
+        ),
+      ),
+    ].toSorted(),
+  );
+});
+
+overlayTest('a task that waited for another may change the same path', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  await bench.task('x', [], 'echo x > a.txt; mkdir out; echo 1 > out/f');
+  await bench.task('y', ['x'], 'echo y > a.txt; rm -r out; mkdir out; echo 2 > out/g');
+  await bench.task('side', [], 'echo s > side');
+  const seen = await bench.workspace.layers.prepare({
+    snapshot: bench.snapshot,
+    ancestors: bench.ancestors,
+  });
+
+  expect(inOverlay(seen, scratch.path('m'), script('cat a.txt side; ls out'))).toBe('y\ns\ng\n');
+  expect(await bench.changes()).toEqual([
+    'modified a.txt',
+    'added out',
+    'added out/g',
+    'added side',
+  ]);
+});
+
+overlayTest('a hundred and fifty layers fit into one mount and look the same', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const first = await bench.task('t0', [], 'mkdir n; echo 0 > n/0; rm b.txt');
+  for (let i = 1; i < 150; i += 1) {
+    // Sealing what a task wrote is measured elsewhere; here the number of layers counts.
+    const stack = { snapshot: bench.snapshot, ancestors: [...bench.ancestors] };
+    const prepared = await bench.workspace.layers.prepare(stack);
+    expect(prepared.options.length).toBeLessThan(4096);
+    fs.mkdirSync(join(prepared.upper, 'n'));
+    fs.writeFileSync(join(prepared.upper, 'n', String(i)), String(i));
+    const { digest } = await bench.workspace.layers.seal(prepared);
+    bench.ancestors.push({ taskId: `t${i}`, layer: digest, deps: [`t${i - 1}`] });
+  }
+  const last = await bench.workspace.layers.prepare({
+    snapshot: bench.snapshot,
+    ancestors: bench.ancestors,
+  });
+
+  expect(first.entries).toBe(3);
+  expect(last.lower.length).toBeLessThan(150);
+  expect(inOverlay(last, scratch.path('m'), script('ls n | wc -l; ls; cat a.txt'))).toBe(
+    '150\na.txt\nlink\nn\nsrc\na\n',
+  );
+});
+
+overlayTest(
+  'special files, set-id bits and closed directories of a hostile task are disarmed',
+  async () => {
+    await using scratch = new Scratch();
+    const bench = await Bench.open(scratch);
+    const ancestors: AncestorLayer[] = [];
+    const { layers } = bench.workspace;
+    const prepared = await layers.prepare({ snapshot: bench.snapshot, ancestors });
+    await new Promise<void>((resolve) => {
+      const server = createServer().listen(join(prepared.upper, 'sock'), () =>
+        server.close(() => resolve()),
+      );
+    });
+    inOverlay(
+      prepared,
+      scratch.path('m'),
+      script(
+        'mkfifo pipe; cp /bin/true s; chmod 6755 s; mkdir shut; echo x > shut/f; chmod 0 shut/f shut; ln -s /etc/passwd out; ln out hard',
+      ),
+    );
+    const sealed = await layers.seal(prepared);
+    const upper = scratch.path(`state/l/${prepared.id}/u`);
+
+    expect(sealed.leftOut).toContainEqual({ path: 'pipe', reason: 'fifo' });
+    expect(fs.statSync(join(upper, 's')).mode & 0o7777).toBe(0o755);
+    expect(fs.statSync(join(upper, 'shut')).mode & 0o7777).toBe(0o755);
+    expect(fs.readlinkSync(join(upper, 'out'))).toBe('/etc/passwd');
+    expect(fs.existsSync(join(upper, 'pipe'))).toBe(false);
+  },
+);
+
+test('a planted link is taken as a link: nothing behind it is read, chmodded or removed', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const secret = scratch.path('secret');
+  fs.mkdirSync(secret);
+  fs.writeFileSync(join(secret, 'key'), 'top secret', { mode: 0o600 });
+  const { layers } = bench.workspace;
+  const prepared = await layers.prepare({ snapshot: bench.snapshot, ancestors: [] });
+  fs.symlinkSync(secret, join(prepared.upper, 'dir'));
+  fs.symlinkSync(join(secret, 'key'), join(prepared.upper, 'file'));
+  const sealed = await layers.seal(prepared);
+  await layers.drop(prepared);
+
+  expect(sealed.entries).toBe(2);
+  expect(fs.statSync(join(secret, 'key')).mode & 0o777).toBe(0o600);
+  expect(fs.readdirSync(secret)).toEqual(['key']);
+});
+
+test('directories deeper than any path may be long are refused by seal and removed by drop', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const { layers } = bench.workspace;
+  const prepared = await layers.prepare({ snapshot: bench.snapshot, ancestors: [] });
+  const name = 'd'.repeat(100);
+  execFileSync('sh', [
+    '-ec',
+    `cd ${prepared.upper}; i=0; while [ $i -lt 300 ]; do mkdir ${name}; cd -P ${name} 2>/dev/null || cd ./${name}; i=$((i+1)); done`,
+  ]);
+
+  await expect(layers.seal(prepared)).rejects.toMatchObject({ code: 'workspace.too_large' });
+  await layers.drop(prepared);
+  await layers.drop(prepared);
+  expect(fs.readdirSync(scratch.path('state/l'))).toEqual([]);
+});
+
+test('a dropped attempt leaves nothing and an unknown snapshot or layer is refused', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const { layers } = bench.workspace;
+  const nowhere = `sha256:${'0'.repeat(64)}`;
+  const prepared = await layers.prepare({ snapshot: bench.snapshot, ancestors: [] });
+  fs.writeFileSync(join(prepared.upper, 'x'), 'x');
+  await layers.drop(prepared);
+
+  await expect(layers.prepare({ snapshot: nowhere, ancestors: [] })).rejects.toMatchObject({
+    code: 'snapshot.unknown',
+  });
+  const ancestors = [{ taskId: 't', layer: nowhere, deps: [] }];
+  await expect(layers.prepare({ snapshot: bench.snapshot, ancestors })).rejects.toMatchObject({
+    code: 'snapshot.unknown',
+  });
+  expect(await layers.has(nowhere)).toBe(false);
+  expect(fs.readdirSync(scratch.path('state/l'))).toEqual([]);
+});
+
+test('a manifest that was meddled with is refused, not believed', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const path = scratch.path(`state/snapshots/${bench.snapshot.slice(7)}/manifest.json`);
+  fs.writeFileSync(path, fs.readFileSync(path, 'utf8').replace('a.txt', 'c.txt'));
+
+  await expect(bench.workspace.snapshots.entries(bench.snapshot)).rejects.toMatchObject({
+    code: 'blob.damaged',
+  });
+});
