@@ -159,7 +159,9 @@ async function npmCi(cwd, env, problem, progress) {
     clearInterval(beat);
   });
   if (code === 0) return;
-  const said = output.trim().split('\n').slice(-8).join('\n');
+  // The reason comes first; npm's help and the place of its log come after it.
+  const lines = output.split('\n').filter((line) => /\S/.test(line.replace(/^npm error/, '')));
+  const said = lines.slice(0, 8).join('\n');
   const integrity = /EINTEGRITY/.test(output);
   throw new SetupError(
     `${problem}: npm ci ended with ${code}\n${said}`,
