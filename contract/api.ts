@@ -78,7 +78,13 @@ export const AuditQuery = z.object({
   cursor: Count.optional(),
   run: RunId.optional(),
   type: z.string().max(64).optional(),
+  actor: z.string().max(64).optional(),
   outcome: z.enum(['ok', 'denied', 'failed', 'unknown']).optional(),
+  /** UTC times, ISO 8601, both inclusive. */
+  since: z.iso.datetime().optional(),
+  until: z.iso.datetime().optional(),
+  text: z.string().max(256).optional(),
+  /** The newest N instead of a page from the oldest on; still answered oldest first. */
   last: z.coerce.number().int().min(1).max(500).optional(),
 });
 

@@ -42,15 +42,12 @@ export class Layers {
    * waited for the other, changed differently. `stack.ancestors` must hold every ancestor.
    */
   async prepare(stack: Stack, signal?: AbortSignal): Promise<PreparedLayer> {
-    const { stateDir, uid, gid } = this.#place;
+    const { stateDir } = this.#place;
     const lower =
       stack.ancestors.length === 0
         ? [join(snapshotDir(stateDir, stack.snapshot), 'tree')]
         : (await this.#pool.run('stack', { place: this.#place, stack }, signal ? { signal } : {}))
             .lower;
-    const id = randomBytes(5).toString('hex');
-    const dir = join(stateDir, 'l', id);
-    const [upper, work] = [join(dir, 'u'), join(dir, 'w')];
     try {
       await fs.access(lower.at(-1) ?? '');
     } catch (cause) {
@@ -58,14 +55,16 @@ export class Layers {
         cause,
       });
     }
-    await fs.mkdir(dir, { mode: 0o700 });
-    for (const path of [upper, work]) {
-      await fs.mkdir(path, { mode: 0o755 });
-      await fs.chmod(path, 0o755);
-      if (process.getuid?.() === 0) await fs.chown(path, uid, gid);
-    }
+    const { id, upper, work } = await this.#makeRoom();
     const options = `lowerdir=${lower.join(':')},upperdir=${upper},workdir=${work},userxattr,nosuid,nodev`;
     return { id, stack, lower, upper, work, options };
+  }
+
+  /** A writable layer over one directory of the daemon's own; always dropped, never sealed. */
+  async scratch(
+    directory: string,
+  ): Promise<Pick<PreparedLayer, 'id' | 'lower' | 'upper' | 'work'>> {
+    return { lower: [directory], ...(await this.#makeRoom()) };
   }
 
   /**
@@ -113,6 +112,20 @@ export class Layers {
       removed += 1;
     }
     return removed;
+  }
+
+  async #makeRoom(): Promise<Pick<PreparedLayer, 'id' | 'upper' | 'work'>> {
+    const { stateDir, uid, gid } = this.#place;
+    const id = randomBytes(5).toString('hex');
+    const dir = join(stateDir, 'l', id);
+    const [upper, work] = [join(dir, 'u'), join(dir, 'w')];
+    await fs.mkdir(dir, { mode: 0o700 });
+    for (const path of [upper, work]) {
+      await fs.mkdir(path, { mode: 0o755 });
+      await fs.chmod(path, 0o755);
+      if (process.getuid?.() === 0) await fs.chown(path, uid, gid);
+    }
+    return { id, upper, work };
   }
 
   /** The kernel leaves `work/work` to root, empty and closed; whoever owns its parent may still rmdir it. */

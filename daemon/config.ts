@@ -1,0 +1,119 @@
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import { digestOf } from './base/canonical.ts';
+import { parseYaml } from './base/yaml.ts';
+
+const AbsolutePath = z
+  .string()
+  .regex(/^\/[^\0]*$/, 'must be an absolute path')
+  .max(4096);
+const PolicyName = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'not the name of a policy');
+
+/** The daemon's settings file. Every key may be left out; unknown ones are refused. */
+export const ConfigFile = z.strictObject({
+  /** Where the API listens. */
+  socket: AbsolutePath.optional(),
+  /** The log, blobs, snapshots and layers. */
+  state_dir: AbsolutePath.optional(),
+  /** The container engine, such as unix:///var/run/docker.sock; found by itself if left out. */
+  engine: z.string().min(1).max(4096).optional(),
+  /** The engine's name of the OCI runtime for tasks; its default one if left out. */
+  runtime: z.string().min(1).max(64).optional(),
+  /** A folder with further policy documents, NAME.yaml each. */
+  policies: AbsolutePath.optional(),
+  /** The policy that nothing can go beyond. */
+  ceiling: PolicyName.optional(),
+  /** The policy of runs that name none. */
+  policy: PolicyName.optional(),
+  /** Tasks that run at once, of all runs together. */
+  tasks_at_once: z.number().int().min(1).max(1024).optional(),
+  /** Runs that may be open at once; more are answered with 429. */
+  open_runs: z.number().int().min(1).max(10_000).optional(),
+  log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
+});
+type ConfigFile = z.infer<typeof ConfigFile>;
+
+export type Setting = { name: string; value: string; origin: string };
+
+export type Config = {
+  socket: string;
+  stateDir: string;
+  engine: string | undefined;
+  runtime: string | undefined;
+  policies: string | undefined;
+  ceiling: string;
+  policy: string;
+  tasksAtOnce: number;
+  openRuns: number;
+  logLevel: string;
+  digest: Digest;
+  settings: Setting[];
+};
+
+export type ConfigSources = {
+  flags: Pick<ConfigFile, 'socket' | 'state_dir' | 'engine'>;
+  /** `--config`: must exist. Otherwise `defaultFile`, which need not. */
+  file: string | undefined;
+  defaultFile: string;
+  defaults: { socket: string; state_dir: string };
+};
+
+const configBytesMax = 256 * 1024;
+
+/** Flags over the file over defaults; each setting remembers where it came from. */
+export async function readConfig(sources: ConfigSources): Promise<Config> {
+  const { name, document } = await readDocument(sources);
+  const settings: Setting[] = [];
+  const pick = <K extends keyof ConfigFile, D>(
+    key: K,
+    fallback: D,
+  ): NonNullable<ConfigFile[K]> | D => {
+    const flag = (sources.flags as ConfigFile)[key];
+    const inFile = document[key];
+    const value = flag ?? inFile ?? fallback;
+    const origin = flag !== undefined ? 'flag' : inFile !== undefined ? name : 'default';
+    settings.push({ name: key, value: value === undefined ? '(found)' : String(value), origin });
+    return value as NonNullable<ConfigFile[K]> | D;
+  };
+  const config = {
+    socket: pick('socket', sources.defaults.socket),
+    stateDir: pick('state_dir', sources.defaults.state_dir),
+    engine: pick('engine', undefined),
+    runtime: pick('runtime', undefined),
+    policies: pick('policies', undefined),
+    ceiling: pick('ceiling', 'default'),
+    policy: pick('policy', 'default'),
+    // Two tasks a core keep both busy while one of them waits for the disk or the engine.
+    tasksAtOnce: pick('tasks_at_once', availableParallelism() * 2),
+    openRuns: pick('open_runs', 64),
+    logLevel: pick('log_level', 'info'),
+  };
+  return { ...config, digest: digestOf(config), settings };
+}
+
+async function readDocument(
+  sources: ConfigSources,
+): Promise<{ name: string; document: ConfigFile }> {
+  const name = sources.file ?? sources.defaultFile;
+  let text: string;
+  try {
+    text = await readFile(name, 'utf8');
+  } catch (cause) {
+    const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    if (isAbsent && sources.file === undefined) return { name, document: {} };
+    throw new OrchestraError('config.invalid', `The configuration ${name} cannot be read`, {
+      hint: 'check the path given with --config and its permissions',
+      cause,
+    });
+  }
+  const document = parseYaml(text, {
+    file: name,
+    schema: ConfigFile,
+    code: 'config.invalid',
+    maxBytes: configBytesMax,
+  });
+  return { name, document };
+}

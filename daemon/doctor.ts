@@ -1,0 +1,135 @@
+import { statfs } from 'node:fs/promises';
+import type { Check } from '#contract/api.ts';
+import { formatSize } from '#contract/units.ts';
+import type { PeerReader } from './http/identity.ts';
+import type { RunsDeps } from './runs/deps.ts';
+
+const roomWanted = 2 * 1024 ** 3;
+
+/** What this daemon runs on, said as it is found now, each gap with its remedy. */
+export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[]> {
+  return [
+    engine(deps),
+    ...isolation(deps),
+    await image(deps),
+    caller(peers),
+    await disk(deps),
+    log(deps),
+  ];
+}
+
+function engine({ engineFacts: facts, runtime }: RunsDeps): Check {
+  return {
+    name: 'engine',
+    status: 'ok',
+    message: `${facts.kind} ${facts.version}, API ${facts.apiVersion}, kernel ${facts.kernel}, runtime ${runtime}`,
+  };
+}
+
+function isolation({ engineFacts: facts }: RunsDeps): Check[] {
+  const { memory, swap, pids, cpu } = facts.limits;
+  const missing = Object.entries({ memory, swap, pids, cpu }).filter(([, isThere]) => !isThere);
+  return [
+    {
+      name: 'seccomp',
+      status: facts.seccomp ? 'ok' : 'problem',
+      message: facts.seccomp ? 'on, the engine’s profile' : 'the engine reports no seccomp',
+      ...(facts.seccomp ? {} : { remedy: 'use a kernel and an engine built with seccomp' }),
+    },
+    {
+      name: 'lsm',
+      status: facts.apparmor || facts.selinux ? 'ok' : 'warning',
+      message: facts.apparmor
+        ? 'AppArmor'
+        : facts.selinux
+          ? 'SELinux'
+          : 'the kernel has neither AppArmor nor SELinux',
+      ...(facts.apparmor || facts.selinux
+        ? {}
+        : { remedy: 'boot a kernel with AppArmor for a second wall' }),
+    },
+    {
+      name: 'limits',
+      status: missing.length === 0 ? 'ok' : 'problem',
+      message:
+        missing.length === 0
+          ? `memory, swap, pids and cpu are enforced (cgroup v${facts.cgroupVersion})`
+          : `not enforced: ${missing.map(([name]) => name).join(', ')}`,
+      ...(missing.length === 0 ? {} : { remedy: 'enable these cgroup controllers' }),
+    },
+    {
+      name: 'rootful',
+      status: facts.rootless || facts.userns ? 'ok' : 'warning',
+      message: facts.rootless
+        ? 'the engine runs without root'
+        : facts.userns
+          ? 'root in a container is nobody on the host'
+          : 'rootful: whoever reaches its socket is root here',
+      ...(facts.rootless || facts.userns
+        ? {}
+        : { remedy: 'keep its socket to root and to orchestrad' }),
+    },
+    {
+      name: 'network',
+      status: 'ok',
+      message: 'tasks have a loopback interface and nothing else',
+    },
+  ];
+}
+
+async function image({ images }: RunsDeps): Promise<Check> {
+  const [row] = await images.list();
+  if (row?.present === undefined) {
+    return {
+      name: 'image',
+      status: 'problem',
+      message: `${row?.reference ?? 'the sandbox image'} is not in the engine`,
+      remedy: 'orchestra image build',
+    };
+  }
+  const isOther = row.pinned !== undefined && row.pinned !== row.present;
+  return {
+    name: 'image',
+    status: isOther ? 'problem' : row.origin === 'assembled' ? 'warning' : 'ok',
+    message: isOther
+      ? `${row.reference} is ${row.present}, pinned is ${row.pinned}`
+      : `${row.reference}, ${row.origin}, ${row.present}`,
+    ...(isOther
+      ? { remedy: `orchestra image pin ${row.reference}` }
+      : row.origin === 'assembled'
+        ? { remedy: 'with a registry in reach: docker pull node:20-alpine' }
+        : {}),
+  };
+}
+
+function caller(peers: PeerReader): Check {
+  const isKernel = peers.method === 'peer';
+  return {
+    name: 'identity',
+    status: isKernel ? 'ok' : 'warning',
+    message: isKernel
+      ? 'callers are named by the kernel (SO_PEERCRED)'
+      : `callers are known only by their access to the socket: ${peers.missing ?? ''}`,
+    ...(isKernel ? {} : { remedy: 'install the koffi package for this platform' }),
+  };
+}
+
+async function disk({ stateDir }: RunsDeps): Promise<Check> {
+  const { bavail, bsize } = await statfs(stateDir);
+  const free = bavail * bsize;
+  const message = `${formatSize(free)} free for the state directory`;
+  if (free >= roomWanted) return { name: 'disk', status: 'ok', message };
+  return { name: 'disk', status: 'problem', message, remedy: 'free at least 2 GiB there' };
+}
+
+function log({ log: audit }: RunsDeps): Check {
+  if (audit.blocked) {
+    return {
+      name: 'audit',
+      status: 'problem',
+      message: audit.blocked.message,
+      remedy: 'restart orchestrad once the disk is in order',
+    };
+  }
+  return { name: 'audit', status: 'ok', message: `${audit.size} records; orchestra audit verify` };
+}

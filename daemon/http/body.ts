@@ -1,0 +1,27 @@
+import type { IncomingMessage } from 'node:http';
+import { OrchestraError } from '#contract/errors.ts';
+
+export const jsonBytesMax = 48 * 1024 * 1024;
+
+/** Reads a JSON body; refuses it by its declared length first, and again while it arrives. */
+export async function readJson(incoming: IncomingMessage, bytesMax: number): Promise<unknown> {
+  const declared = Number(incoming.headers['content-length'] ?? '0');
+  if (declared > bytesMax) throw tooLarge(bytesMax);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw tooLarge(bytesMax);
+    chunks.push(chunk);
+  }
+  if (bytes === 0) return {};
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)));
+  } catch (cause) {
+    throw new OrchestraError('request.invalid', 'The body is not JSON in UTF-8', { cause });
+  }
+}
+
+function tooLarge(bytesMax: number): OrchestraError {
+  return new OrchestraError('request.too_large', `The body has more than ${bytesMax} bytes`);
+}

@@ -1,0 +1,15 @@
+import type { Check } from '#contract/api.ts';
+import type { LogIndex } from '../../audit/index-db.ts';
+import type { Runs } from '../../runs/runs.ts';
+import type { RunsDeps } from '../../runs/deps.ts';
+
+/** What the routes may call; everything below is made in `main.ts`. */
+export type RouteDeps = {
+  runs: Runs;
+  runsDeps: RunsDeps;
+  index: LogIndex;
+  auditDir: string;
+  settings: { name: string; value: string; origin: string }[];
+  doctor(): Promise<Check[]>;
+  isStopping(): boolean;
+};

@@ -1,0 +1,20 @@
+import type { Routes } from '../app.ts';
+import { artifactRoutes } from './artifacts.ts';
+import { auditRoutes } from './audit.ts';
+import type { RouteDeps } from './deps.ts';
+import { policyRoutes } from './policies.ts';
+import { runRoutes } from './runs.ts';
+import { snapshotRoutes } from './snapshots.ts';
+import { systemRoutes } from './system.ts';
+
+/** Every row of the endpoint table; one that is missing here does not compile. */
+export function allRoutes(deps: RouteDeps): Routes {
+  return {
+    ...systemRoutes(deps),
+    ...snapshotRoutes(deps),
+    ...runRoutes(deps),
+    ...artifactRoutes(deps),
+    ...auditRoutes(deps),
+    ...policyRoutes(deps),
+  };
+}

@@ -1,0 +1,93 @@
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import { RunCheckpoint } from '#contract/run.ts';
+import { untilClosed } from '../../runs/events.ts';
+import { runReport } from '../../runs/run-report.ts';
+import { outputOf } from '../../runs/task-output.ts';
+import type { Routes } from '../app.ts';
+import { bytesResponse, eventStream } from '../streams.ts';
+import type { RouteDeps } from './deps.ts';
+
+type Part = Pick<
+  Routes,
+  | 'planMake'
+  | 'runSubmit'
+  | 'runList'
+  | 'runShow'
+  | 'runEvents'
+  | 'runCancel'
+  | 'runPlan'
+  | 'runCheckpoint'
+  | 'runReport'
+  | 'taskLog'
+>;
+
+export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
+  return {
+    planMake: async ({ body }) => {
+      const { made, image, policy } = await runs.plan(body);
+      return {
+        digest: made.digest,
+        plan: { ...made.plan },
+        clamped: [...made.clamped],
+        summary: [
+          `${made.plan.tasks.length} tasks in ${image.reference} (${image.origin}, ${image.id})`,
+          `policy ${policy.name} ${policy.digest}`,
+          'network none; nothing has run',
+        ],
+      };
+    },
+    runSubmit: async ({ body, actor }) => ({ id: await runs.submit(body, actor) }),
+    runList: ({ query }) => Promise.resolve(runs.list(query)),
+    runShow: ({ param }) => runs.view(param('id')),
+    runEvents: ({ param, incoming, signal }) => {
+      const run = runs.find(param('id'));
+      const last = Number(incoming.headers['last-event-id'] ?? Number.NaN);
+      const from = Number.isSafeInteger(last) && last >= 0 ? last + 1 : run.audit.first;
+      return Promise.resolve(eventStream(untilClosed(runsDeps.log, run.id, from, signal)));
+    },
+    runCancel: async ({ param, body, actor }) => ({
+      id: await runs.cancel(param('id'), body.reason, actor),
+    }),
+    runPlan: async ({ param }) => {
+      const { plan, id } = runs.find(param('id'));
+      if (plan === undefined) throw new OrchestraError('run.unknown', `${id} has no plan`);
+      return blobResponse(runsDeps.blobs, plan, 'application/json');
+    },
+    runCheckpoint: async ({ param }) => {
+      const { checkpoint, id } = runs.find(param('id'));
+      if (checkpoint === undefined) {
+        throw new OrchestraError('run.unknown', `${id} has no checkpoint yet`);
+      }
+      const bytes = await runsDeps.blobs.read(checkpoint, { maxBytes: 16 * 1024 * 1024 });
+      return RunCheckpoint.parse(JSON.parse(bytes.toString('utf8')));
+    },
+    runReport: async ({ param }) => {
+      const markdown = await runReport(runs, runsDeps, param('id'));
+      return new Response(markdown, {
+        headers: { 'content-type': 'text/markdown; charset=utf-8' },
+      });
+    },
+    taskLog: async ({ param, query, signal }) => {
+      const chunks = await outputOf(runs, runsDeps, {
+        run: param('id'),
+        task: param('task'),
+        follow: query.follow,
+        signal,
+      });
+      return bytesResponse(chunks, { 'content-type': 'application/x-ndjson' });
+    },
+  };
+}
+
+export async function blobResponse(
+  blobs: RouteDeps['runsDeps']['blobs'],
+  digest: Digest,
+  type: string,
+): Promise<Response> {
+  const size = await blobs.size(digest);
+  return bytesResponse(await blobs.open(digest), {
+    'content-type': type,
+    ...(size === undefined ? {} : { 'content-length': String(size) }),
+  });
+}

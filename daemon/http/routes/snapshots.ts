@@ -1,0 +1,30 @@
+import { OrchestraError } from '#contract/errors.ts';
+import { Digest } from '#contract/ids.ts';
+import type { Routes } from '../app.ts';
+import type { RouteDeps } from './deps.ts';
+
+type Part = Pick<Routes, 'snapshotFind' | 'snapshotMissing' | 'snapshotPut'>;
+
+export function snapshotRoutes({ runsDeps }: RouteDeps): Part {
+  const { snapshots } = runsDeps.workspace;
+  return {
+    snapshotFind: async ({ param }) => {
+      const digest = Digest.parse(param('digest'));
+      const found = await snapshots.find(digest);
+      if (found) return found;
+      throw new OrchestraError('snapshot.unknown', `There is no snapshot ${digest}`);
+    },
+    snapshotMissing: async ({ body }) => ({ missing: await snapshots.missing(body.digests) }),
+    snapshotPut: async ({ incoming, signal, actor, requestId }) => {
+      await runsDeps.log.assertRoom();
+      const answer = await snapshots.ingest(incoming, signal);
+      await runsDeps.log.append({
+        type: 'input.copied',
+        actor,
+        req: requestId,
+        data: { snapshot: answer.digest, files: answer.files, bytes: answer.bytes },
+      });
+      return answer;
+    },
+  };
+}

@@ -1,0 +1,127 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { pino } from 'pino';
+import { exitCodes, OrchestraError } from '#contract/errors.ts';
+import { defaultPaths } from '#setup/paths.ts';
+import { readConfig, type Config } from './config.ts';
+import { checkPolicies } from './policy/book.ts';
+import { startDaemon } from './wire.ts';
+
+const usage = `orchestrad: runs plans in locked containers and keeps the record
+
+  orchestrad [--config FILE] [--socket PATH] [--state-dir DIR] [--engine HOST] [--check]
+
+  --config FILE     settings in YAML; every key is in docs/CONFIG.md
+  --socket PATH     where the API listens
+  --state-dir DIR   the log, blobs, snapshots and layers
+  --engine HOST     the container engine, such as unix:///var/run/docker.sock
+  --check           validates the settings and policies, starts nothing, exits 0 or 1
+  --version, --help
+`;
+
+const root = new URL('..', import.meta.url);
+const policiesDir = new URL('policies', root).pathname;
+
+async function main(): Promise<void> {
+  const flags = readFlags();
+  if (flags.help) return say(usage);
+  const version = readVersion();
+  if (flags.version) return say(`${version}\n`);
+  const config = await configure(flags);
+  if (flags.check) {
+    await checkPolicies(
+      [policiesDir, ...(config.policies ? [config.policies] : [])],
+      [config.ceiling, config.policy],
+    );
+    return say('The settings and policies are in order.\n');
+  }
+  const logger = pino({ level: config.logLevel, base: { pid: process.pid } });
+  process.on('uncaughtException', (error) => {
+    logger.fatal({ err: error }, 'uncaught');
+    process.exit(exitCodes.bug);
+  });
+  const daemon = await startDaemon({
+    config,
+    version,
+    policiesDir,
+    logger,
+    env: process.env,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    isPassed: process.env['LISTEN_PID'] === String(process.pid),
+  });
+  const ending = Promise.withResolvers<string>();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ending.resolve(name));
+  const reason = await Promise.race([ending.promise, daemon.blocked]);
+  if (typeof reason === 'string') {
+    logger.info({ reason }, 'stopping');
+    await daemon.stop(reason);
+    return;
+  }
+  logger.fatal({ err: reason }, 'the log cannot be written any more; nothing may run');
+  await daemon.stop('log blocked');
+  process.exitCode = exitCodes.unreachable;
+}
+
+type Flags = ReturnType<typeof readFlags>;
+
+function readFlags() {
+  try {
+    return parseArgs({
+      options: {
+        config: { type: 'string' },
+        socket: { type: 'string' },
+        'state-dir': { type: 'string' },
+        engine: { type: 'string' },
+        check: { type: 'boolean' },
+        version: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }).values;
+  } catch (cause) {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    throw new OrchestraError('usage.invalid', said, { hint: 'orchestrad --help', cause });
+  }
+}
+
+async function configure(flags: Flags): Promise<Config> {
+  const defaults = defaultPaths(process.env, process.getuid?.() ?? -1);
+  return await readConfig({
+    flags: { socket: flags.socket, state_dir: flags['state-dir'], engine: flags.engine },
+    file: flags.config,
+    defaultFile: defaults.configFile,
+    defaults: { socket: defaults.socket, state_dir: defaults.stateDir },
+  });
+}
+
+function readVersion(): string {
+  const manifest = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
+    version: string;
+  };
+  return manifest.version;
+}
+
+function say(text: string): void {
+  process.stdout.write(text);
+}
+
+function explain(error: unknown): number {
+  if (!(error instanceof OrchestraError)) {
+    process.stderr.write(`orchestrad failed: ${error instanceof Error ? error.stack : error}\n`);
+    return exitCodes.bug;
+  }
+  process.stderr.write(`orchestrad: ${error.message} (${error.code})\n`);
+  for (const { file, line, column, message, hint } of error.places) {
+    const at = file === undefined ? '' : `${file}:${line ?? 1}:${column ?? 1}: `;
+    process.stderr.write(`  ${at}${message}${hint === undefined ? '' : `, ${hint}`}\n`);
+  }
+  if (error.hint !== undefined) process.stderr.write(`Next  ${error.hint}\n`);
+  return error.facts.exit;
+}
+
+try {
+  await main();
+} catch (error) {
+  process.exitCode = explain(error);
+}

@@ -1,0 +1,100 @@
+import { availableParallelism } from 'node:os';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Plan } from '#contract/plan.ts';
+import type { SubmitRun } from '#contract/run.ts';
+import { canonicalJson, digestOf } from '../base/canonical.ts';
+import { cutText } from '../base/text.ts';
+import { review } from '../policy/decide.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import { makePlan, type PlanMade } from '../planner/planner.ts';
+import { profileOf } from '../planner/profile.ts';
+import type { RunsDeps } from './deps.ts';
+import type { ResolvedImage } from './images.ts';
+
+export type Accepted = {
+  policy: EffectivePolicy;
+  image: ResolvedImage;
+  made: PlanMade;
+};
+
+const planBytesMax = 64 * 1024 * 1024;
+
+/**
+ * From an intent to a plan that may run: policy, image, plan, and every task judged with every
+ * reason. Throws what refuses it. The image's pin is recorded by `images.resolve`.
+ */
+export async function planFor(
+  deps: RunsDeps,
+  runId: string | undefined,
+  request: SubmitRun,
+): Promise<Accepted> {
+  const policy = policyFor(deps, request);
+  const image = await deps.images.resolve(deps.log, policy, runId);
+  const entries = await deps.workspace.snapshots.entries(request.snapshot);
+  const profile = await profileOf(entries, (path, maxBytes) =>
+    deps.workspace.snapshots.readFile(request.snapshot, path, maxBytes),
+  );
+  const planner = plannerName(request);
+  if (runId !== undefined) {
+    await deps.log.append({
+      type: 'plan.requested',
+      run: runId,
+      data: { planner, profile: digestOf(profile) },
+    });
+  }
+  const made = makePlan({
+    intent: request.intent,
+    profile,
+    policy,
+    image,
+    ...(request.plan ? { planFile: request.plan } : {}),
+    ...(request.exec ? { exec: request.exec } : {}),
+  });
+  const reasons = review(made.plan, policy);
+  if (reasons.length > 0) {
+    throw new OrchestraError('policy.denied', `The policy ${policy.name} denies this plan`, {
+      hint: `orchestra policy show ${policy.name}`,
+      places: reasons.map(({ task, rule, message }) => ({
+        message: `${task === undefined ? '' : `${task}: `}${message} (${rule})`,
+      })),
+    });
+  }
+  return { policy, image, made };
+}
+
+export function policyFor(deps: RunsDeps, { policy }: Pick<SubmitRun, 'policy'>): EffectivePolicy {
+  if (policy === undefined) return deps.policies.byDefault().policy;
+  if ('name' in policy) return deps.policies.get(policy.name).policy;
+  return deps.policies.fromText(policy.text, policy.file).policy;
+}
+
+export function concurrencyFor(request: SubmitRun, policy: EffectivePolicy): number {
+  return Math.min(request.concurrency ?? availableParallelism(), policy.run.concurrency);
+}
+
+/** Stores the plan under its digest before it is recorded as made. */
+export async function recordPlan(deps: RunsDeps, runId: string, made: PlanMade): Promise<void> {
+  const bytes = Buffer.from(canonicalJson(made.plan));
+  await deps.blobs.put(bytes, { maxBytes: planBytesMax });
+  await deps.log.append({
+    type: 'plan.made',
+    run: runId,
+    data: {
+      planner: made.plan.planner,
+      plan: made.digest,
+      tasks: made.plan.tasks.length,
+      bytes: bytes.length,
+      clamped: made.clamped.slice(0, 512).map((text) => cutText(text, 256)),
+    },
+  });
+}
+
+export async function loadPlan(deps: RunsDeps, digest: Plan['image']['id']): Promise<Plan> {
+  const bytes = await deps.blobs.read(digest, { maxBytes: planBytesMax });
+  return JSON.parse(bytes.toString('utf8')) as Plan;
+}
+
+function plannerName(request: SubmitRun): string {
+  if (request.exec) return 'exec';
+  return request.plan ? 'file' : 'rules';
+}

@@ -1,0 +1,43 @@
+import type { Logger } from 'pino';
+import type { BlobStore } from '../artifacts/blobs.ts';
+import type { Log } from '../audit/types.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Engine, EngineFacts } from '../engine/engine.ts';
+import type { NpmConfig } from '../provision/npm-config.ts';
+import type { PolicyBook } from '../policy/book.ts';
+import type { IsolationFacts } from '../policy/decide.ts';
+import type { PermitOffice } from '../policy/permit.ts';
+import type { SandboxDeps } from '../sandbox/sandbox.ts';
+import type { Slots } from '../scheduler/slots.ts';
+import type { Workspace } from '../workspace/open.ts';
+import type { Images } from './images.ts';
+import type { RunStates } from './state.ts';
+
+/** What the story of a run needs from the rooms below; made once, in `main.ts`. */
+export type RunsDeps = {
+  stateDir: string;
+  /** Which daemon's containers these are, where several share an engine. */
+  installId: string;
+  version: string;
+  clock: Clock;
+  logger: Logger;
+  log: Log;
+  states: RunStates;
+  blobs: BlobStore;
+  workspace: Workspace;
+  engine: Engine;
+  engineFacts: EngineFacts;
+  sandbox: SandboxDeps;
+  office: PermitOffice;
+  policies: PolicyBook;
+  images: Images;
+  isolation: IsolationFacts;
+  /** Which registries npm is configured with on this machine; read once, at start. */
+  npmConfig: NpmConfig;
+  runtime: string;
+  apparmor: string | undefined;
+  sandboxUser: { uid: number; gid: number };
+  slots: Slots;
+  /** How many runs may be open at once; more are refused with `daemon.busy`. */
+  openRunsMax: number;
+};

@@ -1,0 +1,37 @@
+import type { Digest, RunId } from '#contract/ids.ts';
+import type { Plan, PlanTask } from '#contract/plan.ts';
+import type { AnyEntry } from '../audit/types.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import type { OutputFile } from './output.ts';
+
+/** A sealed layer of a task, as the layers of its dependents need it. */
+export type NpmCache = { dir: string; env: Readonly<Record<string, string>> };
+
+/**
+ * What only lives while a run is open: the way to stop it, the files being written, the plan in
+ * memory. Nothing here is truth; after a crash it is gone and the log says what happened.
+ */
+export type OpenRun = {
+  id: RunId;
+  snapshot: Digest;
+  controller: AbortController;
+  outputs: Map<string, OutputFile>;
+  /** Resolves when the run is closed. */
+  done: Promise<void>;
+};
+
+/** An open run whose plan was accepted. */
+export type AcceptedRun = OpenRun & {
+  plan: Plan;
+  planDigest: Digest;
+  ordered: readonly PlanTask[];
+  policy: EffectivePolicy;
+  /** By the tasks' working directory. */
+  npmCaches: ReadonlyMap<string, NpmCache>;
+  artifactsLeft: { files: number; bytes: number };
+};
+
+/** An entry about a task, in the form every record of a task has. */
+export function taskEntry<E extends AnyEntry>(run: OpenRun, task: string, entry: E): E {
+  return { ...entry, run: run.id, obj: { ...entry.obj, task } };
+}

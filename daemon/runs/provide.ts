@@ -1,0 +1,86 @@
+import { join, posix } from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import type { Plan } from '#contract/plan.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import { planProvision } from '../provision/plan-provision.ts';
+import { provision } from '../provision/provision.ts';
+import type { RunsDeps } from './deps.ts';
+import type { ResolvedImage } from './images.ts';
+import type { NpmCache } from './open-run.ts';
+
+const manifestBytesMax = 4 * 1024 * 1024;
+const lockfileBytesMax = 64 * 1024 * 1024;
+
+export type ProvideRequest = {
+  runId: string;
+  snapshot: Digest;
+  plan: Plan;
+  policy: EffectivePolicy;
+  image: ResolvedImage;
+  signal: AbortSignal;
+};
+
+/** What must be there before the first task starts, by the tasks' working directory. */
+export type Needs = { cwd: string; list: Awaited<ReturnType<typeof planProvision>> }[];
+
+/** Judges every lockfile before anything is fetched, so that a run is refused with all its reasons. */
+export async function planNeeds(deps: RunsDeps, request: ProvideRequest): Promise<Needs> {
+  const { plan, snapshot, policy, image } = request;
+  const folders = new Set(
+    plan.tasks.filter((task) => task.provisions.includes('npm')).map((task) => task.cwd),
+  );
+  const read = (path: string, maxBytes: number) =>
+    deps.workspace.snapshots.readFile(snapshot, path, maxBytes);
+  const needs: Needs = [];
+  for (const cwd of folders) {
+    const lockfile = await read(posix.join(cwd, 'package-lock.json'), lockfileBytesMax);
+    const manifest = await read(posix.join(cwd, 'package.json'), manifestBytesMax);
+    if (!lockfile || !manifest)
+      throw noLockfile(cwd, lockfile ? 'package.json' : 'package-lock.json');
+    const npmrc = await read(posix.join(cwd, '.npmrc'), 64 * 1024);
+    needs.push({
+      cwd,
+      list: await planProvision(lockfile, manifest, {
+        platform: { os: 'linux', cpu: cpuOf(image.arch), libc: image.libc },
+        policy: policy.provision,
+        npmConfig: deps.npmConfig,
+        ...(npmrc ? { npmrc: npmrc.toString('utf8') } : {}),
+      }),
+    });
+  }
+  return needs;
+}
+
+export async function provide(
+  deps: RunsDeps,
+  request: ProvideRequest,
+  needs: Needs,
+): Promise<ReadonlyMap<string, NpmCache>> {
+  const caches = new Map<string, NpmCache>();
+  for (const { cwd, list } of needs) {
+    const { dir, env } = await provision({
+      list,
+      policy: request.policy.provision,
+      npmConfig: deps.npmConfig,
+      cacheDir: join(deps.stateDir, 'packages'),
+      log: deps.log,
+      run: request.runId,
+      signal: request.signal,
+    });
+    caches.set(cwd, { dir, env });
+  }
+  return caches;
+}
+
+function noLockfile(cwd: string, name: string): OrchestraError {
+  return new OrchestraError('lockfile.invalid', `There is no ${name} in ${cwd}`, {
+    hint: 'npm install --package-lock-only',
+  });
+}
+
+function cpuOf(arch: string): 'x64' | 'arm64' {
+  if (arch === 'amd64' || arch === 'x86_64') return 'x64';
+  if (arch === 'arm64' || arch === 'aarch64') return 'arm64';
+  throw new OrchestraError('image.unknown', `Packages cannot be chosen for the image's ${arch}`);
+}

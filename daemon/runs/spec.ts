@@ -1,0 +1,77 @@
+import { posix } from 'node:path';
+import type { Digest } from '#contract/ids.ts';
+import type { PlanTask } from '#contract/plan.ts';
+import {
+  homeTarget,
+  npmCacheTarget,
+  workspaceTarget,
+  type Mount,
+  type OverlayMount,
+  type SandboxSpec,
+} from '../policy/spec.ts';
+
+type Layers = Pick<OverlayMount, 'lower' | 'upper' | 'work'>;
+
+export type SpecRequest = {
+  installId: string;
+  runId: string;
+  attempt: number;
+  task: PlanTask;
+  image: { reference: string; id: Digest };
+  user: { uid: number; gid: number };
+  runtime: string;
+  apparmor: string | undefined;
+  workspace: Layers;
+  npmCache: (Layers & { env: Readonly<Record<string, string>> }) | undefined;
+};
+
+const homeBytes = 64 * 1024 * 1024;
+
+/** Turns a task of a plan into the exact sandbox that policy then judges. */
+export function sandboxSpec(request: SpecRequest): SandboxSpec {
+  const { task, runId, attempt } = request;
+  return {
+    name: `orc-${request.installId}-${runId}-${task.id.replaceAll(':', '.')}-a${attempt}`,
+    image: request.image,
+    command: task.command,
+    cwd: posix.join(workspaceTarget, task.cwd),
+    env: {
+      HOME: homeTarget,
+      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      TMPDIR: '/tmp',
+      LANG: 'C.UTF-8',
+      CI: 'true',
+      ...request.npmCache?.env,
+      ...(request.npmCache ? { npm_config_cache: npmCacheTarget } : {}),
+      ...task.env,
+    },
+    user: request.user,
+    runtime: request.runtime,
+    seccomp: { profile: 'builtin' },
+    apparmor: request.apparmor,
+    limits: task.limits,
+    mounts: mounts(request),
+    labels: {
+      'orchestra.install': request.installId,
+      'orchestra.run': runId,
+      'orchestra.task': task.id,
+      'orchestra.attempt': String(attempt),
+    },
+  };
+}
+
+function mounts({ workspace, npmCache, task }: SpecRequest): Mount[] {
+  const overlay = (layers: Layers, target: string): OverlayMount => ({
+    kind: 'overlay',
+    lower: layers.lower,
+    upper: layers.upper,
+    work: layers.work,
+    target,
+  });
+  return [
+    overlay(workspace, workspaceTarget),
+    ...(npmCache ? [overlay(npmCache, npmCacheTarget)] : []),
+    { kind: 'tmpfs', target: '/tmp', sizeBytes: task.limits.tmpBytes, executable: false },
+    { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
+  ];
+}

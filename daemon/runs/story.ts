@@ -1,0 +1,235 @@
+import { OrchestraError } from '#contract/errors.ts';
+import type { PlanTask } from '#contract/plan.ts';
+import type { SubmitRun } from '#contract/run.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import { cutText } from '../base/text.ts';
+import { dispatch } from '../scheduler/dispatch.ts';
+import { topological } from '../scheduler/graph.ts';
+import { concurrencyFor, planFor, recordPlan, type Accepted } from './accept.ts';
+import { checkpointOf } from './checkpoint.ts';
+import type { RunsDeps } from './deps.ts';
+import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
+import { closingOf, type Closing } from './outcome.ts';
+import { planNeeds, provide, type ProvideRequest } from './provide.ts';
+import { stopOf } from './stop.ts';
+import { runTask } from './task.ts';
+
+/**
+ * The story of one run, from its submission to its closing record. Never rejects: what cannot be
+ * recorded any more (the log is blocked) stops the daemon elsewhere.
+ */
+export async function tellStory(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<void> {
+  const startedAt = performance.now();
+  const close = async ({ outcome, exitCode, reason }: Closing) => {
+    const facts = deps.states.find(run.id);
+    const artifacts = [...(facts?.tasks.values() ?? [])].flatMap((task) => task.artifacts);
+    await deps.log.append({
+      type: 'run.closed',
+      run: run.id,
+      outcome: outcome === 'succeeded' ? 'ok' : outcome === 'unknown' ? 'unknown' : 'failed',
+      sev: outcome === 'violated' ? 'alert' : 'info',
+      data: {
+        outcome,
+        artifacts: artifacts.length,
+        duration_ms: Math.round(performance.now() - startedAt),
+        exit_code: exitCode,
+        reason: cutText(reason, 512),
+      },
+    });
+  };
+  try {
+    const accepted = await accept(deps, run, request);
+    await execute(deps, accepted.run, accepted.concurrency);
+    await recordStop(deps, run, request);
+    await close(closing(deps, run));
+  } catch (error) {
+    if (deps.log.blocked) return;
+    try {
+      await recordStop(deps, run, request);
+      await close(await refuse(deps, run, error));
+    } catch (second) {
+      deps.logger.error({ err: second, run: run.id }, 'the run could not be closed');
+    }
+  }
+}
+
+async function accept(
+  deps: RunsDeps,
+  run: OpenRun,
+  request: SubmitRun,
+): Promise<{ run: AcceptedRun; concurrency: number }> {
+  const { policy, image, made } = await planned(deps, run, request);
+  await recordPlan(deps, run.id, made);
+  const needed: ProvideRequest = {
+    runId: run.id,
+    snapshot: run.snapshot,
+    plan: made.plan,
+    policy,
+    image,
+    signal: run.controller.signal,
+  };
+  const needs = await planNeeds(deps, needed);
+  await deps.log.append({
+    type: 'run.accepted',
+    run: run.id,
+    pol: { hash: policy.digest, rule: 'review' },
+    data: {
+      plan: made.digest,
+      policy: policy.digest,
+      tasks: made.plan.tasks.length,
+      image: `${image.reference} ${image.id}`,
+    },
+  });
+  const npmCaches = await provide(deps, needed, needs);
+  return {
+    concurrency: concurrencyFor(request, policy),
+    run: {
+      ...run,
+      plan: made.plan,
+      planDigest: made.digest,
+      ordered: topological(made.plan.tasks),
+      policy,
+      npmCaches,
+      artifactsLeft: { files: policy.run.artifactFiles, bytes: policy.run.artifactBytes },
+    },
+  };
+}
+
+async function planned(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<Accepted> {
+  try {
+    return await planFor(deps, run.id, request);
+  } catch (error) {
+    if (!(error instanceof OrchestraError) || !error.code.startsWith('plan.')) throw error;
+    await deps.log.append({
+      type: 'plan.failed',
+      run: run.id,
+      outcome: 'failed',
+      data: {
+        planner: request.plan ? 'file' : request.exec ? 'exec' : 'rules',
+        code: error.code,
+        reasons: reasonsOf(error),
+      },
+    });
+    throw error;
+  }
+}
+
+async function execute(deps: RunsDeps, run: AcceptedRun, concurrency: number): Promise<void> {
+  const { signal } = run.controller;
+  const save = oneAtATime(() => saveCheckpoint(deps, run));
+  const unstarted = await dispatch({
+    nodes: run.plan.tasks,
+    concurrency,
+    slots: deps.slots,
+    signal,
+    execute: async (task) => {
+      const passed = await runTask(deps, run, task, signal);
+      await save();
+      return passed || task.onFailure === 'continue';
+    },
+    skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
+  });
+  for (const task of unstarted) {
+    await skip(deps, run, task, stopOf(signal)?.message ?? 'the run was stopped');
+  }
+  await save();
+}
+
+async function skip(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  reason: string,
+  because?: string,
+): Promise<void> {
+  await deps.log.append(
+    taskEntry(run, task.id, {
+      type: 'task.skipped',
+      data: { reason: cutText(reason, 256), ...(because === undefined ? {} : { because }) },
+    }),
+  );
+}
+
+async function saveCheckpoint(deps: RunsDeps, run: AcceptedRun): Promise<void> {
+  const facts = deps.states.find(run.id);
+  if (!facts) return;
+  const at = new Date(deps.clock.now()).toISOString();
+  const digests = { plan: run.planDigest, policy: run.policy.digest };
+  const bytes = Buffer.from(canonicalJson(checkpointOf(facts, run.plan, digests, at)));
+  const { digest } = await deps.blobs.put(bytes, { maxBytes: 16 * 1024 * 1024 });
+  await deps.log.append({
+    type: 'checkpoint.saved',
+    run: run.id,
+    data: { checkpoint: digest, bytes: bytes.length },
+  });
+}
+
+/** Calls that come while one is under way share the next one. */
+function oneAtATime(work: () => Promise<void>): () => Promise<void> {
+  let current = Promise.resolve();
+  let next: Promise<void> | undefined;
+  return async () => {
+    next ??= current.then(() => {
+      next = undefined;
+      current = work();
+      return current;
+    });
+    await next;
+  };
+}
+
+function closing(deps: RunsDeps, run: OpenRun): Closing {
+  const facts = deps.states.find(run.id);
+  if (!facts) throw new OrchestraError('internal.bug', `${run.id} is not in the log`);
+  return closingOf(facts, stopOf(run.controller.signal));
+}
+
+/** Says in the log why a run never came to its end. */
+async function refuse(deps: RunsDeps, run: OpenRun, error: unknown): Promise<Closing> {
+  if (stopOf(run.controller.signal)) return closing(deps, run);
+  const known =
+    error instanceof OrchestraError
+      ? error
+      : new OrchestraError('internal.bug', 'The daemon failed in a way it does not know');
+  if (known.code === 'internal.bug') deps.logger.error({ err: error, run: run.id }, 'run failed');
+  await deps.log.append({
+    type: 'run.refused',
+    run: run.id,
+    outcome: 'denied',
+    sev: known.facts.exit === 4 ? 'alert' : 'notice',
+    data: { code: known.code, reasons: reasonsOf(known) },
+  });
+  return {
+    outcome: known.facts.exit === 4 ? 'violated' : 'refused',
+    exitCode: known.facts.exit,
+    reason: `${known.code}: ${known.message}`,
+  };
+}
+
+function reasonsOf(error: OrchestraError): string[] {
+  const places = error.places.map(({ file, line, column, pointer, message, hint }) => {
+    const at = file === undefined ? (pointer ?? '') : `${file}:${line ?? 0}:${column ?? 0}`;
+    return `${at === '' ? '' : `${at} `}${message}${hint === undefined ? '' : `, ${hint}`}`;
+  });
+  const next = error.hint === undefined ? [] : [`Next: ${error.hint}`];
+  const all = [error.message, ...places, ...next].map((text) => cutText(text, 512));
+  return all.length <= 64 ? all : [...all.slice(0, 63), `and ${all.length - 63} more`];
+}
+
+async function recordStop(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<void> {
+  const stop = stopOf(run.controller.signal);
+  if (stop?.kind === 'timed_out') {
+    await deps.log.append({
+      type: 'run.timed_out',
+      run: run.id,
+      outcome: 'failed',
+      data: { timeout_ms: request.timeoutMs ?? 0 },
+    });
+  } else if (stop?.kind === 'cancelled' || stop?.kind === 'daemon_stopping') {
+    await deps.log.append({
+      type: 'run.cancelled',
+      run: run.id,
+      data: { reason: cutText(stop.message, 256) },
+    });
+  }
+}

@@ -1,0 +1,248 @@
+import { join } from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import type { PlanTask } from '#contract/plan.ts';
+import type { RecordData } from '#contract/records.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import { cutText } from '../base/text.ts';
+import { decide } from '../policy/decide.ts';
+import type { Permit } from '../policy/permit.ts';
+import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
+import { ancestorsOf } from '../scheduler/graph.ts';
+import type { PreparedLayer } from '../workspace/layers.ts';
+import { collectOutputs } from './collect.ts';
+import type { RunsDeps } from './deps.ts';
+import { taskEntry, type AcceptedRun } from './open-run.ts';
+import { OutputFile } from './output.ts';
+import { sandboxSpec } from './spec.ts';
+import { Stop, stopOf } from './stop.ts';
+
+type Finished = RecordData<'task.finished'>;
+type Verdict = Pick<Finished, 'outcome'> & Partial<Finished>;
+
+const attempt = 1;
+const outputMaxFactor = 3;
+
+/**
+ * One attempt of one task, as a transaction: a layer of its own over what came before, sealed when
+ * it succeeds, dropped when it does not. Resolves with whether it succeeded; a failed task is a
+ * result. Rejects only where Orchestra itself cannot go on.
+ */
+export async function runTask(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const startedAt = performance.now();
+  const output = await OutputFile.create(
+    join(deps.stateDir, 'output', run.id, `${task.id.replaceAll(':', '.')}.ndjson`),
+  );
+  run.outputs.set(task.id, output);
+  let verdict: Verdict;
+  try {
+    verdict = await attemptTask(deps, run, task, output, signal);
+  } catch (error) {
+    if (deps.log.blocked) throw deps.log.blocked;
+    verdict = verdictOf(error, signal);
+  }
+  await output.close();
+  const stored = await deps.blobs.put(output.soFar(), {
+    maxBytes: run.policy.limits.outputBytes * outputMaxFactor + 1024 * 1024,
+  });
+  await deps.log.append(
+    taskEntry(run, task.id, {
+      type: 'task.finished',
+      outcome: verdict.outcome === 'succeeded' ? 'ok' : 'failed',
+      data: {
+        attempt,
+        cpu_ms: 0,
+        memory_peak_bytes: 0,
+        output_bytes: 0,
+        output_truncated: false,
+        output: stored.digest,
+        ...verdict,
+        duration_ms: Math.round(performance.now() - startedAt),
+      },
+    }),
+  );
+  run.outputs.delete(task.id);
+  await output.remove();
+  if (verdict.outcome === 'violated') {
+    run.controller.abort(new Stop('violated', verdict.reason ?? `${task.id} broke its sandbox`));
+  }
+  return verdict.outcome === 'succeeded';
+}
+
+async function attemptTask(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  output: OutputFile,
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const layer = await deps.workspace.layers.prepare(stackOf(deps, run, task), signal);
+  const npmCache = await prepareNpmCache(deps, run, task);
+  let isSealed = false;
+  try {
+    const { permit, spec } = await askPolicy(deps, run, task, layer, npmCache);
+    await deps.log.append(
+      taskEntry(run, task.id, { type: 'task.started', data: { attempt, spec } }),
+    );
+    const result = await runInSandbox(deps.sandbox, {
+      permit,
+      context: { run: run.id, task: task.id, attempt },
+      output: { write: (stream, bytes) => output.write(stream, bytes) },
+      signal,
+    });
+    const verdict = judge(result, task, signal);
+    if (verdict.outcome !== 'succeeded') {
+      await dropped(deps, run, task, verdict.reason ?? verdict.outcome);
+      return verdict;
+    }
+    const missing = await collectOutputs(deps, run, task, layer);
+    if (missing !== undefined) {
+      await dropped(deps, run, task, missing);
+      return { ...verdict, outcome: 'failed', reason: missing };
+    }
+    const sealed = await deps.workspace.layers.seal(layer);
+    isSealed = true;
+    await deps.log.append(
+      taskEntry(run, task.id, {
+        type: 'layer.sealed',
+        data: { attempt, layer: sealed.digest, entries: sealed.entries, bytes: sealed.bytes },
+      }),
+    );
+    return verdict;
+  } finally {
+    if (!isSealed) await deps.workspace.layers.drop(layer);
+    if (npmCache) await deps.workspace.layers.drop(npmCache);
+  }
+}
+
+function stackOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
+  const facts = deps.states.find(run.id);
+  const ancestors = ancestorsOf(run.ordered, task.id).flatMap(({ id, deps: before }) => {
+    const layer = facts?.tasks.get(id)?.layer;
+    return layer === undefined ? [] : [{ taskId: id, layer, deps: before }];
+  });
+  return { snapshot: run.snapshot, ancestors };
+}
+
+async function prepareNpmCache(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
+  const cache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
+  if (!cache) return undefined;
+  return { ...(await deps.workspace.layers.scratch(cache.dir)), env: cache.env };
+}
+
+/** Judged again on the exact spec, at the moment of use. */
+async function askPolicy(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  layer: PreparedLayer,
+  npmCache: Awaited<ReturnType<typeof prepareNpmCache>>,
+): Promise<{ permit: Permit; spec: Digest }> {
+  const spec = sandboxSpec({
+    installId: deps.installId,
+    runId: run.id,
+    attempt,
+    task,
+    image: run.plan.image,
+    user: deps.sandboxUser,
+    runtime: deps.runtime,
+    apparmor: deps.apparmor,
+    workspace: layer,
+    npmCache,
+  });
+  const decision = decide(spec, run.policy, deps.isolation);
+  const { digest } = await deps.blobs.put(Buffer.from(canonicalJson(spec)), {
+    maxBytes: 1024 * 1024,
+  });
+  const reasons = decision.allow ? [] : decision.reasons.map((r) => `${r.rule}: ${r.message}`);
+  await deps.log.append(
+    taskEntry(run, task.id, {
+      type: 'policy.decided',
+      outcome: decision.allow ? 'ok' : 'denied',
+      sev: decision.allow ? 'info' : 'alert',
+      pol: {
+        hash: run.policy.digest,
+        rule: decision.allow ? 'all' : (decision.reasons[0]?.rule ?? ''),
+      },
+      data: {
+        attempt,
+        decision: decision.allow ? 'allow' : 'deny',
+        spec: digest,
+        reasons: reasons.slice(0, 64).map((reason) => cutText(reason, 512)),
+      },
+    }),
+  );
+  if (!decision.allow) {
+    throw new OrchestraError('policy.denied', `Policy denies ${task.id}: ${reasons.join('; ')}`);
+  }
+  return { permit: deps.office.mint(spec), spec: digest };
+}
+
+async function dropped(deps: RunsDeps, run: AcceptedRun, task: PlanTask, reason: string) {
+  await deps.log.append(
+    taskEntry(run, task.id, {
+      type: 'layer.dropped',
+      data: { attempt, reason: cutText(reason, 256) },
+    }),
+  );
+}
+
+function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verdict {
+  const facts: Omit<Verdict, 'outcome'> = {
+    cpu_ms: result.usage.cpuMs,
+    memory_peak_bytes: result.usage.memoryPeakBytes,
+    output_bytes: result.outputBytes,
+    output_truncated: result.outputTruncated,
+    ...(result.exitCode === undefined ? {} : { exit_code: result.exitCode }),
+    ...(result.signal === undefined ? {} : { signal: result.signal }),
+    ...(result.limit === undefined ? {} : { limit: result.limit }),
+  };
+  switch (result.outcome) {
+    case 'exited':
+      if (result.exitCode === 0) return { ...facts, outcome: 'succeeded' };
+      return { ...facts, outcome: 'failed', reason: exitReason(result, task) };
+    case 'timed_out':
+      return {
+        ...facts,
+        outcome: 'timed_out',
+        reason: `ran longer than ${task.limits.timeoutMs} ms`,
+      };
+    case 'limit':
+      return {
+        ...facts,
+        outcome: 'failed',
+        reason: `went over its limit of ${result.limit ?? ''}`,
+      };
+    case 'cancelled':
+      return { ...facts, ...stopped(signal) };
+  }
+}
+
+function exitReason(result: SandboxResult, task: PlanTask): string {
+  if (result.exitCode === 127) return `${task.command[0] ?? ''} was not found in the image`;
+  return `exit ${result.exitCode ?? 'unknown'}`;
+}
+
+function stopped(signal: AbortSignal): Pick<Verdict, 'outcome' | 'reason'> {
+  const stop = stopOf(signal);
+  return {
+    outcome: stop?.kind === 'timed_out' ? 'timed_out' : 'cancelled',
+    reason: cutText(stop?.message ?? 'cancelled', 512),
+  };
+}
+
+/** What went wrong around the task: its own fault or ours, in any case a result of this task. */
+function verdictOf(error: unknown, signal: AbortSignal): Verdict {
+  if (signal.aborted) return stopped(signal);
+  if (!(error instanceof OrchestraError)) throw error;
+  const places = error.places.map((place) => place.message).join('; ');
+  return {
+    outcome: error.facts.exit === 4 ? 'violated' : 'failed',
+    reason: cutText(`${error.code}: ${error.message}${places === '' ? '' : ` (${places})`}`, 512),
+  };
+}

@@ -1,0 +1,60 @@
+import type { Plan, PlanTask } from '#contract/plan.ts';
+import type { RunRow, RunView, TaskView } from '#contract/run.ts';
+import type { RunFacts, TaskFacts } from './state.ts';
+
+const untouched = { state: 'waiting', attempt: 0, artifacts: [] } as const satisfies TaskFacts;
+
+/** What a reader is shown: every planned task from the start, with what is known of it so far. */
+export function viewOf(run: RunFacts, plan: Plan | undefined): RunView {
+  return {
+    id: run.id,
+    state: run.state,
+    intent: run.intent,
+    workspace: run.workspace,
+    snapshot: run.snapshot,
+    policy: { name: run.policyName, digest: run.policy },
+    plan: run.plan,
+    planner: run.planner,
+    image: run.image,
+    submittedBy: run.submittedBy,
+    submittedAt: run.submittedAt,
+    closedAt: run.closedAt,
+    durationMs: run.durationMs,
+    exitCode: run.exitCode,
+    reason: run.reason,
+    reasons: run.reasons,
+    tasks: (plan?.tasks ?? []).map((task) => taskView(task, run.tasks.get(task.id) ?? untouched)),
+    checkpoint: run.checkpoint,
+    audit: { ...run.audit },
+  };
+}
+
+export function rowOf(run: RunFacts): RunRow {
+  const states = [...run.tasks.values()].map((task) => task.state);
+  const count = (...wanted: string[]) => states.filter((state) => wanted.includes(state)).length;
+  return {
+    id: run.id,
+    state: run.state,
+    intent: run.intent,
+    submittedBy: run.submittedBy,
+    submittedAt: run.submittedAt,
+    durationMs: run.durationMs,
+    exitCode: run.exitCode,
+    tasks: {
+      total: run.taskCount,
+      succeeded: count('succeeded'),
+      failed: count('failed', 'timed_out', 'violated'),
+    },
+  };
+}
+
+function taskView(task: PlanTask, facts: TaskFacts): TaskView {
+  return {
+    id: task.id,
+    title: task.title,
+    tool: task.tool,
+    deps: [...task.deps],
+    outputTruncated: false,
+    ...facts,
+  };
+}
