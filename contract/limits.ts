@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Duration, Size } from './units.ts';
+import { Duration, formatDuration, formatSize, Size, spellDuration, spellSize } from './units.ts';
 
 /**
  * What one task may use. Every limit is always set; a plan or a narrower policy can only lower it.
@@ -28,16 +28,19 @@ export const limitNames = [
 ] as const satisfies readonly (keyof Limits)[];
 
 const whole = (max: number) => z.number().int().min(1).max(max);
+// Engines read 0 as "no limit" and refuse a memory below 6 MiB.
+const atLeast = (bytes: number) =>
+  Size.refine((value) => value >= bytes, `must be at least ${formatSize(bytes)}`);
 
 /** Limits as documents write them: `cpus: 1.5`, `memory: 2GiB`, `timeout: 10m`. */
 export const LimitsDocument = z.strictObject({
   cpus: z.number().min(0.01).max(1024),
-  memory: Size,
+  memory: atLeast(6 * 1024 ** 2),
   pids: whole(1_000_000),
   open_files: whole(1_000_000),
-  file_size: Size,
-  tmp: Size,
-  output: Size,
+  file_size: atLeast(1),
+  tmp: atLeast(1),
+  output: atLeast(1),
   timeout: Duration,
 });
 export type LimitsDocument = z.infer<typeof LimitsDocument>;
@@ -58,3 +61,50 @@ export function limitsFrom(document: {
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
+
+/** The words of the code → the document's words, in the spelling that a document would use. */
+export function spellLimits(limits: Partial<Limits>): Partial<z.input<typeof LimitsDocument>> {
+  const found = {
+    cpus: limits.cpuMilli === undefined ? undefined : limits.cpuMilli / 1000,
+    memory: spelt(limits.memoryBytes, spellSize),
+    pids: limits.pids,
+    open_files: limits.openFiles,
+    file_size: spelt(limits.fileSizeBytes, spellSize),
+    tmp: spelt(limits.tmpBytes, spellSize),
+    output: spelt(limits.outputBytes, spellSize),
+    timeout: spelt(limits.timeoutMs, spellDuration),
+  };
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
+}
+
+function spelt(value: number | undefined, spell: (value: number) => string): string | undefined {
+  return value === undefined ? undefined : spell(value);
+}
+
+/** One limit for people: `2 GiB`, `1.5 cpus`, `512 pids`. */
+export function formatLimit(name: keyof Limits, value: number): string {
+  switch (name) {
+    case 'cpuMilli':
+      return `${value / 1000} cpus`;
+    case 'pids':
+      return `${value} pids`;
+    case 'openFiles':
+      return `${value} open files`;
+    case 'timeoutMs':
+      return formatDuration(value);
+    default:
+      return formatSize(value);
+  }
+}
+
+/** How documents call a limit, for messages. */
+export const limitWords: Readonly<Record<keyof Limits, string>> = {
+  cpuMilli: 'cpus',
+  memoryBytes: 'memory',
+  pids: 'pids',
+  openFiles: 'open_files',
+  fileSizeBytes: 'file_size',
+  tmpBytes: 'tmp',
+  outputBytes: 'output',
+  timeoutMs: 'timeout',
+};

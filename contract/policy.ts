@@ -23,7 +23,10 @@ export const PolicyDocument = z.strictObject({
     .min(1)
     .max(32),
   tools: z.array(z.string().min(1).max(48)).max(64),
-  env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*\*?$/)).max(256),
+  /** Names that a plan may set; `NAME_*` is a beginning, `*` any name. Reserved names stay refused. */
+  env: z
+    .array(z.string().regex(/^(?:\*|[A-Za-z_][A-Za-z0-9_]*\*?)$/, 'write NAME, NAME_* or *'))
+    .max(256),
   limits: LimitsDocument,
   run: z.strictObject({
     tasks: z.number().int().min(1).max(10_000),

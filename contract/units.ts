@@ -52,11 +52,37 @@ export function formatSize(bytes: number): string {
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${unit}`;
 }
 
+/** 5,400,000 → `1h30m`: what `parseDuration` reads back exactly. */
+export function spellDuration(ms: number): string {
+  let rest = ms;
+  let text = '';
+  for (const [unit, size] of Object.entries(durations).reverse()) {
+    const whole = Math.floor(rest / size);
+    if (whole > 0) text += `${whole}${unit}`;
+    rest -= whole * size;
+  }
+  return text === '' ? '0ms' : text;
+}
+
+/** 1,536 MiB in bytes → `1536MiB`: what `parseSize` reads back exactly. */
+export function spellSize(bytes: number): string {
+  const units = Object.entries(sizes).reverse();
+  const [unit, size] = units.find(([, size]) => bytes >= size && bytes % size === 0) ?? ['B', 1];
+  return `${bytes / size}${unit}`;
+}
+
+// Timers of the runtime count in 32 bits; a longer one would fire at once.
+const durationMax = 24 * 86_400_000;
+
 /** A duration in a document: text such as `10m`, in milliseconds after parsing. */
 export const Duration = z.string().transform((text, context) => {
   const ms = parseDuration(text);
   if (ms === undefined) {
     context.addIssue({ code: 'custom', message: 'not a duration, write 90s, 10m or 1h30m' });
+    return z.NEVER;
+  }
+  if (ms > durationMax) {
+    context.addIssue({ code: 'custom', message: 'longer than 24d' });
     return z.NEVER;
   }
   return ms;

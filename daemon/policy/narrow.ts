@@ -1,0 +1,138 @@
+import { formatLimit, limitNames, limitWords, type Limits } from '#contract/limits.ts';
+import { coveredBy } from './env-pattern.ts';
+import { seal, type AllowedImage, type EffectivePolicy, type RunLimits } from './effective.ts';
+
+/**
+ * What both allow, never more: the smaller of two limits, the common part of two lists, the
+ * stricter of two demands. `narrowed` says in words what of the request was above the ceiling.
+ * The result carries the name of what was asked for.
+ */
+export function narrow(
+  ceiling: EffectivePolicy,
+  requested: EffectivePolicy,
+): { policy: EffectivePolicy; narrowed: string[] } {
+  const narrowed: string[] = [];
+  const note = (what: string) => narrowed.push(`${what} by policy ${ceiling.name}`);
+
+  const common = (what: string, above: readonly string[], below: readonly string[]): string[] => {
+    const lost = below.filter((word) => !above.includes(word));
+    if (lost.length > 0) note(`${what}: ${lost.join(', ')} not allowed`);
+    return unique(below.filter((word) => above.includes(word)));
+  };
+  const least = <T extends object>(part: string, above: T, below: T): T =>
+    Object.fromEntries(
+      Object.entries(below).map(([name, value]) => {
+        const max = (above as Record<string, unknown>)[name];
+        if (typeof value !== 'number' || typeof max !== 'number' || value <= max) {
+          return [name, value];
+        }
+        note(
+          `${part}.${words(part, name)}: ${inWords(part, name, value)} lowered to ${inWords(part, name, max)}`,
+        );
+        return [name, max];
+      }),
+    ) as T;
+
+  const policy = seal({
+    name: requested.name,
+    images: commonImages(ceiling, requested, note),
+    tools: common('tools', ceiling.tools, requested.tools),
+    env: commonPatterns(ceiling.env, requested.env, note),
+    limits: least<Limits>('limits', ceiling.limits, requested.limits),
+    run: least<RunLimits>('run', ceiling.run, requested.run),
+    provision: {
+      ...least('provision', ceiling.provision, requested.provision),
+      registries: common(
+        'provision.registries',
+        ceiling.provision.registries,
+        requested.provision.registries,
+      ),
+    },
+    isolation: {
+      seccomp: stricter(
+        ['required', 'preferred'],
+        ceiling.isolation.seccomp,
+        requested.isolation.seccomp,
+      ),
+      apparmor: stricter(
+        ['required', 'preferred', 'off'],
+        ceiling.isolation.apparmor,
+        requested.isolation.apparmor,
+      ),
+      runtimes: common(
+        'isolation.runtimes',
+        ceiling.isolation.runtimes,
+        requested.isolation.runtimes,
+      ),
+    },
+  });
+  return { policy, narrowed };
+}
+
+function commonImages(
+  ceiling: EffectivePolicy,
+  requested: EffectivePolicy,
+  note: (what: string) => void,
+): AllowedImage[] {
+  const kept: AllowedImage[] = [];
+  for (const wanted of requested.images) {
+    // A reference may stand in a document more than once, with one digest each time.
+    const found = ceiling.images
+      .filter((allowed) => allowed.reference === wanted.reference)
+      .flatMap((allowed) => bothImages(allowed, wanted));
+    if (found.length === 0) note(`images: ${wanted.reference} not allowed`);
+    kept.push(...found);
+  }
+  return kept;
+}
+
+function bothImages(a: AllowedImage, b: AllowedImage): AllowedImage[] {
+  const origins = b.origins.filter((origin) => a.origins.includes(origin));
+  if (origins.length === 0) return [];
+  // A digest is narrower than "the one that was resolved first"; two different ones share nothing.
+  if (a.digest !== 'pinned' && b.digest !== 'pinned' && a.digest !== b.digest) return [];
+  return [
+    {
+      reference: a.reference,
+      digest: a.digest === 'pinned' ? b.digest : a.digest,
+      origins: unique(origins),
+    },
+  ];
+}
+
+function commonPatterns(
+  above: readonly string[],
+  below: readonly string[],
+  note: (what: string) => void,
+): string[] {
+  const kept: string[] = [];
+  for (const pattern of below) {
+    const narrower = above.filter((other) => coveredBy(other, pattern));
+    if (above.some((other) => coveredBy(pattern, other))) kept.push(pattern);
+    else {
+      note(`env: ${pattern} ${narrower.length > 0 ? 'cut down' : 'not allowed'}`);
+      kept.push(...narrower);
+    }
+  }
+  return unique(kept);
+}
+
+function stricter<T extends string>(order: readonly T[], a: T, b: T): T {
+  return order.indexOf(a) <= order.indexOf(b) ? a : b;
+}
+
+function unique<T>(items: readonly T[]): T[] {
+  return [...new Set(items)];
+}
+
+function words(part: string, name: string): string {
+  return part === 'limits' && isLimit(name) ? limitWords[name] : name;
+}
+
+function inWords(part: string, name: string, value: number): string {
+  return part === 'limits' && isLimit(name) ? formatLimit(name, value) : String(value);
+}
+
+function isLimit(name: string): name is keyof Limits {
+  return limitNames.some((known) => known === name);
+}

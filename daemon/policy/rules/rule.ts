@@ -1,0 +1,20 @@
+import type { Digest } from '#contract/ids.ts';
+import type { EffectivePolicy, ImageOrigin } from '../effective.ts';
+import type { SandboxSpec } from '../spec.ts';
+
+/** What is known of the machine and the image at the moment of the decision. */
+export type JudgeFacts = {
+  engine: { runtimes: readonly string[]; seccomp: boolean; apparmor: boolean };
+  image: {
+    reference: string;
+    id: Digest;
+    origin: ImageOrigin;
+    /** What this daemon first resolved the reference to. */
+    pinned: Digest | undefined;
+  };
+  /** Directories of the daemon's own that mounts may come from, absolute and without links. */
+  roots: readonly string[];
+};
+
+/** Every reason why this sandbox must not be, in words; none when the rule has nothing against it. */
+export type Rule = (spec: SandboxSpec, policy: EffectivePolicy, facts: JudgeFacts) => string[];
