@@ -76,7 +76,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     const value = flag ?? inFile ?? fallback;
     const origin = flag !== undefined ? 'flag' : inFile !== undefined ? name : 'default';
     settings.push({ name: key, value: value === undefined ? '(found)' : String(value), origin });
-    return value as NonNullable<ConfigFile[K]> | D;
+    return value;
   };
   const config = {
     socket: pick('socket', sources.defaults.socket),

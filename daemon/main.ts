@@ -87,7 +87,7 @@ function readFlags() {
 
 async function configure(flags: Flags): Promise<Config> {
   const defaults = defaultPaths(process.env, process.getuid?.() ?? -1);
-  return await readConfig({
+  return readConfig({
     flags: { socket: flags.socket, state_dir: flags['state-dir'], engine: flags.engine },
     file: flags.config,
     defaultFile: defaults.configFile,
@@ -108,7 +108,7 @@ function say(text: string): void {
 
 function explain(error: unknown): number {
   if (!(error instanceof OrchestraError)) {
-    process.stderr.write(`orchestrad failed: ${error instanceof Error ? error.stack : error}\n`);
+    process.stderr.write(`orchestrad failed: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
     return exitCodes.bug;
   }
   process.stderr.write(`orchestrad: ${error.message} (${error.code})\n`);

@@ -2,7 +2,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { OrchestraError } from '#contract/errors.ts';
+import type { OrchestraError } from '#contract/errors.ts';
 import { findEngine } from '#setup/engine/find.ts';
 import { describeImage } from '#setup/image/description.ts';
 import { openIndex } from './audit/index-db.ts';
@@ -77,6 +77,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     const wasClean = lifecycle.wasClean;
     const installId = hash('sha256', log.origin, 'hex').slice(0, 8);
     const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
+    const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
     const office = openPermitOffice();
     const engine = openEngine({
       host: found.host,
@@ -84,7 +85,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       log,
       office,
       floor: {
-        roots: ['l', 'snapshots', 'packages', 'engine'].map((name) => join(stateDir, name)),
+        roots: [...mountRoots, join(stateDir, 'engine')],
         secrets: [auditDir, config.socket, join(stateDir, 'blobs')],
       },
     });
@@ -119,7 +120,8 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       office,
       policies,
       images: new Images(engine, [describeImage()], pins),
-      isolation: engineFacts,
+      pins,
+      mountRoots,
       npmConfig: await readNpmConfig({ env: options.env }),
       runtime,
       apparmor: engineFacts.apparmor ? 'docker-default' : undefined,

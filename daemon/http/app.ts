@@ -19,7 +19,7 @@ type Bodied<E> = E extends { body: infer B extends z.ZodType } ? z.infer<B> : un
 
 /** One request, parsed: what a route may look at. */
 export type Call<E extends Endpoint> = {
-  param(name: string): string;
+  param: (name: string) => string;
   query: Queried<E>;
   body: Bodied<E>;
   actor: Actor;

@@ -4,7 +4,7 @@ import type { Plan } from '#contract/plan.ts';
 import type { SubmitRun } from '#contract/run.ts';
 import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
-import { review } from '../policy/decide.ts';
+import { review } from '../policy/review.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { makePlan, type PlanMade } from '../planner/planner.ts';
 import { profileOf } from '../planner/profile.ts';
@@ -50,11 +50,11 @@ export async function planFor(
     ...(request.plan ? { planFile: request.plan } : {}),
     ...(request.exec ? { exec: request.exec } : {}),
   });
-  const reasons = review(made.plan, policy);
-  if (reasons.length > 0) {
+  const decision = review(made.plan, policy);
+  if (!decision.allow) {
     throw new OrchestraError('policy.denied', `The policy ${policy.name} denies this plan`, {
       hint: `orchestra policy show ${policy.name}`,
-      places: reasons.map(({ task, rule, message }) => ({
+      places: decision.reasons.map(({ task, rule, message }) => ({
         message: `${task === undefined ? '' : `${task}: `}${message} (${rule})`,
       })),
     });

@@ -11,5 +11,5 @@ export async function changesOf(deps: RunsDeps, runs: Runs, reference: string): 
     const layer = run.tasks.get(id)?.layer;
     return layer === undefined ? [] : [layer];
   });
-  return await deps.workspace.layers.changes(run.snapshot, layers);
+  return deps.workspace.layers.changes(run.snapshot, layers);
 }

@@ -5,12 +5,11 @@ import type { Clock } from '../base/clock.ts';
 import type { Engine, EngineFacts } from '../engine/engine.ts';
 import type { NpmConfig } from '../provision/npm-config.ts';
 import type { PolicyBook } from '../policy/book.ts';
-import type { IsolationFacts } from '../policy/decide.ts';
 import type { PermitOffice } from '../policy/permit.ts';
 import type { SandboxDeps } from '../sandbox/sandbox.ts';
 import type { Slots } from '../scheduler/slots.ts';
 import type { Workspace } from '../workspace/open.ts';
-import type { Images } from './images.ts';
+import type { ImagePins, Images } from './images.ts';
 import type { RunStates } from './state.ts';
 
 /** What the story of a run needs from the rooms below; made once, in `main.ts`. */
@@ -31,7 +30,9 @@ export type RunsDeps = {
   office: PermitOffice;
   policies: PolicyBook;
   images: Images;
-  isolation: IsolationFacts;
+  pins: ImagePins;
+  /** The daemon's directories that a mount may come from. */
+  mountRoots: readonly string[];
   /** Which registries npm is configured with on this machine; read once, at start. */
   npmConfig: NpmConfig;
   runtime: string;

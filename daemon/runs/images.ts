@@ -68,7 +68,8 @@ export class Images {
       });
       throw refusal;
     }
-    if (wanted === undefined) await this.#record(log, found, run === undefined ? {} : { run });
+    if (this.#pins.get(reference) === undefined)
+      await this.#record(log, found, run === undefined ? {} : { run });
     return found;
   }
 

@@ -2,10 +2,8 @@ import type { Digest, RunId } from '#contract/ids.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { AnyEntry } from '../audit/types.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
+import type { ResolvedImage } from './images.ts';
 import type { OutputFile } from './output.ts';
-
-/** A sealed layer of a task, as the layers of its dependents need it. */
-export type NpmCache = { dir: string; env: Readonly<Record<string, string>> };
 
 /**
  * What only lives while a run is open: the way to stop it, the files being written, the plan in
@@ -26,8 +24,9 @@ export type AcceptedRun = OpenRun & {
   planDigest: Digest;
   ordered: readonly PlanTask[];
   policy: EffectivePolicy;
-  /** By the tasks' working directory. */
-  npmCaches: ReadonlyMap<string, NpmCache>;
+  image: ResolvedImage;
+  /** The folder with npm's offline cache, by the tasks' working directory. */
+  npmCaches: ReadonlyMap<string, string>;
   artifactsLeft: { files: number; bytes: number };
 };
 

@@ -7,7 +7,6 @@ import { planProvision } from '../provision/plan-provision.ts';
 import { provision } from '../provision/provision.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
-import type { NpmCache } from './open-run.ts';
 
 const manifestBytesMax = 4 * 1024 * 1024;
 const lockfileBytesMax = 64 * 1024 * 1024;
@@ -56,10 +55,10 @@ export async function provide(
   deps: RunsDeps,
   request: ProvideRequest,
   needs: Needs,
-): Promise<ReadonlyMap<string, NpmCache>> {
-  const caches = new Map<string, NpmCache>();
+): Promise<ReadonlyMap<string, string>> {
+  const caches = new Map<string, string>();
   for (const { cwd, list } of needs) {
-    const { dir, env } = await provision({
+    const { dir } = await provision({
       list,
       policy: request.policy.provision,
       npmConfig: deps.npmConfig,
@@ -68,7 +67,7 @@ export async function provide(
       run: request.runId,
       signal: request.signal,
     });
-    caches.set(cwd, { dir, env });
+    caches.set(cwd, dir);
   }
   return caches;
 }

@@ -50,7 +50,7 @@ export class Runs {
   /** Plans and judges, runs nothing. */
   async plan(request: SubmitRun): Promise<Accepted> {
     await this.#assertReady(request.snapshot);
-    return await planFor(this.#deps, undefined, request);
+    return planFor(this.#deps, undefined, request);
   }
 
   async cancel(reference: string, reason: string, actor: Actor): Promise<RunFacts['id']> {
@@ -81,7 +81,7 @@ export class Runs {
   }
 
   async planOf(run: RunFacts): Promise<Plan | undefined> {
-    return run.plan === undefined ? undefined : await loadPlan(this.#deps, run.plan);
+    return run.plan === undefined ? undefined : loadPlan(this.#deps, run.plan);
   }
 
   /** Newest first, from before `cursor` on. */

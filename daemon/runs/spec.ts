@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
+import { baseEnvironment, toolEnvironment } from '../tools/environment.ts';
 import {
   homeTarget,
   npmCacheTarget,
@@ -22,10 +23,10 @@ export type SpecRequest = {
   runtime: string;
   apparmor: string | undefined;
   workspace: Layers;
-  npmCache: (Layers & { env: Readonly<Record<string, string>> }) | undefined;
+  npmCache: Layers | undefined;
 };
 
-const homeBytes = 64 * 1024 * 1024;
+const homeBytesMax = 64 * 1024 * 1024;
 
 /** Turns a task of a plan into the exact sandbox that policy then judges. */
 export function sandboxSpec(request: SpecRequest): SandboxSpec {
@@ -35,16 +36,7 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
     image: request.image,
     command: task.command,
     cwd: posix.join(workspaceTarget, task.cwd),
-    env: {
-      HOME: homeTarget,
-      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-      TMPDIR: '/tmp',
-      LANG: 'C.UTF-8',
-      CI: 'true',
-      ...request.npmCache?.env,
-      ...(request.npmCache ? { npm_config_cache: npmCacheTarget } : {}),
-      ...task.env,
-    },
+    env: { ...baseEnvironment, ...toolEnvironment[task.tool], CI: 'true', ...task.env },
     user: request.user,
     runtime: request.runtime,
     seccomp: { profile: 'builtin' },
@@ -61,6 +53,8 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
 }
 
 function mounts({ workspace, npmCache, task }: SpecRequest): Mount[] {
+  const { tmpBytes } = task.limits;
+  const homeBytes = Math.min(homeBytesMax, tmpBytes);
   const overlay = (layers: Layers, target: string): OverlayMount => ({
     kind: 'overlay',
     lower: layers.lower,
@@ -71,7 +65,7 @@ function mounts({ workspace, npmCache, task }: SpecRequest): Mount[] {
   return [
     overlay(workspace, workspaceTarget),
     ...(npmCache ? [overlay(npmCache, npmCacheTarget)] : []),
-    { kind: 'tmpfs', target: '/tmp', sizeBytes: task.limits.tmpBytes, executable: false },
+    { kind: 'tmpfs', target: '/tmp', sizeBytes: tmpBytes, executable: false },
     { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
   ];
 }

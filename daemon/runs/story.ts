@@ -89,6 +89,7 @@ async function accept(
       planDigest: made.digest,
       ordered: topological(made.plan.tasks),
       policy,
+      image,
       npmCaches,
       artifactsLeft: { files: policy.run.artifactFiles, bytes: policy.run.artifactBytes },
     },

@@ -131,8 +131,7 @@ function stackOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
 
 async function prepareNpmCache(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
   const cache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
-  if (!cache) return undefined;
-  return { ...(await deps.workspace.layers.scratch(cache.dir)), env: cache.env };
+  return cache === undefined ? undefined : deps.workspace.layers.scratch(cache);
 }
 
 /** Judged again on the exact spec, at the moment of use. */
@@ -148,14 +147,18 @@ async function askPolicy(
     runId: run.id,
     attempt,
     task,
-    image: run.plan.image,
+    image: { reference: run.image.reference, id: run.image.id },
     user: deps.sandboxUser,
     runtime: deps.runtime,
     apparmor: deps.apparmor,
     workspace: layer,
     npmCache,
   });
-  const decision = decide(spec, run.policy, deps.isolation);
+  const decision = decide(spec, run.policy, {
+    engine: deps.engineFacts,
+    image: { ...run.image, pinned: deps.pins.get(run.image.reference) },
+    roots: deps.mountRoots,
+  });
   const { digest } = await deps.blobs.put(Buffer.from(canonicalJson(spec)), {
     maxBytes: 1024 * 1024,
   });
