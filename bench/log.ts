@@ -2,6 +2,7 @@
  * Figures of the log: durable appends, and what verifying costs. Prints a table and keeps the raw
  * samples. Usage: node bench/log.ts [--records 200000]
  */
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,46 +13,54 @@ import { newRunId } from '#daemon/base/ids.ts';
 import { verifyLog } from '#verifier/verify.ts';
 
 const { values } = parseArgs({
-  options: { records: { type: 'string', default: '200000' }, dir: { type: 'string' } },
+  options: {
+    records: { type: 'string', default: '200000' },
+    dir: { type: 'string', default: tmpdir() },
+    verify: { type: 'string' },
+  },
 });
-const records = Number(values.records);
-const dir = await mkdtemp(join(values.dir ?? tmpdir(), 'orchestra-bench-log-'));
+if (values.verify === undefined) await measure(values.dir, Number(values.records));
+else await verifyAndPrint(values.verify);
 
-try {
-  const log = await openLog({ dir, version: 'bench', origin: 'bench' });
-  const single = await singleCaller(log, 2_000);
-  const crowd = await manyCallers(log, 64, 20_000);
-  await fill(log, records);
-  await log.close();
-  const verify = await verifyCost(dir);
+async function measure(parent: string, records: number): Promise<void> {
+  const dir = await mkdtemp(join(parent, 'orchestra-bench-log-'));
 
-  const opened = performance.now();
-  const again = await openLog({ dir, version: 'bench', origin: 'bench' });
-  const openMs = performance.now() - opened;
-  await again.close();
+  try {
+    const log = await openLog({ dir, version: 'bench', origin: 'bench' });
+    const single = await singleCaller(log, 2_000);
+    const crowd = await manyCallers(log, 64, 20_000);
+    await fill(log, records);
+    await log.close();
+    const verify = await verifyCost(dir);
 
-  console.table({
-    'one caller, p50 ms': round(quantile(single, 0.5)),
-    'one caller, p99 ms': round(quantile(single, 0.99)),
-    '64 callers, records/s': Math.round(crowd.perSecond),
-    '64 callers, p99 ms': round(quantile(crowd.samples, 0.99)),
-    'verify, records/s': Math.round(verify.perSecond),
-    'verify, growth of RSS in MiB': Math.round(verify.rssGrowthBytes / 1024 / 1024),
-    'records verified': verify.records,
-    'open and fold the whole log, ms': Math.round(openMs),
-  });
-  const folder = join(import.meta.dirname, 'results');
-  await mkdir(folder, { recursive: true });
-  const machine = {
-    cpus: cpus().length,
-    model: cpus()[0]?.model,
-    load: loadavg(),
-    node: process.version,
-  };
-  const result = { at: new Date().toISOString(), machine, single, crowd, verify, openMs };
-  await writeFile(join(folder, 'log.json'), `${JSON.stringify(result)}\n`);
-} finally {
-  await rm(dir, { recursive: true, force: true });
+    const opened = performance.now();
+    const again = await openLog({ dir, version: 'bench', origin: 'bench' });
+    const openMs = performance.now() - opened;
+    await again.close();
+
+    console.table({
+      'one caller, p50 ms': round(quantile(single, 0.5)),
+      'one caller, p99 ms': round(quantile(single, 0.99)),
+      '64 callers, records/s': Math.round(crowd.perSecond),
+      '64 callers, p99 ms': round(quantile(crowd.samples, 0.99)),
+      'verify, records/s': Math.round(verify.perSecond),
+      'verify, peak RSS in MiB': verify.rssMib,
+      'records verified': verify.records,
+      'open and fold the whole log, ms': Math.round(openMs),
+    });
+    const folder = join(import.meta.dirname, 'results');
+    await mkdir(folder, { recursive: true });
+    const machine = {
+      cpus: cpus().length,
+      model: cpus()[0]?.model,
+      load: loadavg(),
+      node: process.version,
+    };
+    const result = { at: new Date().toISOString(), machine, single, crowd, verify, openMs };
+    await writeFile(join(folder, 'log.json'), `${JSON.stringify(result)}\n`);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
 }
 
 function entryOf(run: string, n: number): AnyEntry {
@@ -101,18 +110,25 @@ async function fill(log: Log, count: number): Promise<void> {
   }
 }
 
+// In a process of its own, so that its memory is that of the verifier and nothing else.
 async function verifyCost(dir: string) {
-  const before = process.memoryUsage.rss();
-  let peak = before;
-  const timer = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 20);
+  const child = spawn(process.execPath, [import.meta.filename, '--verify', dir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const out = (await Array.fromAsync(child.stdout)).join('');
+  return JSON.parse(out) as { records: number; bytes: number; perSecond: number; rssMib: number };
+}
+
+async function verifyAndPrint(dir: string): Promise<void> {
   const started = performance.now();
   const verdict = await verifyLog(dir);
   const ms = performance.now() - started;
-  clearInterval(timer);
-  peak = Math.max(peak, process.memoryUsage.rss());
   if (verdict.exit === 1 || verdict.exit === 2) throw new Error(JSON.stringify(verdict.findings));
   const { records, bytes } = verdict;
-  return { records, bytes, ms, perSecond: (records / ms) * 1000, rssGrowthBytes: peak - before };
+  const rssMib = Math.round(process.resourceUsage().maxRSS / 1024);
+  process.stdout.write(
+    JSON.stringify({ records, bytes, perSecond: (records / ms) * 1000, rssMib }),
+  );
 }
 
 function quantile(samples: readonly number[], q: number): number {

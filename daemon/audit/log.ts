@@ -157,10 +157,10 @@ class OpenLog implements Log {
     return record as unknown as RecordOf<T>;
   }
 
-  appendAll(entries: readonly AnyEntry[]): Promise<AnyRecord[]> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
+  async appendAll(entries: readonly AnyEntry[]): Promise<AnyRecord[]> {
+    if (this.failure !== undefined) throw this.failure;
     if (this.closing !== undefined || this.writer === undefined) {
-      return Promise.reject(new OrchestraError('audit.unavailable', 'The log is closed'));
+      throw new OrchestraError('audit.unavailable', 'The log is closed');
     }
     return this.writer.append(entries);
   }

@@ -9,7 +9,7 @@ import type { Finding } from '#verifier/verdict.ts';
 import { deepFreeze } from '../base/freeze.ts';
 import type { Catalog } from './catalog.ts';
 import { syncFolder } from './disk.ts';
-import type { AnyEntry, LogHead } from './types.ts';
+import type { AnyEntry } from './types.ts';
 
 export type Recovered = {
   scan: Scan;
@@ -68,6 +68,9 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   return { scan, origin, openedAt, entries };
 }
 
+/** Records that a few crashes during the very first start may leave. */
+const crashMax = 8;
+
 type Loss = { expected: number; found: number; why: string };
 
 function lossOf(
@@ -76,13 +79,17 @@ function lossOf(
   hashThere: string | undefined,
 ): Loss | undefined {
   const found = scan.chain.seq;
-  if (heads === undefined) {
-    // Made before the first record, so it never lacks by a crash.
-    if (found === 0) return undefined;
-    return { expected: found, found, why: `heads.jsonl is gone; ${found} records are left` };
+  const newest = heads?.newest;
+  if (newest === undefined) {
+    // The file is made before the first record and gets its first line right after it, so a crash
+    // can leave a few records without a line, and none without the file.
+    if (found <= (heads === undefined ? 0 : crashMax)) return undefined;
+    return {
+      expected: found,
+      found,
+      why: `heads.jsonl is empty or gone; ${found} records are left`,
+    };
   }
-  const newest: LogHead | undefined = heads.newest;
-  if (newest === undefined) return undefined;
   if (newest.size > found) {
     const why = `heads.jsonl knows ${newest.size} records, ${found} are left`;
     return { expected: newest.size, found, why };

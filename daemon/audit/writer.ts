@@ -242,8 +242,9 @@ export class Writer {
         try {
           await this.flushBatch(groups);
         } catch (cause) {
-          this.fail(unavailable(cause));
-          for (const group of groups) group.reject(this.failure);
+          const error = this.failure ?? unavailable(cause);
+          for (const group of groups) group.reject(error);
+          this.fail(error);
         }
       }
     } finally {
