@@ -33,7 +33,7 @@ export type PackageList = {
 /** The part of a policy that speaks about packages, in bytes. */
 export type ProvisionPolicy = {
   registries: readonly string[];
-  package_bytes: number;
-  total_bytes: number;
+  packageBytes: number;
+  totalBytes: number;
   packages: number;
 };

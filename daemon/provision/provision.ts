@@ -114,7 +114,7 @@ async function fetchMissing(
   const findOrFetch = async (wanted: PinnedPackage) => {
     const found = await store.sizeOf(wanted.integrity);
     if (found !== undefined && (await store.check(wanted.integrity))) return found;
-    const bytesMax = Math.min(policy.package_bytes, policy.total_bytes - counts.bytes);
+    const bytesMax = Math.min(policy.packageBytes, policy.totalBytes - counts.bytes);
     const bytes = await fetchRecorded(wanted, bytesMax, { options, client, store, signal });
     counts.fetched += 1;
     return bytes;
@@ -124,7 +124,7 @@ async function fetchMissing(
       signal.throwIfAborted();
       const bytes = await findOrFetch(next);
       counts.bytes += bytes;
-      if (counts.bytes > policy.total_bytes) throw tooLarge(next, policy.total_bytes);
+      if (counts.bytes > policy.totalBytes) throw tooLarge(next, policy.totalBytes);
     }
   };
   try {

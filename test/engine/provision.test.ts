@@ -14,7 +14,7 @@ import { configured, memoryLog } from '#test/unit/provision/harness.ts';
 import { runContainer, type Ran } from './container.ts';
 
 const { uid, gid } = describeImage().user;
-const large = { registries: ['configured'], package_bytes: 1e8, total_bytes: 1e9, packages: 1e4 };
+const large = { registries: ['configured'], packageBytes: 1e8, totalBytes: 1e9, packages: 1e4 };
 let host: string;
 let image: SandboxImage;
 let folder: string;

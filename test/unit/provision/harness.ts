@@ -31,7 +31,7 @@ export function project(packages: Entries, root: Record<string, unknown> = {}) {
 }
 
 export const platform = { os: 'linux', cpu: 'x64', libc: 'glibc' } as const;
-export const limits = { package_bytes: 1e6, total_bytes: 1e7, packages: 1000 };
+export const limits = { packageBytes: 1e6, totalBytes: 1e7, packages: 1000 };
 export const somehash = `sha512-${'A'.repeat(86)}==`;
 
 /** Options for a machine whose npm is configured with `registry`. */

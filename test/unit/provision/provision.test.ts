@@ -270,7 +270,7 @@ test('a package or a sum that is too large is refused, whatever the header says'
     }),
   );
   const options = configured(registry.url);
-  const policy = { ...limits, registries: ['configured'], total_bytes: 500 };
+  const policy = { ...limits, registries: ['configured'], totalBytes: 500 };
   const all = project(Object.fromEntries(entries));
   await expect(run(all, { ...options, policy })).rejects.toMatchObject({
     code: 'package.unsupported',
