@@ -31,7 +31,7 @@ export type GuardParts = {
 export function guardEngine(parts: GuardParts): Engine {
   const { driver, log } = parts;
   const timely = async <T>(what: string, work: Promise<T>): Promise<T> =>
-    await within(
+    within(
       work,
       parts.deadlineMs ?? 60_000,
       () =>
@@ -52,12 +52,12 @@ export function guardEngine(parts: GuardParts): Engine {
   };
 
   return {
-    facts: async () => await timely('describe itself', driver.facts()),
-    findImage: async (reference) => await timely('look for an image', driver.findImage(reference)),
-    list: async (labels) => await timely('list its containers', driver.list(labels)),
-    usage: async (id) => await timely('report usage', driver.usage(id)),
-    attach: async (id) => await timely('attach to a sandbox', driver.attach(id)),
-    wait: async (id, signal) => await driver.wait(id, signal),
+    facts: async () => timely('describe itself', driver.facts()),
+    findImage: async (reference) => timely('look for an image', driver.findImage(reference)),
+    list: async (labels) => timely('list its containers', driver.list(labels)),
+    usage: async (id) => timely('report usage', driver.usage(id)),
+    attach: async (id) => timely('attach to a sandbox', driver.attach(id)),
+    wait: async (id, signal) => driver.wait(id, signal),
     close: () => driver.close(),
     remove,
 
@@ -70,7 +70,7 @@ export function guardEngine(parts: GuardParts): Engine {
       let making: Promise<Created> | undefined;
       const make = async () => {
         making = driver.create(permit, context);
-        return await timely('create a sandbox', making);
+        return timely('create a sandbox', making);
       };
       const created = await createRecorded(parts, permit, context, make).catch(
         async (error: unknown) => {
@@ -175,7 +175,7 @@ async function createRecorded(
     spec: digestOf(spec),
     limits: recordedLimits(spec.limits),
   };
-  return await act(
+  return act(
     log,
     { type: 'container.create', data, context, obj: named(spec.name, context) },
     make,

@@ -28,7 +28,7 @@ export class MemoryLog implements Pick<Log, 'append' | 'appendAll' | 'blocked'> 
 
   async appendAll(entries: readonly AnyEntry[]): Promise<AnyRecord[]> {
     const records: AnyRecord[] = [];
-    for (const entry of entries) records.push((await this.append(entry as Entry)) as AnyRecord);
+    for (const entry of entries) records.push((await this.append(entry)) as AnyRecord);
     return records;
   }
 

@@ -54,7 +54,7 @@ export async function openRealEngine(host?: string) {
     clock: systemClock(),
     spec,
     permit: (change: Partial<SandboxSpec> = {}): Permit => office.mint(spec(change)),
-    left: async () => await engine.list({ [labelNames.install]: install }),
+    left: async () => engine.list({ [labelNames.install]: install }),
     async close() {
       for (const one of await engine.list({ [labelNames.install]: install })) {
         await engine.remove(one.id, { why: 'test over' });

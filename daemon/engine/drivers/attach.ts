@@ -41,7 +41,7 @@ async function upgrade(address: EngineAddress, path: string): Promise<Socket> {
     reject(engineError('attach to a sandbox', refused));
   });
   req.end();
-  return await promise;
+  return promise;
 }
 
 const headerBytes = 8;

@@ -32,10 +32,10 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
   const imageEnv = rememberImageEnv(docker);
 
   return {
-    facts: async () => await asking('describe itself', async () => await engineFacts(docker)),
+    facts: async () => asking('describe itself', async () => engineFacts(docker)),
 
     async findImage(reference): Promise<ImageFacts | undefined> {
-      return await asking('look for an image', async () => {
+      return asking('look for an image', async () => {
         const found = await missingIsUndefined(docker.getImage(reference).inspect());
         return (
           found && {
@@ -52,7 +52,7 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
 
     async create({ spec }): Promise<Created> {
       const env = await imageEnv(spec.image.id);
-      return await asking('create a sandbox', async () => {
+      return asking('create a sandbox', async () => {
         const container = await docker.createContainer(createOptions(spec, facts, env));
         const found = await container.inspect();
         const volumes = await inspectVolumes(docker, found);
@@ -60,14 +60,14 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
       });
     },
 
-    attach: async (id) => await attachTo(address, id),
+    attach: async (id) => attachTo(address, id),
 
     async start(id) {
-      await asking('start a sandbox', async () => await docker.getContainer(id).start());
+      await asking('start a sandbox', async () => docker.getContainer(id).start());
     },
 
     async wait(id, signal): Promise<ContainerExit> {
-      return await asking('wait for a sandbox', async () => {
+      return asking('wait for a sandbox', async () => {
         // A task may be silent for hours: this one call has no limit but its signal.
         const container = patient.getContainer(id);
         const options = signal === undefined ? {} : { abortSignal: signal };
@@ -85,7 +85,7 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
       });
     },
 
-    usage: async (id) => await asking('report usage', async () => await usage.read(id)),
+    usage: async (id) => asking('report usage', async () => usage.read(id)),
 
     async signal(id, name) {
       await asking('signal a sandbox', async () => {
@@ -105,7 +105,7 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
     },
 
     async list(labels): Promise<ContainerState[]> {
-      return await asking('list its containers', async () => {
+      return asking('list its containers', async () => {
         const filters = {
           label: Object.entries(labels).map(([name, value]) => `${name}=${value}`),
         };
@@ -164,9 +164,8 @@ function rememberImageEnv(docker: Docker): (id: string) => Promise<readonly stri
   return async (id) => {
     const remembered = known.get(id);
     if (remembered !== undefined) return remembered;
-    const found = await asking(
-      'look for an image',
-      async () => await missingIsUndefined(docker.getImage(id).inspect()),
+    const found = await asking('look for an image', async () =>
+      missingIsUndefined(docker.getImage(id).inspect()),
     );
     if (found === undefined) {
       throw new OrchestraError('image.unknown', 'The image of the sandbox is not on the engine', {
@@ -187,9 +186,7 @@ async function inspectVolumes(
   const names = found.Mounts.flatMap((mount) =>
     (mount.Type as string) === 'volume' && mount.Name !== undefined ? [mount.Name] : [],
   );
-  const volumes = await Promise.all(
-    names.map(async (name) => await docker.getVolume(name).inspect()),
-  );
+  const volumes = await Promise.all(names.map(async (name) => docker.getVolume(name).inspect()));
   return new Map(volumes.map((volume) => [volume.Name, volume]));
 }
 

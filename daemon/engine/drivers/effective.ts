@@ -119,7 +119,7 @@ function mountsOf(
     return (
       overlayOf(common, volume) ?? {
         ...common,
-        kind: String(mount.Type),
+        kind: mount.Type,
         source: mount.Source,
         options: show(volume?.Options).slice(0, 256),
       }

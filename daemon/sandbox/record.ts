@@ -1,0 +1,81 @@
+import type { Limits } from '#contract/limits.ts';
+import type { AnyEntry, Log } from '../audit/types.ts';
+import type { ContainerExit } from '../engine/engine.ts';
+import type { Judged } from './judge.ts';
+import type { Flowed } from './output.ts';
+import type { SandboxRequest } from './sandbox.ts';
+
+/** Puts the end of a task on record, durable before anybody is told of it. */
+export async function recordExit(
+  log: Pick<Log, 'appendAll'>,
+  facts: {
+    id: string;
+    context: SandboxRequest['context'];
+    exit: ContainerExit;
+    judged: Judged;
+    flowed: Flowed;
+    durationMs: number;
+    limits: Limits;
+  },
+): Promise<void> {
+  const { id, context, exit, judged, flowed, limits } = facts;
+  const { attempt } = context;
+  const common = { run: context.run, obj: { container: id, task: context.task } };
+  const entries: AnyEntry[] = [
+    {
+      ...common,
+      type: 'container.exited',
+      outcome: judged.outcome === 'exited' && judged.exitCode === 0 ? 'ok' : 'failed',
+      data: {
+        attempt,
+        exit_code: exit.exitCode,
+        oom_killed: exit.oomKilled,
+        started_at: exit.startedAt.slice(0, 40),
+        finished_at: exit.finishedAt.slice(0, 40),
+        duration_ms: facts.durationMs,
+        stdout_bytes: flowed.stdoutBytes,
+        stderr_bytes: flowed.stderrBytes,
+      },
+    },
+  ];
+  if (exit.oomKilled || judged.limit === 'memory') {
+    const data = { attempt, memory_bytes: limits.memoryBytes };
+    entries.push({ ...common, type: 'container.oom_killed', sev: 'notice', data });
+  }
+  const why = endedBy(facts);
+  if (why !== undefined) {
+    entries.push({ ...common, type: 'container.killed', sev: 'notice', data: { attempt, why } });
+  }
+  if (judged.limit !== undefined) {
+    entries.push({
+      ...common,
+      type: 'limit.exceeded',
+      outcome: 'denied',
+      sev: 'notice',
+      data: { attempt, limit: judged.limit, allowed: allowed(judged.limit, limits) },
+    });
+  }
+  await log.appendAll(entries);
+}
+
+/** Why Orchestra ended it; undefined when it ended by itself or the kernel did it. */
+function endedBy({ judged, flowed }: { judged: Judged; flowed: Flowed }): string | undefined {
+  if (judged.outcome === 'cancelled') return 'cancelled';
+  if (judged.limit === 'timeout' || judged.limit === 'output') return judged.limit;
+  return flowed.failure === undefined ? undefined : 'failed';
+}
+
+function allowed(limit: NonNullable<Judged['limit']>, limits: Limits): number {
+  switch (limit) {
+    case 'timeout':
+      return limits.timeoutMs;
+    case 'memory':
+      return limits.memoryBytes;
+    case 'output':
+      return limits.outputBytes;
+    case 'pids':
+      return limits.pids;
+    case 'file_size':
+      return limits.fileSizeBytes;
+  }
+}

@@ -1,0 +1,147 @@
+import type { Log } from '../audit/types.ts';
+import type { Clock } from '../base/clock.ts';
+import type { ActContext, Attached, Engine, Usage } from '../engine/engine.ts';
+import type { Permit } from '../policy/permit.ts';
+import { Ending } from './ending.ts';
+import { judgeExit } from './judge.ts';
+import { pumpOutput, type OutputSink } from './output.ts';
+import { watchPeaks } from './peaks.ts';
+import { recordExit } from './record.ts';
+
+export type SandboxDeps = {
+  engine: Engine;
+  log: Pick<Log, 'appendAll'>;
+  clock: Clock;
+  /** Between asking a task to end and killing it. */
+  graceMs?: number;
+  /** After a kill: how long until the engine counts as having failed. */
+  killMs?: number;
+};
+
+export type SandboxRequest = {
+  permit: Permit;
+  context: { run: string; task: string; attempt: number };
+  output: OutputSink;
+  /** Cancels the task. What is done to clean up never depends on it. */
+  signal: AbortSignal;
+};
+
+export type SandboxResult = {
+  outcome: 'exited' | 'timed_out' | 'cancelled' | 'limit';
+  /** Absent when the command never started. */
+  exitCode?: number;
+  /** The signal that ended it, where the exit code says so. */
+  signal?: string;
+  /** The limit that ended it, or that it ran into before it failed. */
+  limit?: 'timeout' | 'memory' | 'output' | 'pids' | 'file_size';
+  /** Some process was killed for memory, though perhaps not the one that decided the exit code. */
+  oomKilled: boolean;
+  startedAt: string;
+  durationMs: number;
+  usage: Usage;
+  /** Bytes given to the sink, without the remark that output was cut. */
+  outputBytes: number;
+  outputTruncated: boolean;
+  stdoutBytes: number;
+  stderrBytes: number;
+};
+
+/**
+ * Runs one task in one container, and resolves only once every process of it is dead, its exit is
+ * on record, and its container was removed. A task that fails is a result. Rejects where the engine,
+ * the log or the sink failed; then too the container is removed as far as the engine answers.
+ */
+export async function runInSandbox(
+  deps: SandboxDeps,
+  request: SandboxRequest,
+): Promise<SandboxResult> {
+  const { engine } = deps;
+  const { permit, context, signal } = request;
+  if (signal.aborted) return neverStarted(deps.clock);
+  const { id } = await engine.create(permit, context);
+  let attached: Attached | undefined;
+  try {
+    if (signal.aborted) return neverStarted(deps.clock);
+    attached = await engine.attach(id);
+    if (signal.aborted) return neverStarted(deps.clock);
+    return await runToEnd(deps, request, id, attached);
+  } finally {
+    attached?.close();
+    await putAway(engine, id, context);
+  }
+}
+
+async function runToEnd(
+  deps: SandboxDeps,
+  { permit, context, output, signal }: SandboxRequest,
+  id: string,
+  attached: Attached,
+): Promise<SandboxResult> {
+  const { engine, clock } = deps;
+  const { limits } = permit.spec;
+  const monoAtStart = clock.mono();
+  await engine.start(id, context);
+  using ending = new Ending(deps, id, context);
+  using _timeout = ending.after(limits.timeoutMs, 'timeout');
+  using _cancel = ending.when(signal, 'cancelled');
+  using peaks = watchPeaks(engine, id);
+  const flow = pumpOutput(attached.output, output, {
+    limitBytes: limits.outputBytes,
+    onLimit: () => ending.kill('output'),
+    onFailure: () => ending.kill('failed'),
+    onEnd: () => peaks.read(),
+  });
+  const exit = await ending.untilDead((until) => engine.wait(id, until));
+  const usage = await peaks.last();
+  const flowed = await ending.soon(flow, 'The output of a dead sandbox did not end');
+  const judged = judgeExit({ exit, cause: ending.cause, usage, limits });
+  const startedAt = exit.startedAt;
+  const durationMs = durationOf(exit, (clock.mono() - monoAtStart) / 1000);
+  await recordExit(deps.log, { id, context, exit, judged, flowed, durationMs, limits });
+  if (flowed.failure !== undefined) throw flowed.failure;
+  return {
+    ...judged,
+    oomKilled: exit.oomKilled,
+    startedAt,
+    durationMs,
+    usage,
+    outputBytes: flowed.stdoutBytes + flowed.stderrBytes,
+    outputTruncated: flowed.truncated,
+    stdoutBytes: flowed.stdoutBytes,
+    stderrBytes: flowed.stderrBytes,
+  };
+}
+
+/**
+ * A removal that fails is on record by the guard and left to the sweep; it must not hide what
+ * happened before. What may still run is at least ended.
+ */
+async function putAway(engine: Engine, id: string, context: ActContext): Promise<void> {
+  try {
+    await engine.remove(id, context);
+  } catch {
+    await engine.signal(id, 'SIGKILL', { ...context, why: 'removal failed' }).catch(() => {});
+  }
+}
+
+function durationOf(
+  { startedAt, finishedAt }: { startedAt: string; finishedAt: string },
+  measuredMs: number,
+): number {
+  const said = Date.parse(finishedAt) - Date.parse(startedAt);
+  return Math.round(said >= 0 ? said : Math.max(0, measuredMs));
+}
+
+function neverStarted(clock: Clock): SandboxResult {
+  return {
+    outcome: 'cancelled',
+    oomKilled: false,
+    startedAt: new Date(clock.now()).toISOString(),
+    durationMs: 0,
+    usage: { memoryPeakBytes: 0, cpuMs: 0, forksRefused: 0 },
+    outputBytes: 0,
+    outputTruncated: false,
+    stdoutBytes: 0,
+    stderrBytes: 0,
+  };
+}

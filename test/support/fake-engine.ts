@@ -1,0 +1,300 @@
+import { OrchestraError } from '#contract/errors.ts';
+import { askedFor } from '#daemon/engine/asked.ts';
+import type {
+  Attached,
+  ContainerExit,
+  ContainerState,
+  Created,
+  Effective,
+  Engine,
+  EngineFacts,
+  HostFacts,
+  ImageFacts,
+  OutputPiece,
+  SignalName,
+  Usage,
+} from '#daemon/engine/engine.ts';
+import type { SandboxSpec } from '#daemon/policy/spec.ts';
+
+/** What a command does on the fake. Everything left out is nothing: exit 0, no output, at once. */
+export type Script = {
+  /** Runs first, such as writing into the upper layer of an overlay. */
+  effect?: (spec: SandboxSpec) => void | Promise<void>;
+  output?: readonly (readonly [1 | 2, string | Uint8Array])[];
+  exitCode?: number;
+  oomKilled?: boolean;
+  usage?: Usage;
+  delayMs?: number;
+  /** Never ends by itself. */
+  hang?: boolean;
+  /** Goes on after SIGTERM, or even after SIGKILL. */
+  survives?: SignalName;
+};
+
+export type Verb = Exclude<keyof Engine, 'close'>;
+/** `lose`: the act happens, its answer is lost. `hang`: no answer, and nothing happens. */
+export type Fault = 'fail' | 'lose' | 'hang' | OrchestraError;
+
+type Container = {
+  id: string;
+  spec: SandboxSpec;
+  status: ContainerState['status'];
+  createdAt: string;
+  exit: PromiseWithResolvers<ContainerExit>;
+  pieces: OutputPiece[];
+  more: PromiseWithResolvers<void>;
+  isOver: boolean;
+  script: Script;
+};
+
+export const fakeHost: HostFacts = {
+  hostsFile: '/fake/hosts',
+  openFilesMax: 4096,
+  processesMax: 4096,
+};
+
+/**
+ * An engine without containers, faithful to the contract of `Engine`: it refuses calls in a wrong
+ * order, keeps names unique, runs a script per command, and can be told to fail.
+ */
+export class FakeEngine implements Engine {
+  /** Every call that reached it, such as `start` or `signal SIGTERM`. */
+  readonly calls: string[] = [];
+  readonly images = new Map<string, ImageFacts>();
+  /** Changes what inspection says, to play an engine that does not do as it is told. */
+  tamper: (effective: Effective) => Effective = (effective) => effective;
+  /** Called at each verb, before anything happens; may wait or throw. */
+  onCall: (verb: Verb) => void | Promise<void> = () => {};
+  readonly #programs: (spec: SandboxSpec) => Script;
+  readonly #containers = new Map<string, Container>();
+  readonly #faults: { verb: Verb; fault: Fault }[] = [];
+  readonly #host: HostFacts;
+  #next = 1;
+
+  constructor(programs: (spec: SandboxSpec) => Script = () => ({}), host: HostFacts = fakeHost) {
+    this.#programs = programs;
+    this.#host = host;
+  }
+
+  /** The next call of that verb goes wrong; several queue up. */
+  failNext(verb: Verb, fault: Fault = 'fail'): void {
+    this.#faults.push({ verb, fault });
+  }
+
+  /** Containers that are there now. */
+  get left(): string[] {
+    return [...this.#containers.values()].map(({ spec }) => spec.name);
+  }
+
+  /** Plays somebody who removes the container behind our back. */
+  vanish(name: string): void {
+    const container = this.#find(name);
+    if (!container) return;
+    this.#containers.delete(container.id);
+    container.exit.reject(missing('wait for a sandbox'));
+    this.#endOutput(container);
+  }
+
+  facts(): Promise<EngineFacts> {
+    return this.#do('facts', () => ({
+      kind: 'fake',
+      version: '1',
+      apiVersion: '1',
+      os: 'linux',
+      arch: 'amd64',
+      runtimes: ['runc'],
+      defaultRuntime: 'runc',
+      seccomp: true,
+      apparmor: false,
+      selinux: false,
+      userns: false,
+      rootless: false,
+      cgroupVersion: '2',
+      limits: { memory: true, swap: true, pids: true, cpu: true },
+      kernel: 'fake',
+      cpus: 2,
+      memoryBytes: 8 * 1024 ** 3,
+    }));
+  }
+
+  findImage(reference: string): Promise<ImageFacts | undefined> {
+    return this.#do('findImage', () => this.images.get(reference));
+  }
+
+  create({ spec }: { spec: SandboxSpec }): Promise<Created> {
+    return this.#do('create', () => {
+      if (this.#find(spec.name)) throw new OrchestraError('engine.conflict', 'the name is taken');
+      const container: Container = {
+        id: `${'0'.repeat(60)}${String(this.#next++).padStart(4, '0')}`,
+        spec,
+        status: 'created',
+        createdAt: new Date().toISOString(),
+        exit: Promise.withResolvers(),
+        pieces: [],
+        more: Promise.withResolvers(),
+        isOver: false,
+        script: this.#programs(spec),
+      };
+      container.exit.promise.catch(() => {});
+      this.#containers.set(container.id, container);
+      const effective = this.tamper({
+        ...askedFor(spec, this.#host),
+        maskedPaths: ['/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],
+        readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+      });
+      return { id: container.id, effective };
+    });
+  }
+
+  attach(id: string): Promise<Attached> {
+    return this.#do('attach', () => {
+      const container = this.#need(id, ['created', 'running'], 'attach to a sandbox');
+      return { output: drain(container), close: () => {} };
+    });
+  }
+
+  start(id: string): Promise<void> {
+    return this.#do('start', () => {
+      const container = this.#need(id, ['created'], 'start a sandbox');
+      container.status = 'running';
+      void this.#run(container);
+    });
+  }
+
+  wait(id: string, signal?: AbortSignal): Promise<ContainerExit> {
+    return this.#do('wait', () => {
+      const container = this.#need(id, ['running', 'exited'], 'wait for a sandbox');
+      const stopped = Promise.withResolvers<never>();
+      const abort = () =>
+        stopped.reject(new OrchestraError('engine.unavailable', 'waiting was given up'));
+      signal?.addEventListener('abort', abort, { once: true });
+      return Promise.race([container.exit.promise, stopped.promise]);
+    });
+  }
+
+  usage(id: string): Promise<Usage | undefined> {
+    // Not among the calls: when it is asked for is nobody's business.
+    const container = this.#containers.get(id);
+    return Promise.resolve(container?.status === 'running' ? container.script.usage : undefined);
+  }
+
+  signal(id: string, name: SignalName): Promise<void> {
+    return this.#do(
+      'signal',
+      () => {
+        const container = this.#containers.get(id);
+        if (container?.status !== 'running') return;
+        const { survives } = container.script;
+        if (survives === name || survives === 'SIGKILL') return;
+        this.#exit(container, name === 'SIGKILL' ? 137 : 143);
+      },
+      `signal ${name}`,
+    );
+  }
+
+  remove(idOrName: string): Promise<void> {
+    return this.#do('remove', () => {
+      const container = this.#find(idOrName);
+      if (!container) return;
+      if (container.status === 'running') this.#exit(container, 137);
+      this.#containers.delete(container.id);
+    });
+  }
+
+  list(labels: Readonly<Record<string, string>>): Promise<ContainerState[]> {
+    return this.#do('list', () =>
+      [...this.#containers.values()]
+        .filter(({ spec }) =>
+          Object.entries(labels).every(([name, value]) => spec.labels[name] === value),
+        )
+        .map(({ id, spec, status, createdAt }) => ({
+          id,
+          name: spec.name,
+          status,
+          labels: spec.labels,
+          createdAt,
+          exitCode: undefined,
+        })),
+    );
+  }
+
+  close(): void {}
+
+  async #do<T>(verb: Verb, work: () => T | Promise<T>, call: string = verb): Promise<T> {
+    this.calls.push(call);
+    await this.onCall(verb);
+    const at = this.#faults.findIndex((one) => one.verb === verb);
+    const fault = at < 0 ? undefined : this.#faults.splice(at, 1)[0]?.fault;
+    if (fault === undefined) return work();
+    if (fault === 'hang') return new Promise<T>(() => {});
+    if (fault === 'fail') throw new OrchestraError('engine.failed', `told to fail: ${verb}`);
+    if (fault !== 'lose') throw fault;
+    await work();
+    throw new OrchestraError('engine.unavailable', `told to lose the answer: ${verb}`);
+  }
+
+  #find(idOrName: string): Container | undefined {
+    return (
+      this.#containers.get(idOrName) ??
+      [...this.#containers.values()].find(({ spec }) => spec.name === idOrName)
+    );
+  }
+
+  #need(id: string, statuses: readonly ContainerState['status'][], what: string): Container {
+    const container = this.#containers.get(id);
+    if (!container) throw missing(what);
+    if (!statuses.includes(container.status)) {
+      throw new OrchestraError('engine.failed', `wrong order: ${what} that is ${container.status}`);
+    }
+    return container;
+  }
+
+  async #run(container: Container): Promise<void> {
+    const { script } = container;
+    await script.effect?.(container.spec);
+    for (const [s, text] of script.output ?? []) {
+      container.pieces.push({ s, bytes: typeof text === 'string' ? Buffer.from(text) : text });
+      container.more.resolve();
+    }
+    if (script.hang === true) return;
+    await new Promise((resolve) => {
+      setTimeout(resolve, script.delayMs ?? 0);
+    });
+    this.#exit(container, script.exitCode ?? 0);
+  }
+
+  #exit(container: Container, exitCode: number): void {
+    if (container.status !== 'running') return;
+    container.status = 'exited';
+    const now = new Date().toISOString();
+    this.#endOutput(container);
+    container.exit.resolve({
+      exitCode,
+      oomKilled: container.script.oomKilled ?? false,
+      startedAt: now,
+      finishedAt: now,
+    });
+  }
+
+  #endOutput(container: Container): void {
+    container.isOver = true;
+    container.more.resolve();
+  }
+}
+
+async function* drain(container: Container): AsyncGenerator<OutputPiece, void, undefined> {
+  while (true) {
+    const piece = container.pieces.shift();
+    if (piece) {
+      yield piece;
+      continue;
+    }
+    if (container.isOver) return;
+    await container.more.promise;
+    if (!container.isOver) container.more = Promise.withResolvers();
+  }
+}
+
+function missing(what: string): OrchestraError {
+  return new OrchestraError('engine.failed', `could not ${what}: there is none of that name`);
+}

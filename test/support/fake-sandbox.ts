@@ -1,0 +1,49 @@
+import { systemClock } from '#daemon/base/clock.ts';
+import type { Engine } from '#daemon/engine/engine.ts';
+import { guardEngine } from '#daemon/engine/guard.ts';
+import { openPermitOffice } from '#daemon/policy/permit.ts';
+import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
+import { MemoryLog } from './memory-log.ts';
+import { testSpec } from './sandbox-spec.ts';
+
+/** A guarded fake engine and what goes with it. */
+export function openFakeSandboxes(script: Script | ((spec: SandboxSpec) => Script) = {}) {
+  const fake = new FakeEngine(typeof script === 'function' ? script : () => script);
+  const log = new MemoryLog();
+  const office = openPermitOffice();
+  const engine: Engine = guardEngine({
+    driver: fake,
+    log,
+    office,
+    floor: { roots: ['/state/layers'], secrets: ['/state/log'] },
+    host: fakeHost,
+    sameMachine: false,
+    deadlineMs: 200,
+  });
+  return {
+    fake,
+    log,
+    office,
+    engine,
+    deps: { engine, log, clock: systemClock(), graceMs: 20, killMs: 200 },
+    permit: (change: Partial<SandboxSpec> = {}) => office.mint(testSpec(change)),
+  };
+}
+
+/** A sink that keeps what it is given. */
+export function keepOutput() {
+  const pieces: { s: 1 | 2; text: string }[] = [];
+  return {
+    pieces,
+    write: (s: 1 | 2, bytes: Uint8Array) => {
+      pieces.push({ s, text: Buffer.from(bytes).toString() });
+      return Promise.resolve();
+    },
+    text: (s: 1 | 2) =>
+      pieces
+        .filter((piece) => piece.s === s)
+        .map(({ text }) => text)
+        .join(''),
+  };
+}
