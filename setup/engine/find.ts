@@ -4,9 +4,9 @@ import { OrchestraError, type ErrorPlace } from '#contract/errors.ts';
 import { enginePaths } from '../paths.ts';
 import { ask, askJson, readText, type Endpoint } from './http.ts';
 
-export type EngineOrigin = 'flag' | 'DOCKER_HOST' | 'default' | 'podman' | 'private';
+type EngineOrigin = 'flag' | 'DOCKER_HOST' | 'default' | 'podman' | 'private';
 
-export type EngineCandidate = { host: string; origin: EngineOrigin };
+type EngineCandidate = { host: string; origin: EngineOrigin };
 
 export type FoundEngine = {
   /** `unix:///path` or `tcp://host:port`. */

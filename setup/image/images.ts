@@ -237,7 +237,8 @@ function errorOf(line: string): string | undefined {
   }
 }
 
+// An engine says what it did, on what, in which order; the reason is at the end.
 function oneLine(cause: unknown): string {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return text.replace(/\s+/g, ' ').slice(0, 200);
+  const text = (cause instanceof Error ? cause.message : String(cause)).replace(/\s+/g, ' ');
+  return (text.split(': ').at(-1) ?? text).slice(0, 200);
 }
