@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import { createOptions } from '#daemon/engine/drivers/translate.ts';
+import { fakeHost } from '#test/support/fake-engine.ts';
+import { testSpec } from '#test/support/sandbox-spec.ts';
+
+test('a spec becomes exactly these words of the engine', () => {
+  const spec = testSpec({
+    mounts: [
+      {
+        kind: 'overlay',
+        lower: ['/state/layers/top', '/state/layers/bottom'],
+        upper: '/state/layers/u',
+        work: '/state/layers/w',
+        target: '/workspace',
+      },
+      { kind: 'bind', source: '/state/layers/ro', target: '/data', readonly: true },
+      { kind: 'tmpfs', target: '/tmp', sizeBytes: 8_388_608, executable: false },
+      { kind: 'tmpfs', target: '/home/node', sizeBytes: 4096, executable: true },
+    ],
+  });
+  expect(createOptions(spec, fakeHost, ['PATH=/image', 'NODE_VERSION=20'])).toMatchSnapshot();
+});
+
+test('variables of the image that the spec does not name are taken away', () => {
+  const env = createOptions(testSpec({ env: { A: 'b=c' } }), fakeHost, ['A=x', 'B=y', 'C']).Env;
+  expect(env).toEqual(['A=b=c', 'B', 'C']);
+});
+
+test('a profile of seccomp and one of AppArmor are passed on as they are', () => {
+  const json = '{"defaultAction":"SCMP_ACT_ERRNO"}';
+  const spec = testSpec({ seccomp: { profile: 'custom', json }, apparmor: 'docker-default' });
+  expect(createOptions(spec, fakeHost, []).HostConfig?.SecurityOpt).toEqual([
+    'no-new-privileges:true',
+    `seccomp=${json}`,
+    'apparmor=docker-default',
+  ]);
+});
+
+test('a limit of open files above the host is lowered to it', () => {
+  const spec = testSpec();
+  const limits = { ...spec.limits, openFiles: 1_000_000 };
+  const ulimits = createOptions({ ...spec, limits }, fakeHost, []).HostConfig?.Ulimits;
+  expect(ulimits).toContainEqual({ Name: 'nofile', Soft: 4096, Hard: 4096 });
+});
