@@ -1,0 +1,283 @@
+import { Agent, request, type IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { z } from 'zod';
+import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
+import { OrchestraError } from '#contract/errors.ts';
+import type { LogRecord } from '#contract/records.ts';
+import { connectionError, errorFromProblem } from './errors.ts';
+import { linesOf } from './lines.ts';
+import { eventsOf } from './sse.ts';
+
+type Table = typeof endpoints;
+type Named<K extends Endpoint['answer']> = {
+  [N in EndpointName]: Table[N] extends { answer: K } ? N : never;
+}[EndpointName];
+type ResponseOf<N extends EndpointName> = Table[N] extends { response: infer S extends z.ZodType }
+  ? z.infer<S>
+  : unknown;
+type BodyOf<N extends EndpointName> = Table[N] extends { body: infer S extends z.ZodType }
+  ? z.input<S>
+  : never;
+
+export type CallOptions<N extends EndpointName> = {
+  params?: Readonly<Record<string, string>>;
+  query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  body?: BodyOf<N>;
+  signal?: AbortSignal | undefined;
+  timeoutMs?: number;
+};
+
+const answerMs = 60_000;
+const connectMs = 10_000;
+const jsonBytesMax = 256 * 1024 * 1024;
+const idleMs = 90_000;
+const refusalMs = 200;
+
+/** Speaks to one daemon by the endpoint table. Every failure is an OrchestraError. */
+export class Client {
+  readonly socketPath: string;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
+
+  constructor(socketPath: string) {
+    this.socketPath = socketPath;
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** One JSON answer. */
+  async call<N extends Named<'json'>>(
+    name: N,
+    options: CallOptions<N> = {},
+  ): Promise<ResponseOf<N>> {
+    const response = await this.#send(name, options);
+    return this.#parse(name, await this.#text(response, jsonBytesMax, options.timeoutMs));
+  }
+
+  /** Sends a body that is not JSON; the answer is JSON. */
+  async upload<N extends Named<'json'>>(
+    name: N,
+    body: AsyncIterable<Uint8Array>,
+    options: Omit<CallOptions<N>, 'body'> = {},
+  ): Promise<ResponseOf<N>> {
+    const response = await this.#send(name, options, Readable.from(body));
+    return this.#parse(name, await this.#text(response, jsonBytesMax, options.timeoutMs));
+  }
+
+  /** A body of its own type, as a stream. */
+  async bytes<N extends Named<'bytes'>>(
+    name: N,
+    options: CallOptions<N> = {},
+  ): Promise<IncomingMessage> {
+    return this.#send(name, options);
+  }
+
+  /** A body of its own type, read whole, up to a limit. */
+  async content<N extends Named<'bytes'>>(
+    name: N,
+    options: CallOptions<N> & { bytesMax: number },
+  ): Promise<Buffer> {
+    return readAll(await this.#send(name, options), options.bytesMax);
+  }
+
+  /** The objects of an NDJSON answer. */
+  async *objects<N extends Named<'ndjson'>>(name: N, options: CallOptions<N> = {}): AsyncGenerator {
+    const response = await this.#send(name, { timeoutMs: Number.POSITIVE_INFINITY, ...options });
+    try {
+      for await (const line of linesOf(response)) if (line !== '') yield JSON.parse(line);
+    } catch (cause) {
+      throw connectionError(cause, this.socketPath);
+    }
+  }
+
+  /**
+   * Records of an event stream, in order, each once: when the connection breaks it is taken up
+   * again after the last one seen. Ends after the record that `isLast` names, or, where there is
+   * none, never by itself. Gives up when nothing answers for `patienceMs`.
+   */
+  async *events<N extends Named<'events'>>(
+    name: N,
+    options: CallOptions<N> & {
+      isLast?: (record: LogRecord) => boolean;
+      patienceMs?: number;
+    },
+  ): AsyncGenerator<LogRecord> {
+    const patienceMs = options.patienceMs ?? 30_000;
+    let lastId: string | undefined;
+    let failingSince: number | undefined;
+    for (;;) {
+      try {
+        const response = await this.#send(name, options, undefined, lastId);
+        response.setTimeout(idleMs, () => response.destroy());
+        for await (const event of eventsOf(response)) {
+          failingSince = undefined;
+          if (event.id !== undefined) lastId = event.id;
+          const record = JSON.parse(event.data) as LogRecord;
+          yield record;
+          if (options.isLast?.(record) === true) return;
+        }
+        failingSince ??= performance.now();
+      } catch (cause) {
+        if (options.signal?.aborted === true) return;
+        const error = connectionError(cause, this.socketPath);
+        if (error.code !== 'daemon.unreachable' || lastId === undefined) throw error;
+        failingSince ??= performance.now();
+        if (performance.now() - failingSince > patienceMs) throw error;
+      }
+      if (options.signal?.aborted === true) return;
+      if (performance.now() - failingSince > patienceMs) {
+        throw new OrchestraError(
+          'daemon.unreachable',
+          'The daemon ends its events again and again',
+        );
+      }
+      await sleep(200);
+    }
+  }
+
+  async #send<N extends EndpointName>(
+    name: N,
+    options: CallOptions<N>,
+    upload?: Readable,
+    lastEventId?: string,
+  ): Promise<IncomingMessage> {
+    const row: Endpoint = endpoints[name];
+    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    const headers: Record<string, string> = { accept: accepts[row.answer], host: 'orchestra' };
+    if (upload !== undefined) headers['content-type'] = row.bodyType ?? 'application/octet-stream';
+    if (body !== undefined) {
+      headers['content-type'] = 'application/json';
+      headers['content-length'] = String(Buffer.byteLength(body));
+    }
+    if (lastEventId !== undefined) headers['last-event-id'] = lastEventId;
+    const response = await this.#exchange(row, options, headers, upload ?? body);
+    if ((response.statusCode ?? 500) < 400) return response;
+    throw errorFromProblem(response.statusCode ?? 0, await this.#text(response, 1024 * 1024));
+  }
+
+  async #exchange(
+    row: Endpoint,
+    options: CallOptions<EndpointName>,
+    headers: Record<string, string>,
+    body: string | Readable | undefined,
+  ): Promise<IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const outgoing = request({
+      socketPath: this.socketPath,
+      agent: this.#agent,
+      method: row.method,
+      path: fill(row.path, options.params ?? {}) + queryOf(options.query ?? {}),
+      headers,
+      signal: options.signal,
+    });
+    outgoing.on('response', resolve);
+    outgoing.on('error', (cause) => {
+      if (!(body instanceof Readable)) reject(connectionError(cause, this.socketPath));
+    });
+    const limitMs = body instanceof Readable ? Number.POSITIVE_INFINITY : options.timeoutMs;
+    const timer = deadline(limitMs ?? answerMs, () => outgoing.destroy(tooSlow()));
+    const connecting = deadline(connectMs, () => outgoing.destroy(tooSlow()));
+    outgoing.on('socket', (socket) => {
+      if (socket.connecting) socket.once('connect', () => clearTimeout(connecting));
+      else clearTimeout(connecting);
+    });
+    try {
+      if (body instanceof Readable) {
+        pipeline(body, outgoing).catch((cause: unknown) => {
+          // A refused upload is answered before its end: the answer counts, not the broken pipe.
+          setTimeout(() => reject(connectionError(cause, this.socketPath)), refusalMs);
+        });
+      } else outgoing.end(body);
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(connecting);
+    }
+  }
+
+  async #text(response: IncomingMessage, bytesMax: number, timeoutMs = answerMs): Promise<string> {
+    const timer = deadline(timeoutMs, () => response.destroy(tooSlow()));
+    try {
+      return (await readAll(response, bytesMax)).toString('utf8');
+    } catch (cause) {
+      throw connectionError(cause, this.socketPath);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #parse<N extends EndpointName>(name: N, text: string): ResponseOf<N> {
+    const row: Endpoint = endpoints[name];
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (cause) {
+      throw notUnderstood(name, 'it is not JSON', cause);
+    }
+    const parsed = row.response?.safeParse(value);
+    // A newer daemon may say more; that is no reason to fail. Anything else is.
+    const wrong = parsed?.error?.issues.find((issue) => issue.code !== 'unrecognized_keys');
+    if (wrong) throw notUnderstood(name, `${wrong.path.join('.')}: ${wrong.message}`);
+    return (parsed?.success === true ? parsed.data : value) as ResponseOf<N>;
+  }
+}
+
+const accepts: Readonly<Record<Endpoint['answer'], string>> = {
+  json: 'application/json',
+  events: 'text/event-stream',
+  ndjson: 'application/x-ndjson',
+  bytes: '*/*',
+};
+
+function fill(path: string, params: Readonly<Record<string, string>>): string {
+  return path.replace(/:([a-z]+)/g, (_all, name: string) => {
+    const value = params[name];
+    if (value === undefined) throw new Error(`the path ${path} needs ${name}`);
+    // "." and ".." would be taken out of the path by whoever normalises it.
+    return encodeURIComponent(value).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
+  });
+}
+
+function queryOf(query: Readonly<Record<string, string | number | boolean | undefined>>): string {
+  const said = Object.entries(query).filter(([, value]) => value !== undefined);
+  if (said.length === 0) return '';
+  return `?${new URLSearchParams(said.map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
+}
+
+function deadline(ms: number, late: () => void): NodeJS.Timeout | undefined {
+  return Number.isFinite(ms) ? setTimeout(late, ms) : undefined;
+}
+
+function tooSlow(): OrchestraError {
+  return new OrchestraError('request.timeout', 'The daemon did not answer in time', {
+    hint: 'orchestra doctor',
+  });
+}
+
+function notUnderstood(name: string, why: string, cause?: unknown): OrchestraError {
+  return new OrchestraError(
+    'internal.bug',
+    `The daemon's answer to ${name} was not understood: ${why}`,
+    {
+      hint: 'the versions of orchestra and orchestrad may differ: orchestra doctor',
+      cause,
+    },
+  );
+}
+
+async function readAll(response: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) {
+      response.destroy();
+      throw new OrchestraError('request.too_large', `The answer is larger than ${bytesMax} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

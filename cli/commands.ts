@@ -1,0 +1,387 @@
+import type { Command } from './context.ts';
+
+export type OptionSpec = {
+  /** As commander writes it: `-j, --concurrency <n>`. */
+  flags: string;
+  text: string;
+  /** What completion offers for the value. */
+  values?: readonly string[] | 'file' | 'directory';
+};
+
+export type CommandSpec = {
+  name: string;
+  alias?: string;
+  /** As commander writes it: `<run> [task]`. */
+  args?: string;
+  text: string;
+  group: 'Start' | 'Watch' | 'Trust' | 'Care';
+  options?: readonly OptionSpec[];
+  /** What completion offers for the first argument. */
+  first?: 'run' | readonly string[];
+  load?: () => Promise<Command>;
+  children?: readonly CommandSpec[];
+};
+
+export const globalOptions: readonly OptionSpec[] = [
+  { flags: '--host <address>', text: 'the daemon to speak to: unix:///path (ORCHESTRA_HOST)' },
+  { flags: '--json', text: 'JSON on stdout, one object or one a line; errors too' },
+  { flags: '--local', text: 'run a daemon of its own for this command only' },
+  {
+    flags: '--state-dir <dir>',
+    text: 'with --local: where that daemon keeps its state',
+    values: 'directory',
+  },
+  { flags: '-q, --quiet', text: 'say only what was asked for' },
+  { flags: '-v, --verbose', text: 'say more about what is going on' },
+  { flags: '--no-color', text: 'no colours (NO_COLOR)' },
+];
+
+const workspace: OptionSpec = {
+  flags: '-w, --workspace <dir>',
+  text: 'the directory to work on (default: here)',
+  values: 'directory',
+};
+const policy: OptionSpec = {
+  flags: '--policy <name|file>',
+  text: 'a policy of the daemon, or a file that narrows it',
+  values: ['default', 'strict', 'ci'],
+};
+const config: OptionSpec = {
+  flags: '-c, --config <file>',
+  text: 'defaults for these flags, as YAML',
+  values: 'file',
+};
+const plan: OptionSpec = {
+  flags: '--plan <file>',
+  text: 'run this plan instead of making one',
+  values: 'file',
+};
+const outputs = ['tree', 'plain', 'json', 'quiet'] as const;
+const output: OptionSpec = {
+  flags: '--output <form>',
+  text: 'tree, plain, json or quiet (default: tree on a terminal, else plain)',
+  values: outputs,
+};
+const reportDir: OptionSpec = {
+  flags: '--report-dir <dir>',
+  text: 'where the folder of the run is written (default: ./runs)',
+  values: 'directory',
+};
+const limits: readonly OptionSpec[] = [
+  { flags: '-j, --concurrency <n>', text: 'how many tasks at once' },
+  { flags: '--timeout <duration>', text: 'for the whole run: 90s, 10m, 1h30m' },
+];
+const raw: OptionSpec = { flags: '--raw', text: 'exact bytes, even those that steer a terminal' };
+const follow: OptionSpec = { flags: '-f, --follow', text: 'wait for more' };
+
+/** Every command of the CLI. Help, parser, completion and the tests are made from this table. */
+export const commands: readonly CommandSpec[] = [
+  {
+    name: 'run',
+    args: '[intent]',
+    text: 'plan the intent and run it, each task in its own locked container',
+    group: 'Start',
+    options: [
+      plan,
+      workspace,
+      policy,
+      config,
+      ...limits,
+      output,
+      reportDir,
+      { flags: '-d, --detach', text: 'start it and leave' },
+    ],
+    load: async () => (await import('./commands/run.ts')).run,
+  },
+  {
+    name: 'plan',
+    args: '[intent]',
+    text: 'show what would run; nothing is run',
+    group: 'Start',
+    options: [
+      plan,
+      workspace,
+      policy,
+      config,
+      ...limits,
+      { flags: '-o, --out <file>', text: 'write the plan there as JSON', values: 'file' },
+    ],
+    load: async () => (await import('./commands/plan.ts')).plan,
+  },
+  {
+    name: 'exec',
+    args: '<command...>',
+    text: 'run one command as a task: orchestra exec -- npm test',
+    group: 'Start',
+    options: [workspace, policy, config, { flags: '--timeout <duration>', text: '90s, 10m' }, raw],
+    load: async () => (await import('./commands/exec.ts')).exec,
+  },
+  {
+    name: 'runs',
+    alias: 'ps',
+    text: 'list runs, newest first',
+    group: 'Watch',
+    options: [
+      { flags: '--state <state>', text: 'only those in this state' },
+      { flags: '-n, --limit <n>', text: 'how many (default: 20)' },
+    ],
+    load: async () => (await import('./commands/runs.ts')).runs,
+  },
+  {
+    name: 'show',
+    args: '<run>',
+    first: 'run',
+    text: 'one run with its tasks',
+    group: 'Watch',
+    load: async () => (await import('./commands/show.ts')).show,
+  },
+  {
+    name: 'watch',
+    args: '[run]',
+    first: 'run',
+    text: 'follow a run to its end',
+    group: 'Watch',
+    options: [output],
+    load: async () => (await import('./commands/watch.ts')).watch,
+  },
+  {
+    name: 'logs',
+    args: '<run> [task]',
+    first: 'run',
+    text: 'what the tasks wrote',
+    group: 'Watch',
+    options: [follow, raw, { flags: '--tail <n>', text: 'only the last lines of each task' }],
+    load: async () => (await import('./commands/logs.ts')).logs,
+  },
+  {
+    name: 'report',
+    args: '<run>',
+    first: 'run',
+    text: 'the report as Markdown',
+    group: 'Watch',
+    options: [{ flags: '-o, --out <file>', text: 'write it there', values: 'file' }, raw],
+    load: async () => (await import('./commands/report.ts')).report,
+  },
+  {
+    name: 'artifacts',
+    text: 'declared outputs of a run',
+    group: 'Watch',
+    children: [
+      {
+        name: 'ls',
+        args: '<run>',
+        first: 'run',
+        text: 'list them with sizes and digests',
+        group: 'Watch',
+        load: async () => (await import('./commands/artifacts.ts')).artifactsLs,
+      },
+      {
+        name: 'get',
+        args: '<run> <name>',
+        first: 'run',
+        text: 'download one; NAME or TASK/NAME; a directory comes as tar',
+        group: 'Watch',
+        options: [
+          { flags: '-o, --out <file>', text: 'write it there; - for stdout', values: 'file' },
+        ],
+        load: async () => (await import('./commands/artifacts.ts')).artifactsGet,
+      },
+    ],
+  },
+  {
+    name: 'diff',
+    args: '<run>',
+    first: 'run',
+    text: 'what the run changed in the workspace',
+    group: 'Watch',
+    options: [
+      { flags: '--stat', text: 'names only' },
+      { flags: '--exit-code', text: 'exit 10 when there are changes' },
+    ],
+    load: async () => (await import('./commands/diff.ts')).diff,
+  },
+  {
+    name: 'apply',
+    args: '<run>',
+    first: 'run',
+    text: 'write what the run changed into the workspace',
+    group: 'Watch',
+    options: [workspace, { flags: '--check', text: 'only say whether it would apply' }],
+    load: async () => (await import('./commands/apply.ts')).apply,
+  },
+  {
+    name: 'cancel',
+    args: '<run>',
+    first: 'run',
+    text: 'stop a run and its containers',
+    group: 'Watch',
+    options: [{ flags: '--reason <text>', text: 'goes into the log' }],
+    load: async () => (await import('./commands/cancel.ts')).cancel,
+  },
+  {
+    name: 'audit',
+    text: 'the log that nobody can quietly change',
+    group: 'Trust',
+    children: [
+      {
+        name: 'list',
+        text: 'records by filter, oldest first',
+        group: 'Trust',
+        options: [
+          { flags: '--run <run>', text: 'of this run' },
+          { flags: '--type <type>', text: 'of this type, such as task.finished' },
+          { flags: '--outcome <outcome>', text: 'ok, denied, failed or unknown' },
+          { flags: '-n, --limit <n>', text: 'how many (default: 50)' },
+          { flags: '--from <seq>', text: 'from this sequence number on' },
+        ],
+        load: async () => (await import('./commands/audit-list.ts')).auditList,
+      },
+      {
+        name: 'tail',
+        text: 'the newest records',
+        group: 'Trust',
+        options: [follow, { flags: '-n, --limit <n>', text: 'how many (default: 20)' }],
+        load: async () => (await import('./commands/audit-list.ts')).auditTail,
+      },
+      {
+        name: 'show',
+        args: '<seq>',
+        text: 'one record, hashed again',
+        group: 'Trust',
+        load: async () => (await import('./commands/audit-list.ts')).auditShow,
+      },
+      {
+        name: 'verify',
+        args: '[dir]',
+        text: 'check the whole log, by the daemon or here on a copy in DIR',
+        group: 'Trust',
+        options: [
+          { flags: '--head <size:hash>', text: 'with DIR: what the log must at least hold' },
+          { flags: '--strict', text: 'incomplete counts as broken' },
+          { flags: '--accept-new-log', text: 'the log at this socket was replaced on purpose' },
+        ],
+        load: async () => (await import('./commands/audit-verify.ts')).auditVerify,
+      },
+    ],
+  },
+  {
+    name: 'policy',
+    text: 'what tasks may do',
+    group: 'Trust',
+    children: [
+      {
+        name: 'show',
+        args: '[name]',
+        text: 'the policies of the daemon, or one of them as it applies',
+        group: 'Trust',
+        load: async () => (await import('./commands/policy.ts')).policyShow,
+      },
+      {
+        name: 'check',
+        args: '<file>',
+        text: 'check a policy file, with places',
+        group: 'Trust',
+        load: async () => (await import('./commands/policy.ts')).policyCheck,
+      },
+    ],
+  },
+  {
+    name: 'doctor',
+    text: 'what is there, what is missing, and the remedy',
+    group: 'Care',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
+    name: 'engine',
+    text: "the container engine, Orchestra's own or the machine's",
+    group: 'Care',
+    children: [
+      {
+        name: 'status',
+        text: 'which one answers',
+        group: 'Care',
+        load: async () => (await import('./commands/engine.ts')).engineStatus,
+      },
+      {
+        name: 'stop',
+        text: "stop Orchestra's own engine",
+        group: 'Care',
+        options: [{ flags: '--force', text: 'even while containers of others run in it' }],
+        load: async () => (await import('./commands/engine.ts')).engineStop,
+      },
+    ],
+  },
+  {
+    name: 'image',
+    text: 'what tasks run in',
+    group: 'Care',
+    children: [
+      {
+        name: 'ls',
+        text: 'the sandbox images that the engine holds',
+        group: 'Care',
+        load: async () => (await import('./commands/image.ts')).imageLs,
+      },
+      {
+        name: 'build',
+        text: 'assemble the sandbox image from what this machine has',
+        group: 'Care',
+        load: async () => (await import('./commands/image.ts')).imageBuild,
+      },
+      {
+        name: 'pin',
+        args: '<reference>',
+        text: 'let the daemon trust the digest that the engine has now',
+        group: 'Care',
+        load: async () => (await import('./commands/image.ts')).imagePin,
+      },
+    ],
+  },
+  {
+    name: 'config',
+    text: 'settings',
+    group: 'Care',
+    children: [
+      {
+        name: 'show',
+        text: 'the settings in force',
+        group: 'Care',
+        options: [{ flags: '--origin', text: 'and where each comes from' }, config],
+        load: async () => (await import('./commands/config.ts')).configShow,
+      },
+    ],
+  },
+  {
+    name: 'completion',
+    args: '<shell>',
+    first: ['bash', 'zsh', 'fish'],
+    text: 'a completion script for bash, zsh or fish',
+    group: 'Care',
+    load: async () => (await import('./commands/completion.ts')).completion,
+  },
+  {
+    name: 'version',
+    text: 'the version',
+    group: 'Care',
+    load: async () => (await import('./commands/version.ts')).version,
+  },
+  {
+    name: 'help',
+    args: '[topic...]',
+    first: ['exit-codes', 'environment'],
+    text: 'help on a command, exit-codes or environment',
+    group: 'Care',
+    load: async () => (await import('./commands/help.ts')).help,
+  },
+];
+
+/** Every command that does something, by its words. */
+export function leaves(
+  specs: readonly CommandSpec[] = commands,
+  above: readonly string[] = [],
+): { words: string[]; spec: CommandSpec }[] {
+  return specs.flatMap((spec) => {
+    const words = [...above, spec.name];
+    return spec.children === undefined ? [{ words, spec }] : leaves(spec.children, words);
+  });
+}

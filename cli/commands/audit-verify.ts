@@ -1,0 +1,110 @@
+import path from 'node:path';
+import { exitCodes, OrchestraError } from '#contract/errors.ts';
+import { checkHead, knownHead, rememberHead, type AuditHead } from '../audit-heads.ts';
+import type { Command, Context, Options } from '../context.ts';
+import { flagOption, textOption } from '../options.ts';
+import { safe } from '../terminal/clean.ts';
+import type { Verdict } from '../../verifier/verdict.ts';
+
+/**
+ * Verifies the log: by the daemon, which reads its own disk, or here on a copy. Exit 0 when it is
+ * verified, 0 with a warning when it is sound but incomplete (with `--strict` 4), 4 when it is
+ * broken, 1 when it could not be checked.
+ */
+export const auditVerify: Command = async (context, [dir], options) =>
+  dir === undefined ? verifyByDaemon(context, options) : verifyHere(context, dir, options);
+
+async function verifyByDaemon(context: Context, options: Options): Promise<number> {
+  const { print } = context;
+  const client = await context.client();
+  const verdict = await client.call('auditVerify', { timeoutMs: 60 * 60_000 });
+  const check = await checkHead(context.env, client);
+  const accepted = flagOption(options, 'acceptNewLog');
+  const isReplaced = !check.holds && !(check.reason === 'other_log' && accepted);
+  const exit = isReplaced
+    ? exitCodes.violation
+    : exitOfVerdict(verdict.exit_code, flagOption(options, 'strict'));
+  if (exit === 0) {
+    const isTemporary = context.globals.local;
+    await rememberHead(context.env, client, { acceptNewLog: accepted, isTemporary });
+  }
+  const memory = check.holds
+    ? { holds: true, known: check.known }
+    : { holds: false, reason: check.reason, detail: check.detail };
+  if (print.json) {
+    print.object({ ...verdict, exit_code: exit, memory });
+    return exit;
+  }
+  printVerdict(context, verdict as unknown as Partial<Verdict>, exit);
+  if (!check.holds) {
+    print.line(print.out.red(`BROKEN: ${check.detail}`));
+    if (check.reason === 'other_log') {
+      print.line('Next  if it was replaced on purpose: orchestra audit verify --accept-new-log');
+    }
+  } else if (check.known !== undefined) {
+    print.line(`  memory    as it was when last seen here, at ${check.known.size} records`);
+  } else {
+    print.line('  memory    seen for the first time; from now on a cut tail would be noticed');
+  }
+  return exit;
+}
+
+async function verifyHere(context: Context, dir: string, options: Options): Promise<number> {
+  const { verifyLog } = await import('../../verifier/verify.ts');
+  const folder = path.resolve(context.cwd, dir);
+  const said = headOption(options);
+  let verdict = await verifyLog(folder, { expectedHead: said });
+  const known =
+    said ??
+    (verdict.origin === undefined ? undefined : await knownHead(context.env, verdict.origin));
+  // Which log it is, only its first record says: so what is known of it is compared in a second go.
+  if (said === undefined && known !== undefined) {
+    verdict = await verifyLog(folder, { expectedHead: known });
+  }
+  const exit = exitOfVerdict(verdict.exit, flagOption(options, 'strict'));
+  if (context.print.json) context.print.object({ ...verdict, exit_code: exit });
+  else printVerdict(context, verdict, exit);
+  return exit;
+}
+
+/** The verifier's own codes: 0 verified, 1 tampered, 2 could not check, 3 sound but incomplete. */
+function exitOfVerdict(exit: number, strict: boolean): number {
+  if (exit === 0) return exitCodes.ok;
+  if (exit === 2) return exitCodes.config;
+  if (exit === 3) return strict ? exitCodes.violation : exitCodes.ok;
+  return exitCodes.violation;
+}
+
+const words: Readonly<Record<string, string>> = {
+  verified: 'OK',
+  tampered: 'BROKEN',
+  unchecked: 'COULD NOT BE CHECKED',
+  incomplete: 'SOUND BUT INCOMPLETE',
+};
+
+function printVerdict({ print }: Context, verdict: Partial<Verdict>, exit: number): void {
+  const style = exit === 0 ? (verdict.verdict === 'verified' ? 'green' : 'yellow') : 'red';
+  const word = words[verdict.verdict ?? ''] ?? String(verdict.verdict);
+  print.line(`${print.out[style](safe(word))}  ${verdict.records ?? 0} records`);
+  if (verdict.head !== undefined) {
+    print.line(`  head      ${verdict.head.size} ${safe(verdict.head.hash)}`);
+  }
+  if (verdict.reach !== undefined) print.line(`  reach     ${safe(verdict.reach)}`);
+  for (const { reason, file, offset, seq, detail } of verdict.findings ?? []) {
+    const where = file === '' ? '' : ` ${safe(file)}, byte ${offset}, record ${seq}:`;
+    print.line(`  ${safe(reason)}${where} ${safe(detail)}`);
+  }
+  for (const note of verdict.notes ?? []) print.line(`  note      ${safe(note)}`);
+}
+
+function headOption(options: Options): AuditHead | undefined {
+  const text = textOption(options, 'head');
+  if (text === undefined) return undefined;
+  const match = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text);
+  if (match === null) {
+    throw new OrchestraError('usage.invalid', '--head is written SIZE:HASH', {
+      hint: 'as `orchestra audit verify` prints it in its line "head"',
+    });
+  }
+  return { size: Number(match[1]), hash: match[2] ?? '' };
+}

@@ -1,0 +1,151 @@
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OrchestraError } from '#contract/errors.ts';
+import type { RunView, TaskView } from '#contract/run.ts';
+import type { Client } from '../client/client.ts';
+import type { Command, Context } from '../context.ts';
+import { flagOption } from '../options.ts';
+import { Detached, driveRun } from '../run/drive.ts';
+import { runSettings } from '../run/settings.ts';
+import type { Show } from '../run/show.ts';
+import { snapshotWorkspace } from '../run/snapshot.ts';
+import { howItEnded } from '../run/summary.ts';
+import { taskOutput } from '../run/task-output.ts';
+import { exitOf, isOver } from '../run-words.ts';
+import { safe, TerminalCleaner } from '../terminal/clean.ts';
+import { quoted } from './plan.ts';
+
+/**
+ * One command as a task: its stdout on ours, its stderr on ours, its exit code ours. Exact bytes
+ * go to a pipe or a file; what goes to a terminal is cleaned first, unless `--raw`.
+ */
+export const exec: Command = async (context, command, options) => {
+  const { print } = context;
+  const settings = await runSettings(context, options);
+  const client = await context.client();
+  const snapshot = await snapshotWorkspace(context, client, settings.workspace);
+  const intent = command.map(quoted).join(' ').toWellFormed().slice(0, 2000);
+  const body = { ...settings.submit, intent, exec: [...command], snapshot };
+  const { id } = await client.call('runSubmit', { body });
+  print.detail(`run ${id}`);
+  const output = new Output(context, client, id, flagOption(options, 'raw'));
+  try {
+    const { view, exit } = await driveRun(context, client, id, output);
+    await output.finished(view);
+    const [task] = view.tasks;
+    const code = view.state === 'cancelled' ? exit : exitOfExec(view, task);
+    if (print.json) print.object({ result: { exit_code: code, run: view } });
+    else sayWhy(context, view, task);
+    return code;
+  } catch (error) {
+    if (!(error instanceof Detached)) throw error;
+    print.warn(`left ${id} to itself; orchestra watch ${id} follows it`);
+    if (print.json) print.object({ detached: { run: id, exit_code: error.exit } });
+    return error.exit;
+  }
+};
+
+/**
+ * The command's own code where it ended by itself or by a signal (128 + its number); this table's
+ * where a limit, the policy or Orchestra ended it.
+ */
+function exitOfExec(view: RunView, task: TaskView | undefined): number {
+  const endedItself =
+    task !== undefined &&
+    task.limit === undefined &&
+    (task.state === 'succeeded' || task.state === 'failed');
+  if (!endedItself) return exitOf(view);
+  if (task.signal !== undefined) {
+    const number = (constants.signals as Record<string, number>)[task.signal];
+    return number === undefined ? exitOf(view) : 128 + number;
+  }
+  return task.exitCode ?? exitOf(view);
+}
+
+function sayWhy({ print }: Context, view: RunView, task: TaskView | undefined): void {
+  const isOwn = task !== undefined && task.limit === undefined && task.exitCode !== undefined;
+  if (view.state === 'succeeded' || (isOwn && view.state === 'failed')) {
+    print.detail(`${view.id}: ${task === undefined ? view.state : howItEnded(task)}`);
+    return;
+  }
+  const reasons = view.reasons.length > 0 ? view.reasons : [view.reason ?? view.state];
+  print.warn(
+    `orchestra: ${view.id} ${view.state.replace('_', ' ')}: ${reasons.map(safe).join('; ')}`,
+  );
+  if (task !== undefined) print.warn(`  ${howItEnded(task)}`);
+}
+
+/** Begins to pass output on as soon as the task runs; shows nothing else. */
+class Output implements Show {
+  readonly #context: Context;
+  readonly #client: Client;
+  readonly #id: string;
+  readonly #raw: boolean;
+  #passing: Promise<void> | undefined;
+
+  constructor(context: Context, client: Client, id: string, raw: boolean) {
+    this.#context = context;
+    this.#client = client;
+    this.#id = id;
+    this.#raw = raw;
+  }
+
+  view(view: RunView): void {
+    const [task] = view.tasks;
+    if (task === undefined || task.state === 'waiting' || this.#passing !== undefined) return;
+    if (isOver(view.state) && task.output === undefined) return;
+    this.#passing = this.#pass(task.id);
+    this.#passing.catch(() => undefined); // `finished` reports it.
+  }
+
+  say(text: string): void {
+    this.#context.print.note(text);
+  }
+
+  end(): void {}
+
+  /** Waits for the last byte. */
+  async finished(view: RunView): Promise<void> {
+    this.view(view);
+    await this.#passing;
+  }
+
+  async #pass(task: string): Promise<void> {
+    const { print, io } = this.#context;
+    const cleaners = {
+      out:
+        !this.#raw && io.stdout.isTTY === true
+          ? new TerminalCleaner({ colour: print.colour.out })
+          : undefined,
+      err:
+        !this.#raw && io.stderr.isTTY === true
+          ? new TerminalCleaner({ colour: print.colour.err })
+          : undefined,
+    };
+    for await (const { bytes, stream, chunk } of this.#chunks(task)) {
+      if (print.json) {
+        print.object({ output: chunk });
+        continue;
+      }
+      const cleaner = cleaners[stream];
+      await print.bytes(cleaner === undefined ? bytes : Buffer.from(cleaner.push(bytes)), stream);
+    }
+    for (const stream of ['out', 'err'] as const) {
+      await print.bytes(Buffer.from(cleaners[stream]?.end() ?? ''), stream);
+    }
+  }
+
+  async *#chunks(task: string): ReturnType<typeof taskOutput> {
+    // The picture can be ahead of the log by a moment: nothing was sent then, so try again.
+    for (let attempt = 0; ; attempt++) {
+      try {
+        yield* taskOutput(this.#client, this.#id, task, { follow: true });
+        return;
+      } catch (error) {
+        const early = error instanceof OrchestraError && error.code === 'task.unknown';
+        if (!early || attempt >= 50) throw error;
+        await sleep(100);
+      }
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import path from 'node:path';
+import { z } from 'zod';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Command } from '../context.ts';
+import { textOption } from '../options.ts';
+import { runSettings } from '../run/settings.ts';
+import { snapshotWorkspace } from '../run/snapshot.ts';
+import { safe } from '../terminal/clean.ts';
+import { table } from '../terminal/text.ts';
+import { writeFileFresh } from '../write-file.ts';
+
+/** What is shown of a plan; the daemon validated it, so anything missing is shown as missing. */
+const Shown = z.looseObject({
+  assumptions: z.array(z.string()).default([]),
+  image: z.looseObject({ reference: z.string(), id: z.string() }).optional(),
+  policy: z.looseObject({ name: z.string() }).optional(),
+  tasks: z.array(
+    z.looseObject({
+      id: z.string(),
+      command: z.array(z.string()).default([]),
+      deps: z.array(z.string()).default([]),
+    }),
+  ),
+});
+
+export const plan: Command = async (context, [intent], options) => {
+  const { print } = context;
+  const settings = await runSettings(context, options);
+  const planFile = settings.submit.plan?.file;
+  const words = intent ?? (planFile === undefined ? undefined : `Run ${planFile}`);
+  if (words === undefined) {
+    throw new OrchestraError('usage.invalid', 'Nothing was asked for', {
+      hint: 'orchestra plan "Build and test", or --plan FILE',
+    });
+  }
+  const client = await context.client();
+  const snapshot = await snapshotWorkspace(context, client, settings.workspace);
+  const answer = await client.call('planMake', {
+    body: { ...settings.submit, intent: words, snapshot },
+  });
+  const out = textOption(options, 'out');
+  if (out !== undefined)
+    await writeFileFresh(path.resolve(context.cwd, out), [
+      Buffer.from(`${JSON.stringify(answer.plan, null, 2)}\n`),
+    ]);
+  if (print.json) {
+    print.object(answer);
+    return 0;
+  }
+  const shown = Shown.parse(answer.plan);
+  print.line(`Plan  ${shown.tasks.length} tasks · ${answer.digest}`);
+  if (shown.image) print.line(`Image ${safe(shown.image.reference)} · ${safe(shown.image.id)}`);
+  if (shown.policy) print.line(`Policy ${safe(shown.policy.name)} · no network in any task`);
+  for (const line of table(
+    shown.tasks.map((task) => [
+      `  ${task.id}`,
+      task.command.map(quoted).join(' '),
+      task.deps.length > 0 ? `after ${task.deps.join(', ')}` : '',
+    ]),
+  )) {
+    print.line(line);
+  }
+  for (const text of shown.assumptions) print.line(`  assumed: ${safe(text)}`);
+  for (const text of answer.clamped) print.line(`  tightened: ${safe(text)}`);
+  for (const text of answer.summary) print.line(`  ${safe(text)}`);
+  if (out !== undefined) print.note(`written to ${safe(out)}`);
+  return 0;
+};
+
+/** An argument as a shell would need it, so that its ends can be seen. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

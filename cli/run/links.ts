@@ -1,0 +1,55 @@
+import { hash } from 'node:crypto';
+import type { LogRecord } from '#contract/records.ts';
+
+/**
+ * Checks the chain of one run's own records as they come in, on the reader's side: every record
+ * names the hash of the run's record before it, and the closing one says how many there are. What
+ * this shows: nothing was left out or changed between them on the way here. What it cannot show:
+ * that the log itself was not rewritten as a whole; for that see `orchestra audit verify`.
+ */
+export class RunLinks {
+  #records = 0;
+  #last = '0'.repeat(64);
+  #trouble: string | undefined;
+  #closed = false;
+  #first: number | undefined;
+  #newest = 0;
+
+  see(record: LogRecord): void {
+    if (record.rseq === undefined || this.#trouble !== undefined) return;
+    this.#first ??= record.seq;
+    this.#newest = record.seq;
+    if (record.rseq !== this.#records) {
+      this.#trouble = `record #${record.seq} is number ${record.rseq} of the run, number ${this.#records} was due`;
+    } else if (record.rprev !== this.#last) {
+      this.#trouble = `record #${record.seq} does not follow the record before it`;
+    }
+    this.#records += 1;
+    this.#last = hashOf(record);
+    if (record.type === 'run.closed') {
+      this.#closed = true;
+      if (record.data['records'] !== this.#records) {
+        this.#trouble ??= `the run says it has ${String(record.data['records'])} records, ${this.#records} came`;
+      }
+    }
+  }
+
+  get verdict(): { intact: boolean; text: string } {
+    if (this.#trouble !== undefined) return { intact: false, text: `BROKEN: ${this.#trouble}` };
+    const range = `${this.#records} records, #${this.#first ?? 0} to #${this.#newest}`;
+    return this.#closed
+      ? { intact: true, text: `${range}: none missing, every link holds (checked here)` }
+      : { intact: true, text: `${range}: every link holds so far (checked here)` };
+  }
+}
+
+function hashOf(record: LogRecord): string {
+  return hash('sha256', `\0${JSON.stringify(sorted(record))}`, 'hex');
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, each]) => [key, sorted(each)]));
+}

@@ -1,0 +1,87 @@
+import type { RunView } from '#contract/run.ts';
+import { clean } from '../terminal/clean.ts';
+import type { Styles } from '../terminal/print.ts';
+import type { OutputStream } from '../terminal/streams.ts';
+import { finishedRow, liveRows, type Screen } from './tree.ts';
+import type { Show } from './show.ts';
+
+const frameMs = 100;
+
+/**
+ * A picture of the run that is redrawn in place, in the normal screen: what has ended becomes
+ * ordinary scrollback. The one writer of cursor sequences in the CLI. It moves only over rows that
+ * it wrote itself, erases to the end of the screen, and leaves nothing switched on behind.
+ */
+export class LiveTree implements Show {
+  readonly #stream: OutputStream;
+  readonly #styles: Styles;
+  readonly #now: () => number;
+  readonly #done = new Set<string>();
+  #view: RunView | undefined;
+  #height = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(stream: OutputStream, styles: Styles, now: () => number = Date.now) {
+    this.#stream = stream;
+    this.#styles = styles;
+    this.#now = now;
+    this.#timer = setInterval(() => this.#draw([]), frameMs);
+    this.#timer.unref();
+  }
+
+  view(view: RunView): void {
+    this.#view = view;
+    this.#draw([]);
+  }
+
+  say(text: string): void {
+    this.#draw([clean(text, { colour: true })]);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    const [last, view] = [this.#height, this.#view];
+    this.#view = undefined;
+    const gone = view === undefined ? [] : this.#ended(view);
+    if (last > 0 || gone.length > 0) this.#stream.write(frame(last, gone));
+    this.#height = 0;
+  }
+
+  #draw(said: readonly string[]): void {
+    const view = this.#view;
+    if (view === undefined) {
+      if (said.length > 0) this.#stream.write(frame(0, said));
+      return;
+    }
+    const above = [...said, ...this.#ended(view)];
+    // A slow terminal gets fewer pictures, not a longer queue; what stays is never left out.
+    if (this.#stream.writableNeedDrain && above.length === 0) return;
+    const rows = liveRows(view, this.#screen());
+    this.#stream.write(frame(this.#height, [...above, ...rows]));
+    this.#height = rows.length;
+  }
+
+  #ended(view: RunView): string[] {
+    const over = view.tasks.filter(
+      (task) => !['waiting', 'running', 'failed', 'timed_out', 'violated'].includes(task.state),
+    );
+    const fresh = over.filter((task) => !this.#done.has(task.id));
+    for (const task of fresh) this.#done.add(task.id);
+    return fresh.map((task) => finishedRow(task, this.#screen()));
+  }
+
+  #screen(): Screen {
+    return {
+      rows: this.#stream.rows ?? 24,
+      columns: this.#stream.columns ?? 80,
+      nowMs: this.#now(),
+      styles: this.#styles,
+    };
+  }
+}
+
+// One write a picture: up to its first row, each row over the old one, the rest erased.
+function frame(height: number, rows: readonly string[]): string {
+  const up = height > 0 ? `\u001b[${height}A` : '';
+  return `${up}\r${rows.map((text) => `\u001b[2K${text}\n`).join('')}\u001b[0J`;
+}

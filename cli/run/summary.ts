@@ -1,0 +1,125 @@
+import type { RunView, TaskView } from '#contract/run.ts';
+import { formatDuration, formatSize } from '#contract/units.ts';
+import type { Client } from '../client/client.ts';
+import type { Context } from '../context.ts';
+import { exitWords } from '../exit-meanings.ts';
+import { isBad, runWords } from '../run-words.ts';
+import { safe, TerminalCleaner } from '../terminal/clean.ts';
+import { taskOutput } from './task-output.ts';
+
+const failuresShown = 5;
+const linesShown = 12;
+
+export type End = {
+  view: RunView;
+  exit: number;
+  reportDir: string | undefined;
+  verdict: string | undefined;
+};
+
+/** What stays on the screen when a run is over; the most important comes last. */
+export async function printSummary(context: Context, client: Client, end: End): Promise<void> {
+  const { print } = context;
+  const { view, exit } = end;
+  const { out } = print;
+  const { icon, word, style } = runWords[view.state];
+  const took = view.durationMs === undefined ? '' : ` after ${formatDuration(view.durationMs)}`;
+  const counts = countsOf(view.tasks);
+  print.line(
+    `${out[style](`${icon} ${view.id} ${word}`)}${took}${counts === '' ? '' : `: ${counts}`}`,
+  );
+  for (const reason of reasonsOf(view)) print.line(`  ${safe(reason)}`);
+  const bad = view.tasks.filter((task) => isBad(task.state));
+  for (const task of bad.slice(0, failuresShown)) await printFailure(context, client, view, task);
+  if (bad.length > failuresShown) print.line(`  … ${bad.length - failuresShown} more failed`);
+  const artifacts = view.tasks.flatMap((task) => task.artifacts);
+  if (artifacts.length > 0) {
+    const bytes = artifacts.reduce((sum, each) => sum + each.bytes, 0);
+    const names = artifacts.slice(0, 4).map((each) => safe(each.name));
+    const more = artifacts.length > 4 ? ', …' : '';
+    print.line(`Outputs ${artifacts.length} (${names.join(', ')}${more}), ${formatSize(bytes)}`);
+  }
+  if (end.reportDir !== undefined) print.line(`Report  ${safe(end.reportDir)}/report.md`);
+  if (end.verdict !== undefined) print.line(`Audit   ${end.verdict}`);
+  const next = nextSteps(view, bad, artifacts.length > 0);
+  for (const [at, step] of next.entries()) print.line(`${at === 0 ? 'Next' : '    '}    ${step}`);
+  if (exit !== 0) print.line(out.dim(`exit ${exit}, ${exitWords[exit] ?? 'failed'}`));
+}
+
+function countsOf(tasks: readonly TaskView[]): string {
+  const of = (...states: string[]) => tasks.filter((task) => states.includes(task.state)).length;
+  return (
+    [
+      [of('succeeded'), 'ok'],
+      [of('failed', 'timed_out', 'violated'), 'failed'],
+      [of('skipped', 'cancelled', 'waiting', 'running'), 'not finished'],
+      [of('unknown'), 'unknown'],
+    ] as const
+  )
+    .filter(([count]) => count > 0)
+    .map(([count, word]) => `${count} ${word}`)
+    .join(', ');
+}
+
+function reasonsOf(view: RunView): string[] {
+  if (view.state === 'succeeded' || view.state === 'failed') return view.reasons;
+  return view.reasons.length > 0 ? view.reasons : view.reason === undefined ? [] : [view.reason];
+}
+
+async function printFailure(
+  context: Context,
+  client: Client,
+  view: RunView,
+  task: TaskView,
+): Promise<void> {
+  const { print } = context;
+  print.line(`  ${print.out.bold(safe(task.id))}  ${howItEnded(task)}`);
+  if (task.output === undefined) return;
+  for (const line of await lastLines(context, client, view.id, task.id)) print.line(`    ${line}`);
+}
+
+/** How a task ended, in words: exit 1, killed by SIGKILL, over its memory limit. */
+export function howItEnded(task: TaskView): string {
+  const parts = [
+    task.limit === undefined ? undefined : `over its ${task.limit.replace('_', ' ')} limit`,
+    task.exitCode === undefined ? undefined : `exit ${task.exitCode}`,
+    task.signal === undefined ? undefined : `killed by ${safe(task.signal)}`,
+    task.reason === undefined ? undefined : safe(task.reason),
+    task.attempt > 1 ? `attempt ${task.attempt}` : undefined,
+    task.durationMs === undefined ? undefined : formatDuration(task.durationMs),
+  ];
+  return parts.filter((part) => part !== undefined).join(', ');
+}
+
+async function lastLines(
+  context: Context,
+  client: Client,
+  run: string,
+  task: string,
+): Promise<string[]> {
+  const cleaner = new TerminalCleaner({ colour: context.print.colour.out });
+  let tail = '';
+  try {
+    for await (const { bytes } of taskOutput(client, run, task)) {
+      tail = (tail + cleaner.push(bytes)).slice(-64 * 1024);
+    }
+  } catch {
+    return ['(its output could not be read)'];
+  }
+  const lines = (tail + cleaner.end()).trimEnd().split('\n');
+  return lines.slice(-linesShown);
+}
+
+function nextSteps(view: RunView, bad: readonly TaskView[], hasArtifacts: boolean): string[] {
+  const steps: string[] = [];
+  const [first] = bad;
+  if (first !== undefined) steps.push(`orchestra logs ${view.id} ${safe(first.id)} --tail 40`);
+  if (view.state === 'succeeded') {
+    steps.push(`orchestra diff ${view.id}`);
+    if (hasArtifacts) steps.push(`orchestra artifacts ls ${view.id}`);
+    steps.push(`orchestra apply ${view.id}`);
+  } else {
+    steps.push(`orchestra show ${view.id}`);
+  }
+  return steps;
+}

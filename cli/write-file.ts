@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { OrchestraError } from '#contract/errors.ts';
+
+/**
+ * Writes a file whole or not at all: beside its place first, then renamed into it. A link at the
+ * place is replaced, not followed.
+ */
+export async function writeFileFresh(
+  file: string,
+  content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  hint?: string,
+): Promise<void> {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  try {
+    {
+      await using handle = await open(temporary, flags, 0o644);
+      for await (const chunk of content) await handle.writeFile(chunk);
+    }
+    await rename(temporary, file);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw cause instanceof OrchestraError ? cause : unwritable(file, cause, hint);
+  }
+}
+
+export function unwritable(file: string, cause: unknown, hint?: string): OrchestraError {
+  const code = (cause as NodeJS.ErrnoException).code ?? 'failed';
+  return new OrchestraError(
+    code === 'ENOSPC' ? 'disk.full' : 'usage.invalid',
+    `${file} cannot be written (${code})`,
+    { ...(hint === undefined ? {} : { hint }), cause },
+  );
+}
