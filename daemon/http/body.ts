@@ -9,7 +9,9 @@ export async function readJson(incoming: IncomingMessage, bytesMax: number): Pro
   if (declared > bytesMax) throw tooLarge(bytesMax);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+  // The refusal still has to be answered on this connection, so leaving early keeps it open.
+  const parts = incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  for await (const chunk of parts) {
     bytes += chunk.length;
     if (bytes > bytesMax) throw tooLarge(bytesMax);
     chunks.push(chunk);
