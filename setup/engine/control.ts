@@ -63,9 +63,11 @@ export async function stopEngine(
   paths: EnginePaths,
   { force = false, progress }: { force?: boolean; progress: Progress },
 ): Promise<boolean> {
-  const pid = livePid(paths.pidFile);
-  if (pid === undefined) return false;
+  if (livePid(paths.pidFile) === undefined) return false;
   return withLock(paths.lockFile, async () => {
+    // Asked again: whoever held the lock may have stopped it, or started another.
+    const pid = livePid(paths.pidFile);
+    if (pid === undefined) return false;
     if ((await answering(paths)) !== undefined) await removeSandboxes(paths, force, progress);
     progress('stopping the container engine');
     process.kill(pid, 'SIGTERM');

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { OrchestraError, type ErrorPlace } from '#contract/errors.ts';
+import { OrchestraError } from '#contract/errors.ts';
 import { enginePaths } from '../paths.ts';
 import { ask, askJson, readText, type Endpoint } from './http.ts';
 
@@ -18,6 +18,8 @@ export type FoundEngine = {
   version: string;
   apiVersion: string;
 };
+
+type Refusal = { candidate: EngineCandidate; cause: unknown };
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -45,22 +47,22 @@ export function findEngines(env: Env, explicit?: string): EngineCandidate[] {
 export async function findEngine({
   explicit,
   env,
-  timeoutMs = 2_000,
+  timeoutMs = 5_000,
 }: {
   explicit?: string | undefined;
   env: Env;
   /** For each answer of each candidate. */
   timeoutMs?: number;
 }): Promise<FoundEngine> {
-  const places: ErrorPlace[] = [];
+  const refusals: Refusal[] = [];
   for (const candidate of findEngines(env, explicit)) {
     try {
       return await identify(candidate, timeoutMs);
     } catch (cause) {
-      places.push({ message: `${candidate.host}: ${reason(cause)}` });
+      refusals.push({ candidate, cause });
     }
   }
-  throw noEngine(places, explicit, env);
+  throw noEngine(refusals);
 }
 
 /** Turns an engine address into what node:http needs. Throws a plain error that says why not. */
@@ -133,10 +135,15 @@ function reason(cause: unknown): string {
   }
 }
 
-function noEngine(places: ErrorPlace[], explicit: string | undefined, env: Env): OrchestraError {
-  const named = explicit ?? (env['DOCKER_HOST'] === '' ? undefined : env['DOCKER_HOST']);
-  if (named !== undefined) {
-    const source = explicit === undefined ? 'DOCKER_HOST' : '--engine';
+function noEngine(refusals: readonly Refusal[]): OrchestraError {
+  const places = refusals.map(({ candidate, cause }) => ({
+    message: `${candidate.host}: ${reason(cause)}`,
+  }));
+  const forbidden = (origin: EngineOrigin) =>
+    refusals.some(({ candidate, cause }) => candidate.origin === origin && isForbidden(cause));
+  const origin = refusals[0]?.candidate.origin;
+  if (origin === 'flag' || origin === 'DOCKER_HOST') {
+    const source = origin === 'flag' ? '--engine' : 'DOCKER_HOST';
     return new OrchestraError(
       'engine.unavailable',
       `The engine that ${source} names does not answer`,
@@ -146,11 +153,19 @@ function noEngine(places: ErrorPlace[], explicit: string | undefined, env: Env):
       },
     );
   }
-  const refused = places.some((place) => place.message.includes('may not use'));
-  return new OrchestraError('engine.unavailable', 'No container engine answers on this machine', {
-    hint: refused
-      ? 'add this user to the group of that socket (for Docker: usermod -aG docker USER), then log in again'
-      : 'as root on Debian or Ubuntu: npm run setup; elsewhere: start Docker or `podman system service`, or set DOCKER_HOST',
-    places,
-  });
+  const hint = forbidden('default')
+    ? 'let this user use Docker: sudo usermod -aG docker USER, then log in again'
+    : forbidden('private')
+      ? 'only root may use Orchestra’s own engine: run this as root, or set DOCKER_HOST to another'
+      : 'as root on Debian or Ubuntu: npm run setup; elsewhere: start Docker or `podman system service`, or set DOCKER_HOST';
+  return new OrchestraError(
+    'engine.unavailable',
+    'No container engine answers that this user may use',
+    { hint, places },
+  );
+}
+
+function isForbidden(cause: unknown): boolean {
+  const code = (cause as NodeJS.ErrnoException).code;
+  return code === 'EACCES' || code === 'EPERM';
 }

@@ -20,6 +20,7 @@ import { findEngine, type FoundEngine } from './find.ts';
 import { isDead, livePid, pidsBelowCgroup } from './processes.ts';
 
 const readyMs = 60_000;
+const slowMs = 30_000;
 const logMax = 16 * 1024 * 1024;
 
 /**
@@ -34,7 +35,7 @@ export async function startPrivateEngine(
   return withLock(
     paths.lockFile,
     async () => {
-      const running = await answering(paths);
+      const running = (await answering(paths)) ?? (await slowAnswer(paths));
       if (running !== undefined) return running;
       progress('starting Orchestra’s own container engine');
       await clearRemains(paths);
@@ -60,20 +61,28 @@ function makePrivateDir(dir: string): void {
   chmodSync(dir, 0o700);
 }
 
+// An engine that lives but does not answer may only be starting, or the machine be busy: what follows
+// would kill its sandboxes, so it gets its time first.
+async function slowAnswer(paths: EnginePaths): Promise<FoundEngine | undefined> {
+  const giveUpAt = performance.now() + slowMs;
+  while (livePid(paths.pidFile) !== undefined && performance.now() < giveUpAt) {
+    const engine = await answering(paths);
+    if (engine !== undefined) return engine;
+    await sleep(25);
+  }
+  return undefined;
+}
+
 /**
  * After a SIGKILL of the engine its containers live on, and the next start would stop them one by
  * one with their full grace period, or hang on a containerd pid file that names a zombie.
  */
 async function clearRemains(paths: EnginePaths): Promise<void> {
-  const half = livePid(paths.pidFile);
-  if (half !== undefined) {
-    // It runs but does not answer: give a slow start its time before it is taken for stuck.
-    await untilDead([half], 15_000, async () => (await answering(paths)) !== undefined);
-    kill(half);
-  }
+  const stuck = livePid(paths.pidFile);
   const orphans = pidsBelowCgroup(paths.cgroupParent);
-  for (const pid of orphans) kill(pid);
-  await untilDead([...orphans, ...(half === undefined ? [] : [half])], 5_000);
+  const doomed = stuck === undefined ? orphans : [stuck, ...orphans];
+  for (const pid of doomed) kill(pid);
+  await untilDead(doomed, 5_000);
   for (const file of [
     paths.pidFile,
     paths.socket,
@@ -204,13 +213,9 @@ function lastLines(file: string): string[] {
   }
 }
 
-async function untilDead(
-  pids: readonly number[],
-  timeoutMs: number,
-  enough: () => Promise<boolean> = () => Promise.resolve(false),
-): Promise<void> {
+async function untilDead(pids: readonly number[], timeoutMs: number): Promise<void> {
   const giveUpAt = performance.now() + timeoutMs;
-  while (performance.now() < giveUpAt && !pids.every(isDead) && !(await enough())) await sleep(25);
+  while (performance.now() < giveUpAt && !pids.every(isDead)) await sleep(25);
 }
 
 function kill(pid: number): void {

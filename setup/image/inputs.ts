@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import { apt } from '../engine/install.ts';
@@ -56,8 +56,6 @@ export async function debianPackages(
 ): Promise<DebianPackage[]> {
   progress(`fetching ${names.join(', ')} from Debian`);
   return inScratch(cacheDir, async (scratch) => {
-    // apt downloads as a user of its own, who must be able to write here.
-    chmodSync(scratch, 0o777);
     const download = async () =>
       runProgram('apt-get', ['-q', 'download', ...names], { timeoutMs: downloadMs, cwd: scratch });
     try {
@@ -105,7 +103,8 @@ function readIfGenuine(file: string, integrity: string): Buffer | undefined {
 
 async function inScratch<T>(cacheDir: string, work: (dir: string) => Promise<T>): Promise<T> {
   const scratch = path.join(cacheDir, `tmp-${randomUUID()}`);
-  mkdirSync(scratch, { recursive: true });
+  // Nobody else may put anything between what was verified and what is read.
+  mkdirSync(scratch, { recursive: true, mode: 0o700 });
   try {
     return await work(scratch);
   } finally {

@@ -55,7 +55,7 @@ export async function createContainer(host: string, config: object): Promise<str
   return created.Id;
 }
 
-export async function removeContainer(host: string, id: string): Promise<void> {
+async function removeContainer(host: string, id: string): Promise<void> {
   const path = `/containers/${id}?force=1&v=1`;
   await askJson(parseHost(host), { method: 'DELETE', path, timeoutMs: 30_000 });
 }

@@ -152,6 +152,20 @@ describe.skipIf(!canStart)('our own engine (needs root and dockerd)', () => {
     expect(images).toMatchObject({ Id: image });
   });
 
+  test('is not taken for dead when it is only slow: it and its containers live on', async () => {
+    const id = await createContainer(host, { Image: image, Cmd: ['sleep', '600'] });
+    const pid = livePid(paths.pidFile) ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    setTimeout(() => process.kill(pid, 'SIGCONT'), 6_500);
+    await start();
+    expect(livePid(paths.pidFile)).toBe(pid);
+    const state = await askJson(parseHost(host), {
+      path: `/containers/${id}/json`,
+      timeoutMs: 10_000,
+    });
+    expect(state).toMatchObject({ State: { Running: true } });
+  });
+
   test('spares a stranger that a stale pid file names', async () => {
     await stop(true);
     writeFileSync(paths.pidFile, String(process.pid));
