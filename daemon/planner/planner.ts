@@ -1,0 +1,133 @@
+import { OrchestraError, type ErrorPlace } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import type { Finding, Plan } from '#contract/plan.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import { findTool } from '../tools/index.ts';
+import { planByRules } from './plan-by-rules.ts';
+import { readPlanFile, type DraftInput } from './plan-file.ts';
+import type { Profile } from './profile.ts';
+import { validateDraft } from './validate.ts';
+
+export type PlanRequest = {
+  intent: string;
+  profile: Profile;
+  policy: EffectivePolicy;
+  image: { reference: string; id: Digest };
+  /** Every program that the image offers by its name. */
+  imageTools: readonly string[];
+  /** A plan that a person wrote; then nothing is planned. */
+  planText?: { text: string; file: string } | undefined;
+  /** One command (`orchestra exec`); then nothing is planned either. */
+  exec?: readonly string[] | undefined;
+};
+
+export type Planned = {
+  plan: Plan;
+  digest: Digest;
+  /** Limits that were asked for and lowered, in words. */
+  clamped: string[];
+  /** Size of the draft as JSON, for the record. */
+  draftBytes: number;
+};
+
+type Draft = {
+  planner: string;
+  draft: DraftInput;
+  intent: string;
+  place?: (finding: Finding) => ErrorPlace;
+};
+
+/**
+ * An intent, a plan file or a command → the plan that will run. Throws `plan.impossible` with
+ * every reason, `plan.invalid` with every place, or `policy.denied` where policy alone says no.
+ */
+export function plan(request: PlanRequest): Planned {
+  const { planner, draft, intent, place } = makeDraft(request);
+  const { policy, image, imageTools } = request;
+  const result = validateDraft(draft, { intent, planner, policy, image, imageTools });
+  if (!result.ok) throw refusal(result.findings, planner, place);
+  const { plan, digest, clamped } = result;
+  return { plan, digest, clamped, draftBytes: Buffer.byteLength(JSON.stringify(draft)) };
+}
+
+function makeDraft(request: PlanRequest): Draft {
+  const { planText, exec, intent } = request;
+  if (exec !== undefined)
+    return { planner: 'exec', draft: execDraft(exec, request.policy), intent };
+  if (planText === undefined) return { planner: 'rules', draft: planByRules(request), intent };
+  const { draft, name, locate } = readPlanFile(planText.text, planText.file);
+  return {
+    planner: 'file',
+    draft,
+    intent: intent === '' && name !== undefined ? name : intent,
+    place: ({ pointer = '', message, hint }) => {
+      const place = { ...locate(pathOf(pointer)), message };
+      return hint === undefined ? place : { ...place, hint };
+    },
+  };
+}
+
+// A command that is a tool of its own becomes that tool, so that `npm ci` gets its packages.
+function execDraft(argv: readonly string[], policy: EffectivePolicy): DraftInput {
+  const [program = '', ...rest] = argv;
+  const known =
+    program !== 'exec' && findTool(program) !== undefined && policy.tools.includes(program);
+  const title = argv
+    .join(' ')
+    .toWellFormed()
+    .replace(/\p{Cc}/gu, '?')
+    .slice(0, 120);
+  return {
+    version: 1,
+    assumptions: [],
+    tasks: [
+      {
+        id: 'exec',
+        title: title.toWellFormed(),
+        why: 'the command that was given',
+        tool: known ? program : 'exec',
+        args: known ? rest : [...argv],
+        env: [],
+        cwd: '.',
+        deps: [],
+        outputs: [],
+        limits: {},
+        onFailure: 'stop',
+      },
+    ],
+  };
+}
+
+function refusal(
+  findings: readonly Finding[],
+  planner: string,
+  place: Draft['place'] = plainPlace,
+): OrchestraError {
+  const places = findings.map((finding) => place(finding));
+  // Policy's own word only where nothing else is wrong: a broken plan is mended first.
+  const denied = findings.every((finding) => finding.code === 'tool_denied');
+  const code = denied ? 'policy.denied' : 'plan.invalid';
+  const [first] = findings;
+  const what = planner === 'exec' ? 'the command' : 'the plan';
+  const message =
+    findings.length === 1 && first !== undefined
+      ? `${what} is refused: ${first.message}`
+      : `${what} is refused for ${findings.length} reasons`;
+  return new OrchestraError(code, message, { places });
+}
+
+function plainPlace({ pointer, message, hint }: Finding): ErrorPlace {
+  return {
+    message,
+    ...(pointer === undefined ? {} : { pointer }),
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+function pathOf(pointer: string): (string | number)[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((part) => (/^\d{1,9}$/.test(part) ? Number(part) : part));
+}
