@@ -6,18 +6,19 @@ import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import { review } from '../policy/review.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
-import { makePlan, type PlanMade } from '../planner/planner.ts';
-import { profileOf } from '../planner/profile.ts';
+import { plan, type Planned } from '../planner/planner.ts';
+import { makeProfile } from '../planner/profile.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
 
 export type Accepted = {
   policy: EffectivePolicy;
   image: ResolvedImage;
-  made: PlanMade;
+  made: Planned;
 };
 
 const planBytesMax = 64 * 1024 * 1024;
+const manifestBytesMax = 4 * 1024 * 1024;
 
 /**
  * From an intent to a plan that may run: policy, image, plan, and every task judged with every
@@ -30,10 +31,7 @@ export async function planFor(
 ): Promise<Accepted> {
   const policy = policyFor(deps, request);
   const image = await deps.images.resolve(deps.log, policy, runId);
-  const entries = await deps.workspace.snapshots.entries(request.snapshot);
-  const profile = await profileOf(entries, (path, maxBytes) =>
-    deps.workspace.snapshots.readFile(request.snapshot, path, maxBytes),
-  );
+  const profile = await profileFor(deps, request, policy);
   const planner = plannerName(request);
   if (runId !== undefined) {
     await deps.log.append({
@@ -42,13 +40,14 @@ export async function planFor(
       data: { planner, profile: digestOf(profile) },
     });
   }
-  const made = makePlan({
+  const made = plan({
     intent: request.intent,
     profile,
     policy,
-    image,
-    ...(request.plan ? { planFile: request.plan } : {}),
-    ...(request.exec ? { exec: request.exec } : {}),
+    image: { reference: image.reference, id: image.id },
+    imageTools: image.tools,
+    planText: request.plan,
+    exec: request.exec,
   });
   const decision = review(made.plan, policy);
   if (!decision.allow) {
@@ -62,6 +61,28 @@ export async function planFor(
   return { policy, image, made };
 }
 
+async function profileFor(deps: RunsDeps, { snapshot }: SubmitRun, policy: EffectivePolicy) {
+  const { snapshots } = deps.workspace;
+  const info = await snapshots.find(snapshot);
+  const { workspaceFiles, workspaceBytes } = policy.run;
+  if (info && (info.files > workspaceFiles || info.bytes > workspaceBytes)) {
+    throw new OrchestraError(
+      'workspace.too_large',
+      `The workspace has ${info.files} files and ${info.bytes} bytes; the policy allows ${workspaceFiles} and ${workspaceBytes}`,
+      { hint: 'leave out what the run does not need: .orchestraignore' },
+    );
+  }
+  const entries = (await snapshots.entries(snapshot)).map((entry) => ({
+    path: entry.path,
+    type: entry.type,
+    size: entry.type === 'file' ? entry.bytes : 0,
+  }));
+  return makeProfile(entries, async (path) => {
+    const content = await snapshots.readFile(snapshot, path, manifestBytesMax);
+    return content ?? new Uint8Array();
+  });
+}
+
 export function policyFor(deps: RunsDeps, { policy }: Pick<SubmitRun, 'policy'>): EffectivePolicy {
   if (policy === undefined) return deps.policies.byDefault().policy;
   if ('name' in policy) return deps.policies.get(policy.name).policy;
@@ -73,7 +94,7 @@ export function concurrencyFor(request: SubmitRun, policy: EffectivePolicy): num
 }
 
 /** Stores the plan under its digest before it is recorded as made. */
-export async function recordPlan(deps: RunsDeps, runId: string, made: PlanMade): Promise<void> {
+export async function recordPlan(deps: RunsDeps, runId: string, made: Planned): Promise<void> {
   const bytes = Buffer.from(canonicalJson(made.plan));
   await deps.blobs.put(bytes, { maxBytes: planBytesMax });
   await deps.log.append({
