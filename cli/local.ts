@@ -23,7 +23,7 @@ type Start = {
   readyMs?: number;
 };
 
-const stderrKept = 8 * 1024;
+const wordsKept = 8 * 1024;
 const stopMs = 60_000;
 
 /**
@@ -39,7 +39,7 @@ export async function startLocalDaemon(start: Start): Promise<LocalDaemon> {
   const child = spawn(
     process.execPath,
     [entry, '--socket', socketPath, '--state-dir', path.resolve(stateDir)],
-    { stdio: ['ignore', 'ignore', 'pipe'], detached: true, env: { ...start.env } },
+    { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { ...start.env } },
   );
   const words = collect(child);
   try {
@@ -113,9 +113,11 @@ async function answers(client: Client): Promise<boolean> {
 
 function collect(child: ChildProcess): () => string[] {
   let tail = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    tail = (tail + text).slice(-stderrKept);
-  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      tail = (tail + text).slice(-wordsKept);
+    });
+  }
   return () =>
     tail
       .trimEnd()

@@ -1,0 +1,99 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { leaves } from '#cli/commands.ts';
+import { exitCodes } from '#contract/errors.ts';
+import { daemonWithRun, runId } from '#test/support/fake-daemon.ts';
+import { orchestra } from '#test/support/run-orchestra.ts';
+import { tempDir } from '#test/support/temp-dir.ts';
+
+/** The arguments with which each command does something; a command that is missing here fails. */
+const words: Record<string, string[]> = {
+  run: ['Build and test'],
+  plan: ['Build and test'],
+  exec: ['--', 'ls', '--json'],
+  runs: [],
+  show: [runId],
+  watch: [runId],
+  logs: [runId],
+  report: [runId],
+  'artifacts ls': [runId],
+  'artifacts get': [runId, 'dist'],
+  diff: [runId],
+  apply: [runId],
+  cancel: [runId],
+  'audit list': [],
+  'audit tail': [],
+  'audit show': ['10'],
+  'audit verify': [],
+  'policy show': ['default'],
+  'policy check': ['policy.yaml'],
+  doctor: [],
+  'engine status': [],
+  'engine stop': [],
+  'image ls': [],
+  'image build': [],
+  'image pin': ['node:20-alpine'],
+  'config show': [],
+  completion: ['bash'],
+  version: [],
+  help: ['exit-codes'],
+};
+
+/** These look at an engine, and here is none. */
+const needEngine = ['engine status', 'image ls', 'image build'];
+/** These ask no daemon. */
+const needNothing = ['policy check', 'engine stop', 'completion', 'version', 'help'];
+/** These tell of a daemon that refuses, and go on. */
+const lenient = ['config show', 'doctor'];
+
+const all = leaves().map(({ words }) => words.join(' '));
+
+async function jsonOf(name: string, refused: boolean): Promise<{ code: number; lines: unknown[] }> {
+  await using dir = await tempDir();
+  await using daemon = await daemonWithRun();
+  if (refused) daemon.refuseAll('access.denied');
+  await writeFile(path.join(dir.path, 'policy.yaml'), 'version: 1\n');
+  const args = words[name] ?? [];
+  const ran = orchestra([...name.split(' '), '--json', ...args], {
+    cwd: dir.path,
+    host: daemon.host,
+    env: {
+      DOCKER_HOST: `unix://${dir.path}/none.sock`,
+      ORCHESTRA_ENGINE_DIR: `${dir.path}/engine`,
+    },
+  });
+  const code = await ran.code;
+  const lines = ran.out().trimEnd().split('\n');
+  return { code, lines: lines.map((line) => JSON.parse(line) as unknown) };
+}
+
+test.each(all)('%s --json prints nothing but JSON on success', async (name) => {
+  expect(words).toHaveProperty([name]);
+  const { code, lines } = await jsonOf(name, false);
+  expect(lines.length).toBeGreaterThan(0);
+  const expected = needEngine.includes(name) ? 5 : name === 'policy check' ? 1 : 0;
+  expect(code).toBe(expected);
+});
+
+test.each(all.filter((name) => ![...needNothing, ...needEngine, ...lenient].includes(name)))(
+  '%s --json prints its refusal as JSON with the exit code',
+  async (name) => {
+    const { code, lines } = await jsonOf(name, true);
+    expect(code).toBe(exitCodes.denied);
+    expect(lines.at(-1)).toMatchObject({ error: { code: 'access.denied', exit_code: 6 } });
+  },
+);
+
+test.each([
+  ['an unknown flag', ['runs', '--json', '--nope']],
+  ['an unknown command', ['--json', 'rnus']],
+  ['a missing argument', ['show', '--json']],
+  ['no daemon', ['runs', '--json', '--host', 'unix:///nowhere/at.sock']],
+])('%s is a JSON error too', async (_name, args) => {
+  await using dir = await tempDir();
+  const ran = orchestra(args, { cwd: dir.path });
+  const code = await ran.code;
+  expect(JSON.parse(ran.out())).toMatchObject({ error: { exit_code: code } });
+  expect(code).toBeGreaterThan(0);
+});
