@@ -40,8 +40,13 @@ export function guardEngine(parts: GuardParts): Engine {
         }),
     );
 
+  // Containers that were compared and not started yet: nothing else is ever started, and nothing
+  // twice. Shrinks with every start and removal.
+  const startable = new Set<string>();
+
   const remove = async (id: string, context: ActContext): Promise<void> => {
     const data = place(context);
+    startable.delete(id);
     await act(
       log,
       { type: 'container.remove', data, context, obj: named(id, context) },
@@ -85,7 +90,10 @@ export function guardEngine(parts: GuardParts): Engine {
         },
       );
       const differences = compare(askedFor(permit.spec, parts.host), created.effective);
-      if (differences.length === 0) return created;
+      if (differences.length === 0) {
+        startable.add(created.id);
+        return created;
+      }
       const obj = named(created.id, context);
       await log.append({
         type: 'container.settings.mismatch',
@@ -108,6 +116,12 @@ export function guardEngine(parts: GuardParts): Engine {
     },
 
     async start(id, context) {
+      if (!startable.delete(id)) {
+        throw new OrchestraError(
+          'engine.failed',
+          'A sandbox is started only once, and only by the daemon that checked it',
+        );
+      }
       const data = place(context);
       await act(
         log,

@@ -7,15 +7,20 @@ export type Peaks = Disposable & {
   last(): Promise<Usage>;
 };
 
-const everyMs = 1_000;
+const soonestMs = 20;
+const latestMs = 1_000;
 
 /**
- * Remembers the highest usage of a running container. The kernel forgets a container some
- * milliseconds after its end, so it is read from the start on and once more when the output ends.
- * A task too short for that has zeros: usage is told, never judged alone.
+ * Remembers the highest usage of a running container. The kernel forgets a container before the
+ * engine says that it ended, so it is read from the start on: often at first, then each time the
+ * task has grown older by a tenth. What is missed is what happened since the last reading; a task
+ * of some milliseconds has zeros. Usage is told, and never judged alone.
  */
 export function watchPeaks(engine: Engine, id: string): Peaks {
   const seen: Usage = { memoryPeakBytes: 0, cpuMs: 0, forksRefused: 0 };
+  const startedAt = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
   const read = async () => {
     const usage = await engine.usage(id).catch(() => undefined);
     if (usage === undefined) return;
@@ -23,26 +28,26 @@ export function watchPeaks(engine: Engine, id: string): Peaks {
     seen.cpuMs = Math.max(seen.cpuMs, usage.cpuMs);
     seen.forksRefused = Math.max(seen.forksRefused, usage.forksRefused);
   };
-  let reading = read();
-  const again = async () => {
-    const before = reading;
-    reading = (async () => {
-      await before;
-      await read();
-    })();
-    await reading;
+  const readAndPlan = async () => {
+    await read();
+    if (isOver) return;
+    const age = performance.now() - startedAt;
+    const delay = Math.min(latestMs, Math.max(soonestMs, age / 10));
+    timer = setTimeout(() => {
+      reading = readAndPlan();
+    }, delay);
+    timer.unref();
   };
-  const timer = setInterval(() => void again(), everyMs);
-  timer.unref();
+  let reading = readAndPlan();
   return {
-    read: async () => {
-      // Not after the reading under way: by then the kernel may have forgotten.
-      await Promise.all([reading, read()]);
-    },
+    read,
     last: async () => {
       await reading;
       return { ...seen };
     },
-    [Symbol.dispose]: () => clearInterval(timer),
+    [Symbol.dispose]: () => {
+      isOver = true;
+      clearTimeout(timer);
+    },
   };
 }

@@ -113,11 +113,11 @@ test('an answer that cannot be recorded is not given out', async () => {
 
 test('a refusal is recorded as failed, a lost answer as unknown', async () => {
   const { engine, fake, log, permit } = openFakeSandboxes();
-  const { id } = await engine.create(permit(), context);
-  fake.failNext('start');
-  await expect(engine.start(id, context)).rejects.toThrow('told to fail');
-  fake.failNext('start', 'lose');
-  await expect(engine.start(id, context)).rejects.toThrow('told to lose');
+  for (const fault of ['fail', 'lose'] as const) {
+    const { id } = await engine.create(permit({ name: `box-${fault}` }), context);
+    fake.failNext('start', fault);
+    await expect(engine.start(id, context)).rejects.toThrow(`told to ${fault}`);
+  }
   expect(log.of('container.start').map(({ outcome }) => outcome)).toEqual([
     undefined,
     'failed',
@@ -125,6 +125,17 @@ test('a refusal is recorded as failed, a lost answer as unknown', async () => {
     'unknown',
   ]);
   expect(log.of('container.start')[1]?.data.reason).toContain('told to fail');
+});
+
+test('only a container that was compared is started, and only once', async () => {
+  const { engine, fake, log, permit } = openFakeSandboxes();
+  const foreign = await fake.create(permit({ name: 'foreign' }));
+  await expect(engine.start(foreign.id, context)).rejects.toMatchObject({ code: 'engine.failed' });
+  const { id } = await engine.create(permit(), context);
+  await engine.start(id, context);
+  await expect(engine.start(id, context)).rejects.toMatchObject({ code: 'engine.failed' });
+  expect(fake.calls.filter((call) => call === 'start')).toHaveLength(1);
+  expect(log.of('container.start')).toHaveLength(2);
 });
 
 test('an engine that does not answer is given up, and a late container is removed', async () => {

@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Engine } from '#daemon/engine/engine.ts';
+import type { Permit } from '#daemon/policy/permit.ts';
+import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import type { Script } from '../support/fake-engine.ts';
+
+export type EngineUnderTest = {
+  engine: Engine;
+  /** A permit for a sandbox of its own, with a name of its own. */
+  permit(change?: Partial<SandboxSpec>): Permit;
+  install: string;
+  close(): Promise<void>;
+};
+
+/** The commands of the suite, and what a fake has to play for each. */
+export const suiteScripts: Readonly<Record<string, Script>> = {
+  'exit 0': {},
+  'exit 7': { exitCode: 7 },
+  'printf out; printf err >&2': {
+    output: [
+      [1, 'out'],
+      [2, 'err'],
+    ],
+  },
+  'head -c 300000 /dev/zero': { output: [[1, new Uint8Array(300_000)]] },
+  'cat; echo end': { output: [[1, 'end\n']] },
+  'sleep 60': { hang: true },
+  'trap "" TERM; echo ready; while :; do sleep 1; done': {
+    hang: true,
+    survives: 'SIGTERM',
+    output: [[1, 'ready\n']],
+  },
+};
+
+const context = { run: 'r-0000000000', task: 'build', attempt: 1 };
+
+/** What every engine has to do alike, whichever driver is behind it. */
+export function engineSuite(name: string, open: () => Promise<EngineUnderTest>): void {
+  describe(`the engine contract, ${name}`, () => {
+    let under: EngineUnderTest;
+    beforeAll(async () => {
+      under = await open();
+    });
+    afterAll(async () => {
+      await under.close();
+    });
+
+    const sh = (script: keyof typeof suiteScripts  , change: Partial<SandboxSpec> = {}) =>
+      under.permit({ command: ['sh', '-c', script], ...change });
+    const create = async (script: string) => (await under.engine.create(sh(script), context)).id;
+    const left = () => under.engine.list({ 'orchestra.install': under.install });
+
+    async function run(script: string) {
+      const id = await create(script);
+      const attached = await under.engine.attach(id);
+      await under.engine.start(id, context);
+      const out: Record<1 | 2, Buffer[]> = { 1: [], 2: [] };
+      for await (const { s, bytes } of attached.output) out[s].push(Buffer.from(bytes));
+      const exit = await under.engine.wait(id);
+      attached.close();
+      await under.engine.remove(id, context);
+      return { ...exit, stdout: Buffer.concat(out[1]), stderr: Buffer.concat(out[2]) };
+    }
+
+    test('an exit code comes out as it is', async () => {
+      expect((await run('exit 0')).exitCode).toBe(0);
+      expect((await run('exit 7')).exitCode).toBe(7);
+    });
+
+    test('attached before the start, no byte is lost and the streams stay apart', async () => {
+      const { stdout, stderr } = await run('printf out; printf err >&2');
+      expect(stdout.toString()).toBe('out');
+      expect(stderr.toString()).toBe('err');
+      expect((await run('head -c 300000 /dev/zero')).stdout.equals(Buffer.alloc(300_000))).toBe(
+        true,
+      );
+    });
+
+    test('standard input is empty', async () => {
+      expect((await run('cat; echo end')).stdout.toString()).toBe('end\n');
+    });
+
+    test('a created container is listed by its labels, and does not run', async () => {
+      const id = await create('exit 0');
+      expect(await left()).toMatchObject([{ id, status: 'created' }]);
+      expect(await under.engine.list({ 'orchestra.install': 'nobody' })).toEqual([]);
+      await under.engine.remove(id, context);
+      expect(await left()).toEqual([]);
+    });
+
+    test('a second container of the same name is refused, and the first one stays', async () => {
+      const permit = sh('exit 0');
+      const { id } = await under.engine.create(permit, context);
+      await expect(under.engine.create(permit, context)).rejects.toMatchObject({
+        code: 'engine.conflict',
+      });
+      expect(await left()).toHaveLength(1);
+      await under.engine.remove(id, context);
+    });
+
+    test('SIGTERM ends a program that has no handler for it', async () => {
+      const id = await create('sleep 60');
+      await under.engine.start(id, context);
+      await under.engine.signal(id, 'SIGTERM', context);
+      expect((await under.engine.wait(id)).exitCode).toBe(143);
+      await under.engine.remove(id, context);
+    });
+
+    test('SIGKILL ends a program that ignores SIGTERM', async () => {
+      const id = await create('trap "" TERM; echo ready; while :; do sleep 1; done');
+      const attached = await under.engine.attach(id);
+      await under.engine.start(id, context);
+      const output = attached.output[Symbol.asyncIterator]();
+      await output.next();
+      await under.engine.signal(id, 'SIGTERM', context);
+      await under.engine.signal(id, 'SIGKILL', context);
+      expect((await under.engine.wait(id)).exitCode).toBe(137);
+      attached.close();
+      await under.engine.remove(id, context);
+    });
+
+    test('signals and removals may come late and often', async () => {
+      const id = await create('exit 0');
+      await under.engine.start(id, context);
+      await under.engine.wait(id);
+      await under.engine.wait(id);
+      await under.engine.signal(id, 'SIGKILL', context);
+      await Promise.all([under.engine.remove(id, context), under.engine.remove(id, context)]);
+      await under.engine.remove(id, context);
+      await under.engine.signal(id, 'SIGTERM', context);
+      expect(await left()).toEqual([]);
+    });
+
+    test('a running container is removed by its name too', async () => {
+      const permit = sh('sleep 60');
+      const { id } = await under.engine.create(permit, context);
+      await under.engine.start(id, context);
+      await under.engine.remove(permit.spec.name, context);
+      expect(await left()).toEqual([]);
+      expect(await under.engine.usage(id)).toBeUndefined();
+    });
+
+    test('what is not there is an error, not a hang', async () => {
+      const nobody = 'f'.repeat(64);
+      await expect(under.engine.start(nobody, context)).rejects.toMatchObject({
+        code: 'engine.failed',
+      });
+      await expect(under.engine.wait(nobody)).rejects.toMatchObject({ code: 'engine.failed' });
+      await expect(under.engine.attach(nobody)).rejects.toMatchObject({ code: 'engine.failed' });
+      expect(await under.engine.findImage('orchestra/nothing:here')).toBeUndefined();
+    });
+
+    test('a container that was started does not start again', async () => {
+      const id = await create('exit 0');
+      await under.engine.start(id, context);
+      await under.engine.wait(id);
+      await expect(under.engine.start(id, context)).rejects.toMatchObject({
+        code: 'engine.failed',
+      });
+      await under.engine.remove(id, context);
+    });
+
+    test('waiting can be given up without ending the container', async () => {
+      const id = await create('sleep 60');
+      await under.engine.start(id, context);
+      await expect(under.engine.wait(id, AbortSignal.timeout(50))).rejects.toThrow();
+      expect(await left()).toMatchObject([{ id, status: 'running' }]);
+      await under.engine.remove(id, context);
+    });
+  });
+}
