@@ -3,18 +3,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Arborist from '@npmcli/arborist';
 import { OrchestraError } from '#contract/errors.ts';
-import { list, type Lockfile } from './lockfile.ts';
+import { list, staysInside, type Lockfile } from './lockfile.ts';
 
 /**
  * The tree that the lockfile describes, read by npm's own code in a folder that holds nothing but
- * the manifest and the lockfile: nothing is installed, nothing runs, nothing is asked.
+ * the manifest and the lockfile: nothing is installed, nothing runs, nothing is asked. `place` is the
+ * lockfile's folder in the workspace.
  */
 export async function loadLockTree(
   lockfile: Lockfile,
   manifest: Readonly<Record<string, unknown>>,
+  place: string,
 ): Promise<Arborist.Node> {
-  const folder = await mkdtemp(join(tmpdir(), 'orchestra-lockfile-'));
+  const temporary = await mkdtemp(join(tmpdir(), 'orchestra-lockfile-'));
   try {
+    // As deep as in the workspace, so that a link to a neighbour stays in the temporary folder.
+    const folder = join(temporary, place);
+    await mkdir(folder, { recursive: true });
     const workspaces = await writeWorkspaces(folder, lockfile);
     // The manifest's own patterns would be matched against the disk; the lockfile knows the result.
     const { workspaces: _patterns, ...rest } = manifest;
@@ -32,7 +37,7 @@ export async function loadLockTree(
       cause,
     });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true });
   }
 }
 
@@ -46,6 +51,7 @@ async function writeWorkspaces(folder: string, lockfile: Lockfile): Promise<stri
     const target = link.link === true ? link.resolved : undefined;
     const entry = target === undefined ? undefined : lockfile.packages[target];
     if (target === undefined || target === '' || entry === undefined) continue;
+    if (!staysInside(target)) continue;
     if (/(^|\/)node_modules(\/|$)/.test(target)) continue;
     // A folder that the manifest asks for by `file:` is a plain dependency, not a workspace.
     if (asked.includes(JSON.stringify(`file:${target}`))) continue;

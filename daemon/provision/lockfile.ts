@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { z } from 'zod';
 import { OrchestraError, type ErrorPlace } from '#contract/errors.ts';
 
@@ -23,9 +24,10 @@ export type Lockfile = z.infer<typeof Lockfile>;
 
 /**
  * A lockfile that npm's code may be given: of a version that names everything, of bounded size, and
- * with no place outside the workspace, because npm reads the `package.json` at such places.
+ * with no place outside the workspace, because npm reads the `package.json` at such places. `folder`
+ * is where in the workspace the lockfile lies.
  */
-export function parseLockfile(input: string | Uint8Array): Lockfile {
+export function parseLockfile(input: string | Uint8Array, folder = '.'): Lockfile {
   const text = decode(input, 'package-lock.json');
   refuseForeignLockfile(text);
   const json = parseObject(text, 'package-lock.json');
@@ -56,7 +58,8 @@ export function parseLockfile(input: string | Uint8Array): Lockfile {
 
   const outside = Object.entries(parsed.data.packages)
     .filter(
-      ([at, entry]) => !staysInside(at) || (entry.link === true && !staysInside(entry.resolved)),
+      ([at, entry]) =>
+        !staysInside(at, folder) || (entry.link === true && !staysInside(entry.resolved, folder)),
     )
     .map(([at]) => at);
   if (outside.length > 0) {
@@ -83,11 +86,11 @@ export function show(value: unknown): string {
   return (JSON.stringify(value) ?? 'undefined').slice(0, 200).toWellFormed();
 }
 
-/** A relative path that never climbs; the empty one is the workspace itself. */
-export function staysInside(path: string | undefined): boolean {
+/** A relative path that, seen from `folder`, never leaves the workspace. */
+export function staysInside(path: string | undefined, folder = '.'): boolean {
   if (path === undefined) return false;
   if (path.startsWith('/') || /[\0\\]/.test(path) || /^[A-Za-z]:/.test(path)) return false;
-  return !path.split('/').includes('..');
+  return !/^\.\.(\/|$)/.test(posix.join(folder, path));
 }
 
 function decode(input: string | Uint8Array, file: string): string {

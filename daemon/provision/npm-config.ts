@@ -68,13 +68,16 @@ export function npmConfigFrom(options: Readonly<Record<string, unknown>>): NpmCo
       scopes[scope] = registryBase(value);
     }
   }
-  const replace = options['replaceRegistryHost'];
+  const replace = text(options['replaceRegistryHost']) ?? 'npmjs';
   return {
     registry: registryBase(text(options['registry']) ?? publicRegistry),
     scopes,
-    replaceRegistryHost: typeof replace === 'string' ? replace : new URL(publicRegistry).hostname,
+    replaceRegistryHost: replace === 'npmjs' ? new URL(publicRegistry).hostname : hostOf(replace),
     options,
   };
 }
 
 const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
+
+/** npm takes a host or an address with one. */
+const hostOf = (value: string) => (URL.canParse(value) ? new URL(value).hostname || value : value);

@@ -1,12 +1,16 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { chmod, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import cacache from 'cacache';
 import { z } from 'zod';
+import { eachInParallel } from './each-in-parallel.ts';
 import { publicRegistry } from './npm-config.ts';
 import type { PackageList, PinnedPackage } from './package-list.ts';
 import { contentPath, type PackageStore } from './package-store.ts';
 import { packumentUrl, scopeOf, tarballUrl } from './registry.ts';
+
+/** More would only wait for the threads that Node has for files. */
+const parallelMax = 16;
 
 const Manifest = z.strictObject({
   format: z.literal(1),
@@ -49,11 +53,11 @@ export async function buildOfflineCache(
   try {
     await mkdir(join(cache, 'tmp'), { recursive: true });
     const sizes = new Map<string, number>();
-    for (const { integrity } of list.packages) {
-      if (sizes.has(integrity)) continue;
+    const hashes = [...new Set(list.packages.map(({ integrity }) => integrity))];
+    await eachInParallel(hashes, parallelMax, async (integrity) => {
       await store.linkInto(cache, integrity);
       sizes.set(integrity, await store.size(integrity));
-    }
+    });
     await writeAnswers(cache, list, sizes);
     const content = [...sizes].map(([integrity, bytes]) => ({ integrity, bytes }));
     await openForSandbox(building);
@@ -75,70 +79,63 @@ export function sandboxRegistries(name: string, list: PackageList): string[] {
   return scoped === undefined ? [publicRegistry] : [scoped, publicRegistry];
 }
 
+/** What npm may ask in the sandbox, and the hash of the content that answers it. */
+type Answer = { url: string; accept: string; integrity: string; size: number };
+
 async function writeAnswers(
   cache: string,
   list: PackageList,
   sizes: ReadonlyMap<string, number>,
 ): Promise<void> {
-  const versionsOf = Map.groupBy(list.packages, ({ name }) => name);
-  for (const [name, packages] of versionsOf) {
+  const answers = new Map<string, Answer>();
+  const say = (url: string, integrity: string, size: number, accept = '*/*') => {
+    const { href } = new URL(url);
+    answers.set(href, { url: href, accept, integrity, size });
+  };
+  for (const { resolved, integrity } of list.packages) {
+    if (resolved !== undefined) say(resolved, integrity, sizes.get(integrity) ?? 0);
+  }
+  const versionsOf = [...Map.groupBy(list.packages, ({ name }) => name)];
+  await eachInParallel(versionsOf, parallelMax, async ([name, packages]) => {
     for (const registry of sandboxRegistries(name, list)) {
-      await writePackument(cache, registry, name, packages);
+      const text = packumentOf(registry, name, packages);
+      const integrity = `sha512-${hash('sha512', text, 'base64')}`;
+      const path = contentPath(cache, integrity);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text, { mode: 0o444 });
+      say(packumentUrl(registry, name), integrity, Buffer.byteLength(text), packumentAccept);
       for (const { version, integrity } of packages) {
-        const url = tarballUrl(registry, name, version);
-        await answer(cache, url, integrity, sizes.get(integrity) ?? 0, '*/*');
+        say(tarballUrl(registry, name, version), integrity, sizes.get(integrity) ?? 0);
       }
     }
-  }
-  for (const { resolved, integrity } of list.packages) {
-    if (resolved === undefined) continue;
-    await answer(cache, resolved, integrity, sizes.get(integrity) ?? 0, '*/*');
-  }
+  });
+  await eachInParallel([...answers.values()], parallelMax, (answer) => writeAnswer(cache, answer));
 }
 
-async function writePackument(
-  cache: string,
-  registry: string,
-  name: string,
-  packages: readonly PinnedPackage[],
-): Promise<void> {
+function packumentOf(registry: string, name: string, packages: readonly PinnedPackage[]): string {
   const versions = packages.map(({ version, integrity }) => {
     const dist = { tarball: tarballUrl(registry, name, version), integrity };
     return [version, { name, version, dist }] as const;
   });
   const latest = packages.at(-1)?.version ?? '';
-  const text = JSON.stringify({
+  return JSON.stringify({
     name,
     'dist-tags': { latest },
     versions: Object.fromEntries(versions),
   });
-  // The key of the first writing is never asked for; the answers below point to the content.
-  const integrity = await cacache.put(cache, `packument:${name}`, text);
-  for (const accept of packumentAccepts) {
-    await answer(cache, packumentUrl(registry, name), integrity, Buffer.byteLength(text), accept);
-  }
 }
 
 /** npm takes an answer from its cache only for the very header that it would send. */
-const packumentAccepts = [
-  'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*',
-  'application/json',
-] as const;
+const packumentAccept = 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*';
 
 /** An entry as make-fetch-happen writes it, which npm uses under its cache. */
-async function answer(
-  cache: string,
-  url: string,
-  integrity: string,
-  size: number,
-  accept: string,
-): Promise<void> {
-  const { href } = new URL(url);
-  await cacheIndex.insert(cache, `make-fetch-happen:request-cache:${href}`, integrity, {
+async function writeAnswer(cache: string, answer: Answer): Promise<void> {
+  const { url, accept, integrity, size } = answer;
+  await cacheIndex.insert(cache, `make-fetch-happen:request-cache:${url}`, integrity, {
     size,
     metadata: {
       time: 0,
-      url: href,
+      url,
       reqHeaders: { accept },
       resHeaders: {},
       options: { compress: true },
@@ -160,15 +157,14 @@ const cacheIndex = (
 ).index;
 
 /**
- * The task's user is not the daemon's, and npm rewrites its index while it reads. Writes end in the
- * layer above, and the folder lies in the daemon's own, which is closed to other users.
+ * The task's user is not the daemon's, and npm replaces files of its index while it reads. Writes
+ * end in the layer above, and the folder lies in the daemon's own, which is closed to other users.
  */
 async function openForSandbox(folder: string): Promise<void> {
   await chmod(folder, 0o777);
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    if (entry.isDirectory()) await chmod(path, 0o777);
-    else if (!path.includes('content-v2')) await chmod(path, 0o666);
-    else await chmod(path, 0o444);
-  }
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory());
+  await eachInParallel(folders, parallelMax, (entry) =>
+    chmod(join(entry.parentPath, entry.name), 0o777),
+  );
 }

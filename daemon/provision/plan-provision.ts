@@ -22,6 +22,8 @@ export type PlanProvisionOptions = {
   npmConfig: NpmConfig;
   /** The text of the project's own `.npmrc`, of which only registries are read. */
   npmrc?: string;
+  /** Where the lockfile lies in the workspace; its root unless told otherwise. */
+  folder?: string;
 };
 
 /**
@@ -32,15 +34,16 @@ export type PlanProvisionOptions = {
 export async function planProvision(
   lockfileText: string | Uint8Array,
   packageJson: string | Uint8Array,
-  { platform, policy, npmConfig, npmrc = '' }: PlanProvisionOptions,
+  { platform, policy, npmConfig, npmrc = '', folder = '.' }: PlanProvisionOptions,
 ): Promise<PackageList> {
-  const lockfile = parseLockfile(lockfileText);
+  if (!staysInside(folder)) throw new TypeError('the folder of a lockfile is in the workspace');
+  const lockfile = parseLockfile(lockfileText, folder);
   const manifest = parseManifest(packageJson);
   const projectRegistries = readProjectRegistries(npmrc);
-  const tree = await loadLockTree(lockfile, manifest);
+  const tree = await loadLockTree(lockfile, manifest, folder);
 
   const nodes = [...tree.inventory.values()].filter((node) => !node.isRoot);
-  const wanted = nodes.filter((node) => isFetched(node) && isForPlatform(node, platform));
+  const wanted = nodes.filter((node) => isFetched(node, folder) && isForPlatform(node, platform));
   refuseUnsupported(wanted, platform);
 
   const registryFor = (name: string) => {
@@ -74,14 +77,14 @@ export async function planProvision(
 }
 
 /** Links, workspaces, bundled packages and tarballs of the workspace itself are there already. */
-function isFetched(node: Arborist.Node): boolean {
+function isFetched(node: Arborist.Node, folder: string): boolean {
   if (node.isLink || !/(^|\/)node_modules\//.test(node.location)) return false;
   if (node.inBundle) return false;
   if (!node.resolved?.startsWith('file:')) return true;
   const path = foreignSpecs(node)
     .find((spec) => spec.startsWith('file:'))
     ?.slice('file:'.length);
-  return !staysInside(path?.replace(/^\.\//, ''));
+  return !staysInside(path, folder);
 }
 
 /** What npm inside the image decides, by the same code: an optional package may be for elsewhere. */

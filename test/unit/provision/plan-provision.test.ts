@@ -79,6 +79,23 @@ test.each(['../../etc', '/etc', 'a/../../b', 'C:/x', 'a\0b'])(
   },
 );
 
+test('a link to a neighbour in the workspace is fine, one further up is not', async () => {
+  const input = project(
+    {
+      'node_modules/hooks': { resolved: '../hooks', link: true },
+      '../hooks': { version: '1.0.0', dependencies: { left: '1' } },
+      '../hooks/node_modules/left': left,
+    },
+    { dependencies: { hooks: 'file:../hooks' } },
+  );
+  await expect(plan(input, { folder: 'packages/docker' })).resolves.toMatchObject({
+    packages: [{ name: 'left' }],
+  });
+  await expect(plan(input, { folder: '.' })).rejects.toThrow(
+    refusal('package.unsupported', /outside/),
+  );
+});
+
 test.each([
   undefined,
   '',
