@@ -158,7 +158,6 @@ class OpenLog implements Log {
   }
 
   async appendAll(entries: readonly AnyEntry[]): Promise<AnyRecord[]> {
-    if (this.failure !== undefined) throw this.failure;
     if (this.closing !== undefined || this.writer === undefined) {
       throw new OrchestraError('audit.unavailable', 'The log is closed');
     }

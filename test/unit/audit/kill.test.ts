@@ -12,7 +12,10 @@ test('nothing that was acknowledged is lost when the writer is killed', async ()
     const child = spawn(
       process.execPath,
       [join(import.meta.dirname, 'writer-child.ts'), temp.path],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, NODE_COMPILE_CACHE: join(temp.path, 'cache') },
+      },
     );
     let text = '';
     child.stdout.on('data', (chunk: Buffer) => {

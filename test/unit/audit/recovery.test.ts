@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AnyRecord } from '#contract/records.ts';
 import { acknowledgeLoss } from '#daemon/audit/log.ts';
-import { headLine } from '#verifier/heads.ts';
+import { headLine, readHeads } from '#verifier/heads.ts';
 import { verifyLog } from '#verifier/verify.ts';
 import { all, closed, copyOf, noise, reopen, skipped, testLog } from './fixture.ts';
 
@@ -184,21 +184,33 @@ test('a log that is gone, or that lost its notes, is not begun anew in silence',
   expect(await verifyLog(it.dir)).toMatchObject({ exit: 1 });
 });
 
-test('a loss can be acknowledged, and every later verification says so', async () => {
+test.each([1, 2, 4])(
+  'a loss of %i records can be acknowledged, and every later verification says so',
+  async (lost) => {
+    await using it = await testLog();
+    await fill(it.log, 5);
+    await it.log.close();
+    const [segment] = await segmentsOf(it.dir);
+    const lines = (await readFile(segment!, 'utf8')).split('\n');
+    const left = 6 - lost;
+    await truncate(segment!, Buffer.byteLength(lines.slice(0, left).join('\n')) + 1);
+    const options = { ...identity, dir: it.dir };
+    await acknowledgeLoss(options, 'the disk died');
+    const verdict = await verifyLog(it.dir);
+    expect(verdict.exit).toBe(0);
+    expect(verdict.notes.join()).toContain(`6 records expected, ${left} found`);
+    const log = await reopen(it.dir);
+    expect(log.size).toBe(left + 1);
+    await log.close();
+  },
+);
+
+test('the end of a run is noted without anybody asking, so a later cut is noticed after a crash', async () => {
   await using it = await testLog();
-  await fill(it.log, 5);
-  await it.log.close();
-  const [segment] = await segmentsOf(it.dir);
-  const lines = (await readFile(segment!, 'utf8')).split('\n');
-  await truncate(segment!, Buffer.byteLength(lines.slice(0, 4).join('\n')) + 1);
-  const options = { ...identity, dir: it.dir };
-  await acknowledgeLoss(options, 'the disk died');
-  const verdict = await verifyLog(it.dir);
-  expect(verdict.exit).toBe(0);
-  expect(verdict.notes.join()).toContain('6 records expected, 4 found');
-  const log = await reopen(it.dir);
-  expect(log.size).toBe(5);
-  await log.close();
+  await it.log.appendAll([skipped('r-a'), closed('r-a')]);
+  const noted = async () => (await readHeads(it.dir))?.newest;
+  while ((await noted())?.size !== 3) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(await noted()).toEqual(it.log.head);
 });
 
 test('a crash between two segments is mended', async () => {

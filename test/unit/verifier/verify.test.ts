@@ -115,6 +115,58 @@ function reversed(line: string): string {
   return JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(line)).toReversed()));
 }
 
+test.each<[string, string, (segments: string[][]) => string[][]]>([
+  ['a record behind the end of its segment', 'schema', ([a, ...b]) => [[...a!, b[0]![0]!], ...b]],
+  ['an end without its end', 'schema', ([a, ...b]) => [a!.slice(0, -1), renumbered(b[0]!)]],
+  ['a segment cut in two', 'schema', ([a]) => [a!.slice(0, 2), a!.slice(2)]],
+  ['another predecessor', 'hash_mismatch', (s) => edit(s, /"previous":"./, '"previous":"z')],
+  ['another size before', 'hash_mismatch', (s) => edit(s, /"previous_size":/, '"previous_size":1')],
+  ['another count of records', 'schema', (s) => edit(s, /"records":/, '"records":1')],
+  ['another count of bytes', 'schema', (s) => edit(s, /"bytes":/, '"bytes":1')],
+  ['no genesis', 'schema', (s) => edit(s, '"log.genesis"', '"log.generic"')],
+  ['a second genesis', 'schema', (s) => edit(s, '"daemon.error"', '"log.genesis"')],
+  ['an opening in the middle', 'schema', (s) => edit(s, '"daemon.error"', '"log.segment.opened"')],
+])(
+  '%s is tampering at the edge of a segment, even chained anew: %s',
+  async (_name, reason, change) => {
+    await using it = await testLog({ segmentBytes: 900 });
+    for (let n = 0; n < 4; n += 1) await it.log.append(noise(`number ${n}`));
+    await it.log.close();
+    const folder = join(it.dir, 'segments');
+    const segments: string[][] = [];
+    for (const name of (await readdir(folder)).toSorted()) {
+      segments.push((await readFile(join(folder, name), 'utf8')).trimEnd().split('\n'));
+      await rm(join(folder, name));
+    }
+    expect(segments.length).toBeGreaterThan(1);
+    const changed = change(segments);
+    const chained = rechain(changed.flat());
+    for (const lines of changed) {
+      const own = chained.splice(0, lines.length);
+      const name = `${String(JSON.parse(own[0]!).seq).padStart(16, '0')}.jsonl`;
+      await writeFile(join(folder, name), own.map((line) => `${line}\n`).join(''));
+    }
+    const { exit, findings } = await verifyLog(it.dir);
+    expect([exit, findings[0]?.reason]).toEqual([1, reason]);
+  },
+);
+
+/** The first line that matches, changed. */
+function edit(segments: string[][], what: RegExp | string, by: string): string[][] {
+  let done = false;
+  return segments.map((lines) =>
+    lines.map((line) => {
+      const changed = done ? line : line.replace(what, by);
+      done ||= changed !== line;
+      return changed;
+    }),
+  );
+}
+
+function renumbered(lines: string[]): string[] {
+  return lines.map((line) => line.replace(/"seq":(\d+)/, (_, seq) => `"seq":${Number(seq) - 1}`));
+}
+
 test('bytes that are no UTF-8 are tampering', async () => {
   await using it = await sample();
   const bytes = await readFile(it.path);
