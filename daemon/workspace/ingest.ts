@@ -187,7 +187,7 @@ export class Ingest {
     const { header } = whole;
     const digest: Digest = `sha256:${hash('sha256', content, 'hex')}`;
     const path = bytesOfText(header.path);
-    if (linkBlob(this.#writer, path, digest, header.executable) === undefined) {
+    if (!this.#writer.linkExact(path, digest, header.executable)) {
       const fd = this.#writer.create(path, header.executable);
       try {
         writeAll(fd, content);

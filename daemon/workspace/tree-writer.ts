@@ -75,6 +75,14 @@ export class TreeWriter {
     }
   }
 
+  /** True when exactly this file was there already and is linked now. */
+  linkExact(path: ByteString, digest: Digest, executable: boolean): boolean {
+    const blob = blobPath(this.blobs, digest, executable ? '.x' : '.f');
+    if (sizeOf(blob) === undefined) return false;
+    this.linkTo(path, blob, executable);
+    return true;
+  }
+
   /** A file may have only so many links (65,000 on ext4): past that the blob gets a fresh copy. */
   linkTo(path: ByteString, blob: string, executable: boolean): void {
     try {
