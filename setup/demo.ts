@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, closeSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -22,20 +23,16 @@ async function demo(): Promise<number> {
   sayProgress(
     `engine ${engine.kind} ${engine.version} (${engine.origin}), image ${image.tag} (${image.origin})`,
   );
-  const daemon = await ensureDaemon(paths, engine.host);
+  using interruption = hearSignals();
+  const daemon = await ensureDaemon(paths, engine.host, interruption);
   try {
-    const cwd = process.env['INIT_CWD'] ?? process.cwd();
-    const env = { ...process.env, ORCHESTRA_HOST: `unix://${paths.socket}` };
-    const cli = async (...arguments_: string[]) =>
-      exitOf(
-        spawn(process.execPath, [path.join(root, 'cli/main.ts'), ...arguments_], {
-          cwd,
-          env,
-          stdio: 'inherit',
-        }),
-      );
-    const ran = await cli('run', 'Build and test', '--workspace', project);
-    const verified = await cli('audit', 'verify');
+    const ran = await orchestra(
+      ['run', 'Build and test', '--workspace', project],
+      paths,
+      interruption,
+    );
+    if (interruption.exit !== undefined) return ran === 0 ? interruption.exit : ran;
+    const verified = await orchestra(['audit', 'verify'], paths, interruption);
     process.stdout.write(whatNext(daemon === undefined));
     return ran === 0 ? verified : ran;
   } finally {
@@ -43,10 +40,49 @@ async function demo(): Promise<number> {
   }
 }
 
+type Interruption = Disposable & { exit: number | undefined; child: ChildProcess | undefined };
+
+/**
+ * From here on a signal must not end us before the daemon is stopped. The terminal sends Ctrl-C to
+ * the command as well, which decides what it means; SIGTERM reaches only us and is handed on.
+ */
+function hearSignals(): Interruption {
+  const interrupt = () => {
+    interruption.exit = 130;
+  };
+  const terminate = () => {
+    interruption.exit = 143;
+    interruption.child?.kill('SIGTERM');
+  };
+  const interruption: Interruption = {
+    exit: undefined,
+    child: undefined,
+    [Symbol.dispose]: () => {
+      process.off('SIGINT', interrupt).off('SIGTERM', terminate);
+    },
+  };
+  process.on('SIGINT', interrupt).on('SIGTERM', terminate);
+  return interruption;
+}
+
+async function orchestra(
+  arguments_: string[],
+  { socket }: DefaultPaths,
+  interruption: Interruption,
+): Promise<number> {
+  interruption.child = spawn(process.execPath, [path.join(root, 'cli/main.ts'), ...arguments_], {
+    cwd: process.env['INIT_CWD'] ?? process.cwd(),
+    env: { ...process.env, ORCHESTRA_HOST: `unix://${socket}` },
+    stdio: 'inherit',
+  });
+  return exitOf(interruption.child);
+}
+
 /** Our own daemon as a child; `undefined` when one answers already, which is used and left running. */
 async function ensureDaemon(
   paths: DefaultPaths,
   engine: string,
+  interruption: Interruption,
 ): Promise<ChildProcess | undefined> {
   if (await isHealthy(paths.socket)) {
     sayProgress(`a daemon answers already at ${paths.socket}`);
@@ -65,20 +101,29 @@ async function ensureDaemon(
   closeSync(log);
   const giveUpAt = performance.now() + readyMs;
   while (!(await isHealthy(paths.socket))) {
+    if (interruption.exit !== undefined) {
+      await stop(daemon);
+      throw new OrchestraError('daemon.stopping', 'The demo was interrupted');
+    }
     if (daemon.exitCode !== null || daemon.signalCode !== null || performance.now() > giveUpAt) {
       daemon.kill('SIGKILL');
       throw new OrchestraError('daemon.unreachable', 'orchestrad did not start', {
         hint: `read ${logFile}`,
-        places: readFileSync(logFile, 'utf8')
-          .trimEnd()
-          .split('\n')
-          .slice(-5)
-          .map((message) => ({ message })),
+        places: whatItSaid(readFileSync(logFile, 'utf8')).map((message) => ({ message })),
       });
     }
     await sleep(25);
   }
   return daemon;
+}
+
+// Of a crash the first line with the error matters, of an orderly refusal the last line.
+function whatItSaid(log: string): string[] {
+  const lines = log.trimEnd().split('\n');
+  const crash = lines.findIndex((line) => /^\w*Error\b/.test(line));
+  return (crash === -1 ? lines.slice(-3) : lines.slice(crash, crash + 3)).map((line) =>
+    line.slice(0, 300),
+  );
 }
 
 async function isHealthy(socketPath: string): Promise<boolean> {
@@ -106,35 +151,27 @@ async function stop(daemon: ChildProcess): Promise<void> {
 }
 
 async function exitOf(child: ChildProcess): Promise<number> {
-  // The terminal sends Ctrl-C to us as well; the child decides what it means, we wait for it.
-  const wait = () => {};
-  process.on('SIGINT', wait);
-  const hand = () => child.kill('SIGTERM');
-  process.on('SIGTERM', hand);
-  try {
-    return await new Promise((resolve, reject) => {
-      if (child.exitCode !== null) resolve(child.exitCode);
-      child.once('error', reject);
-      child.once('exit', (code, signal) => {
-        resolve(code ?? (signal === 'SIGINT' ? 130 : 143));
-      });
+  if (child.exitCode !== null) return child.exitCode;
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      resolve(code ?? 128 + (constants.signals[signal ?? 'SIGKILL'] ?? 0));
     });
-  } finally {
-    process.off('SIGINT', wait);
-    process.off('SIGTERM', hand);
-  }
+  });
 }
 
 function whatNext(daemonRuns: boolean): string {
-  const orchestra = 'npm run -s orchestra --';
-  return `
-What to try next
-${daemonRuns ? '' : '  npm run -s orchestrad &                            the daemon stays for what follows\n'}\
-  ${orchestra} runs                            every run there was, this one included
-  ${orchestra} report @last                    its report
-  ${orchestra} diff @last                      what the tasks changed; apply @last writes it
-  ${orchestra} run --plan examples/planned-project/plan.yaml   a plan written by hand
-  ${orchestra} doctor                          which engine and image, and what isolation is really there
-  ${orchestra} engine stop                     stop Orchestra’s own container engine
-`;
+  const tips = [
+    ...(daemonRuns ? [] : [['npm run -s orchestrad &', 'keep a daemon for what follows']]),
+    ...[
+      ['runs', 'every run there was, this one included'],
+      ['report @last', 'its report'],
+      ['diff @last', 'what its tasks changed; `apply @last` writes it'],
+      ['run --plan examples/planned-project/plan.yaml', 'a plan written by hand'],
+      ['doctor', 'which engine and image, and what isolation there really is'],
+      ['engine stop', 'stop Orchestra’s own container engine'],
+    ].map(([command, meaning]) => [`npm run -s orchestra -- ${command}`, meaning]),
+  ];
+  const lines = tips.map(([command, meaning]) => `  ${command}\n      ${meaning}`);
+  return `\nWhat to try next\n${lines.join('\n')}\n`;
 }

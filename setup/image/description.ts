@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
@@ -35,8 +35,18 @@ export const ImageDescription = z.strictObject({
 export type ImageDescription = z.infer<typeof ImageDescription>;
 export type PinnedPackage = z.infer<typeof Pinned>;
 
-/** Reads the description of one image of this checkout. */
+/** Reads the description of one image: from the checkout, or from the package this was bundled into. */
 export function describeImage(name = 'node20'): ImageDescription {
-  const file = new URL(`../../images/${name}/image.yaml`, import.meta.url);
-  return ImageDescription.parse(parse(readFileSync(file, 'utf8')));
+  return ImageDescription.parse(parse(readFileSync(findDescription(name), 'utf8')));
+}
+
+// A bundle lies less deep than this file does, so the folder is looked for on the way up.
+function findDescription(name: string): URL {
+  const candidates = ['../../', '../', './', '../../../'].map(
+    (up) => new URL(`${up}images/${name}/image.yaml`, import.meta.url),
+  );
+  const found = candidates.find((candidate) => existsSync(candidate));
+  if (found === undefined)
+    throw new Error(`images/${name}/image.yaml is missing from this install`);
+  return found;
 }
