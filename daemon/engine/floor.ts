@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { limitNames } from '#contract/limits.ts';
 import type { Mount, SandboxSpec } from '../policy/spec.ts';
+import { overlayOptions } from './asked.ts';
 
 /** The places on this host that decide which directories a sandbox may ever be shown. */
 export type FloorFacts = {
@@ -113,6 +114,11 @@ function kindBreaches(mount: Mount): string[] {
         ...check(
           sourcesOf(mount).every((source) => !/[:,\\]/.test(source)),
           'an overlay path holds ":", "," or "\\"',
+        ),
+        // The kernel takes one page of options, and cuts off the rest without a word.
+        ...check(
+          Buffer.byteLength(overlayOptions(mount)) < 4096,
+          'an overlay has more layers than the kernel takes',
         ),
       ];
     case 'tmpfs':

@@ -15,16 +15,17 @@ const rememberedMax = 4096;
  * machine (a fraction of a millisecond), else from the engine's statistics (some milliseconds).
  */
 export function openUsage(docker: Docker): UsageReader {
-  const known = new Map<string, UsageFiles | 'unreadable'>();
+  const known = new Map<string, UsageFiles | 'unreadable' | 'over'>();
   // All containers of an engine lie beside each other, so the place of the next one follows from
   // the place of one before, without a question to the engine.
   let pattern: UsageFiles | undefined;
 
-  async function locate(id: string): Promise<UsageFiles | 'unreadable'> {
+  async function locate(id: string): Promise<UsageFiles | 'unreadable' | 'over'> {
     const guess = pattern && filesOf(pattern, (file) => file.replace('{id}', id));
     if (guess && (await readUsage(guess)) !== undefined) return guess;
     const { State: state } = await docker.getContainer(id).inspect();
-    const files = state.Pid > 0 ? await findUsageFiles(state.Pid, id) : undefined;
+    if (state.Pid <= 0) return 'over';
+    const files = await findUsageFiles(state.Pid, id);
     if (files === undefined) return 'unreadable';
     pattern = filesOf(files, (file) => file.replace(id, '{id}'));
     return files;
@@ -36,6 +37,7 @@ export function openUsage(docker: Docker): UsageReader {
         const files = known.get(id) ?? (await locate(id));
         if (known.size >= rememberedMax) known.clear();
         known.set(id, files);
+        if (files === 'over') return undefined;
         return files === 'unreadable' ? await askEngine(docker, id) : await readUsage(files);
       } catch (error) {
         if (statusOf(error) === 404 || statusOf(error) === 409) return undefined;

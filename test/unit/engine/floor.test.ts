@@ -78,6 +78,13 @@ test.each([
   expect(breaches({ mounts: [bind('/state/layers/a', target)] })).not.toEqual([]);
 });
 
+test('an overlay whose options do not fit into a page is refused', () => {
+  const layers = (count: number) =>
+    Array.from({ length: count }, (_, n) => `/state/layers/${String(n).padStart(36, '0')}`);
+  expect(breaches({ mounts: [overlay({ lower: layers(70) })] })).toEqual([]);
+  expect(breaches({ mounts: [overlay({ lower: layers(100) })] })).toHaveLength(1);
+});
+
 test('two mounts on one target are refused', () => {
   expect(breaches({ mounts: [overlay(), bind('/state/layers/a', '/workspace')] })).toHaveLength(1);
 });
