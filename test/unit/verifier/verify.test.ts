@@ -116,7 +116,21 @@ function reversed(line: string): string {
 }
 
 test.each<[string, string, (segments: string[][]) => string[][]]>([
-  ['a record behind the end of its segment', 'schema', ([a, ...b]) => [[...a!, b[0]![0]!], ...b]],
+  [
+    'a record behind the end of its segment',
+    'schema',
+    ([a, b]) => [[...a!, b![1]!.replace(/"seq":\d+/, `"seq":${a!.length}`)]],
+  ],
+  [
+    'another number at the opening',
+    'hash_mismatch',
+    (s) => edit(s, /"first_seq":(\d+),"previous"/, '"first_seq":1$1,"previous"'),
+  ],
+  [
+    'another number at the end',
+    'schema',
+    (s) => edit(s, /"first_seq":(\d+),"records"/, '"first_seq":1$1,"records"'),
+  ],
   ['an end without its end', 'schema', ([a, ...b]) => [a!.slice(0, -1), renumbered(b[0]!)]],
   ['a segment cut in two', 'schema', ([a]) => [a!.slice(0, 2), a!.slice(2)]],
   ['another predecessor', 'hash_mismatch', (s) => edit(s, /"previous":"./, '"previous":"z')],
