@@ -44,6 +44,7 @@ export async function planNeeds(deps: RunsDeps, request: ProvideRequest): Promis
         platform: { os: 'linux', cpu: cpuOf(image.arch), libc: image.libc },
         policy: policy.provision,
         npmConfig: deps.npmConfig,
+        folder: cwd,
         ...(npmrc ? { npmrc: npmrc.toString('utf8') } : {}),
       }),
     });

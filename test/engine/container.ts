@@ -9,12 +9,13 @@ export type Ran = { code: number; output: string };
 export async function runContainer(
   host: string,
   config: { Image: string; Cmd: string[]; HostConfig?: object; [key: string]: unknown },
+  timeoutMs = 60_000,
 ): Promise<Ran> {
   const id = await createContainer(host, config);
   const endpoint = parseHost(host);
   try {
     const wait = `/containers/${id}/wait`;
-    const answer = await askJson(endpoint, { method: 'POST', path: wait, timeoutMs: 60_000 });
+    const answer = await askJson(endpoint, { method: 'POST', path: wait, timeoutMs });
     const logs = `/containers/${id}/logs?stdout=1&stderr=1`;
     const output = unframe(await buffer(await ask(endpoint, { path: logs, timeoutMs: 10_000 })));
     return { code: (answer as { StatusCode: number }).StatusCode, output };

@@ -15,6 +15,8 @@ import { runContainer, type Ran } from './container.ts';
 
 const { uid, gid } = describeImage().user;
 const large = { registries: ['configured'], packageBytes: 1e8, totalBytes: 1e9, packages: 1e4 };
+/** npm, a linter and a compiler on a machine that others use too. */
+const slowMs = 240_000;
 let host: string;
 let image: SandboxImage;
 let folder: string;
@@ -53,35 +55,39 @@ async function inSandbox(
   for (const path of ['upper', 'work']) await chown(join(scratch, path), uid, gid);
   await giveTo(workspace);
   const o = `lowerdir=${dir},upperdir=${scratch}/upper,workdir=${scratch}/work`;
-  return runContainer(host, {
-    Image: image.id,
-    User: `${uid}:${gid}`,
-    WorkingDir: '/work',
-    Cmd: ['sh', '-euc', script],
-    // Without this the engine lays an empty /etc/hosts over the image's and `localhost` has no name.
-    NetworkDisabled: false,
-    Env: Object.entries({ ...env, npm_config_cache: '/cache' }).map(([k, v]) => `${k}=${v}`),
-    HostConfig: {
-      NetworkMode: 'none',
-      ReadonlyRootfs: true,
-      CapDrop: ['ALL'],
-      SecurityOpt: ['no-new-privileges'],
-      Memory: 1024 * 1024 * 1024,
-      PidsLimit: 256,
-      Tmpfs: { '/tmp': 'size=64m,mode=1777' },
-      Mounts: [
-        { Type: 'bind', Source: workspace, Target: '/work' },
-        {
-          Type: 'volume',
-          Target: '/cache',
-          VolumeOptions: {
-            NoCopy: true,
-            DriverConfig: { Name: 'local', Options: { type: 'overlay', device: 'overlay', o } },
+  return runContainer(
+    host,
+    {
+      Image: image.id,
+      User: `${uid}:${gid}`,
+      WorkingDir: '/work',
+      Cmd: ['sh', '-euc', script],
+      // Without this the engine lays an empty /etc/hosts over the image's and `localhost` has no name.
+      NetworkDisabled: false,
+      Env: Object.entries({ ...env, npm_config_cache: '/cache' }).map(([k, v]) => `${k}=${v}`),
+      HostConfig: {
+        NetworkMode: 'none',
+        ReadonlyRootfs: true,
+        CapDrop: ['ALL'],
+        SecurityOpt: ['no-new-privileges'],
+        Memory: 1024 * 1024 * 1024,
+        PidsLimit: 256,
+        Tmpfs: { '/tmp': 'size=64m,mode=1777' },
+        Mounts: [
+          { Type: 'bind', Source: workspace, Target: '/work' },
+          {
+            Type: 'volume',
+            Target: '/cache',
+            VolumeOptions: {
+              NoCopy: true,
+              DriverConfig: { Name: 'local', Options: { type: 'overlay', device: 'overlay', o } },
+            },
           },
-        },
-      ],
+        ],
+      },
     },
-  });
+    slowMs,
+  );
 }
 
 async function giveTo(workspace: string): Promise<void> {
@@ -106,7 +112,7 @@ test('npm ci, build, lint, types and tests of the example pass without a network
   expect(output).toMatch(/added \d+ packages/);
   expect(output).toMatch(/Tests.*36 passed/);
   expect(code).toBe(0);
-});
+}, 300_000);
 
 test('every kind of entry is installed by npm from what was provisioned', async () => {
   await using registry = await FakeRegistry.open();
