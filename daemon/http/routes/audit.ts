@@ -66,7 +66,7 @@ export function auditRoutes({ runsDeps, index, auditDir }: RouteDeps): Part {
           duration_ms: verdict.durationMs,
         },
       });
-      return { ...verdict };
+      return { ...verdict, exit_code: verdict.exit };
     },
   };
 }

@@ -1,0 +1,171 @@
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { RunView } from '#contract/run.ts';
+import { TestDaemon, type Ran } from '#test/support/daemon.ts';
+
+const examples = new URL('../../examples/', import.meta.url).pathname;
+
+let daemon: TestDaemon;
+
+beforeAll(async () => {
+  daemon = await TestDaemon.start();
+});
+
+afterAll(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+});
+
+/** A copy that a test may change, the way a user's own directory is. */
+async function copyOf(example: string): Promise<string> {
+  const dir = await mkdtemp(join(daemon.dir, `${example}-`));
+  cpSync(join(examples, example), dir, {
+    recursive: true,
+    filter: (path) => !/\/(?:node_modules|runs|dist)(?:\/|$)/.test(path),
+  });
+  return dir;
+}
+
+async function view(run: string): Promise<RunView> {
+  const { stdout } = await daemon.cli(['show', run, '--json']);
+  return JSON.parse(stdout) as RunView;
+}
+
+const runIn = (dir: string, args: readonly string[]): Promise<Ran> =>
+  daemon.cli(['run', '--workspace', dir, ...args], { cwd: dir });
+
+async function records(run: string, type: string): Promise<number> {
+  const { stdout } = await daemon.cli(['audit', 'list', '--run', run, '--type', type, '--json']);
+  return stdout.split('\n').filter((line) => line.includes(`"type":"${type}"`)).length;
+}
+
+test('the project in examples is planned, built and tested, and nothing of it is touched', async () => {
+  const dir = await copyOf('typescript-project');
+  const before = await readdir(dir);
+  const ran = await runIn(dir, ['Build and test']);
+  expect(ran.stderr + ran.stdout).toContain('succeeded');
+  expect(ran.code).toBe(0);
+
+  const run = await view('@last');
+  expect(run.tasks.map((task) => [task.id, task.state, task.exitCode])).toEqual([
+    ['install', 'succeeded', 0],
+    ['build', 'succeeded', 0],
+    ['lint', 'succeeded', 0],
+    ['typecheck', 'succeeded', 0],
+    ['test', 'succeeded', 0],
+  ]);
+  for (const task of run.tasks) expect(task.memoryPeakBytes).toBeGreaterThan(1024 * 1024);
+  expect((await readdir(dir)).toSorted()).toEqual([...before, 'runs'].toSorted());
+
+  const folder = join(dir, 'runs', run.id);
+  expect((await readdir(folder)).toSorted()).toEqual([
+    'checkpoint.json',
+    'logs',
+    'plan.json',
+    'report.md',
+  ]);
+  const report = readFileSync(join(folder, 'report.md'), 'utf8');
+  for (const part of ['**succeeded**', '| install | succeeded', 'peak memory', '## Audit']) {
+    expect(report).toContain(part);
+  }
+  const checkpoint = JSON.parse(readFileSync(join(folder, 'checkpoint.json'), 'utf8')) as object;
+  expect(checkpoint).toMatchObject({
+    run_id: run.id,
+    completed_tasks: ['install', 'build', 'lint', 'typecheck', 'test'],
+    pending_tasks: [],
+  });
+});
+
+test('a second run fetches no package', async () => {
+  const dir = await copyOf('typescript-project');
+  const ran = await runIn(dir, ['Build']);
+  expect(ran.code).toBe(0);
+  const { id } = await view('@last');
+  expect(await records(id, 'provision.finished')).toBe(1);
+  expect(await records(id, 'package.fetched')).toBe(0);
+});
+
+test('what the run changed is shown, applied to the directory, and refused where that changed', async () => {
+  const dir = await copyOf('planned-project');
+  const ran = await runIn(dir, ['--plan', join(dir, 'plan.yaml')]);
+  expect(ran.code).toBe(0);
+  const { id, tasks } = await view('@last');
+  expect(tasks.length).toBeGreaterThanOrEqual(8);
+
+  const listed = JSON.parse((await daemon.cli(['artifacts', 'ls', id, '--json'])).stdout) as {
+    items: { task: string; name: string; sha256: string }[];
+  };
+  expect(listed.items.length).toBeGreaterThan(0);
+  const diff = await daemon.cli(['diff', id, '--json']);
+  const { items } = JSON.parse(diff.stdout) as { items: { path: string; change: string }[] };
+  const added = items.find((item) => item.change === 'added' && !item.path.endsWith('/'));
+  expect(added).toBeDefined();
+
+  const checked = await daemon.cli(['apply', id, '--check', '--workspace', dir], { cwd: dir });
+  expect(checked.code).toBe(0);
+  expect(existsSync(join(dir, added?.path ?? ''))).toBe(false);
+  const applied = await daemon.cli(['apply', id, '--workspace', dir], { cwd: dir });
+  expect(applied.code).toBe(0);
+  expect(existsSync(join(dir, added?.path ?? ''))).toBe(true);
+
+  const other = await copyOf('planned-project');
+  const file = items.find((item) => item.change === 'added' && item.path.includes('.'))?.path ?? '';
+  cpSync(join(dir, file), join(other, file), { recursive: true });
+  writeFileSync(join(other, file), 'somebody else wrote this');
+  const refused = await daemon.cli(['apply', id, '--workspace', other], { cwd: other });
+  expect(refused.code).not.toBe(0);
+  expect(readFileSync(join(other, file), 'utf8')).toBe('somebody else wrote this');
+});
+
+test('a failed task skips what depends on it, lets the rest finish, and the exit code is 2', async () => {
+  const dir = await copyOf('failing-project');
+  const ran = await runIn(dir, ['Build and test']);
+  expect(ran.code).toBe(2);
+  expect(ran.stderr + ran.stdout).toMatch(/exit 2/);
+  const { state, tasks } = await view('@last-failed');
+  expect(state).toBe('failed');
+  expect(tasks.find((task) => task.id === 'test')).toMatchObject({ state: 'failed', exitCode: 1 });
+  expect(tasks.find((task) => task.id === 'build')?.state).toBe('succeeded');
+});
+
+test('exec passes bytes and exit code of one command through', async () => {
+  const dir = await copyOf('failing-project');
+  const script =
+    'process.stdout.write(Buffer.from([0,255,10]));process.stderr.write("e");process.exit(7)';
+  const ran = await daemon.cli(['exec', '--', 'node', '-e', script], { cwd: dir });
+  expect([ran.code, ran.stderr]).toEqual([7, 'e']);
+  const shown = await daemon.cli(['exec', '--', 'sh', '-c', 'echo $(id -u) $(ls)'], { cwd: dir });
+  expect(shown.stdout).toMatch(/^1000 .*package\.json/);
+});
+
+test('a link to the outside is left out and said so, and nothing of the host is seen', async () => {
+  const dir = await copyOf('failing-project');
+  await symlink('/etc/passwd', join(dir, 'link'));
+  const ran = await daemon.cli(['exec', '-v', '--', 'sh', '-c', 'ls -a; cat link || true'], {
+    cwd: dir,
+  });
+  expect(ran.stdout).not.toContain('link');
+  expect(ran.stdout).not.toContain('root:');
+  expect(ran.stderr).toContain('link');
+});
+
+test('the log verifies, and its index comes back identical after it was deleted', async () => {
+  expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
+  const ask = async () => (await daemon.cli(['runs', '--json'])).stdout;
+  const list = async () =>
+    (await daemon.ask('GET', '/v1/audit/records?limit=500&type=run.closed')).text;
+  const [runs, closed] = [await ask(), await list()];
+  expect(await daemon.stop()).toBe(0);
+  for (const suffix of ['', '-wal', '-shm']) {
+    await rm(join(daemon.stateDir, 'audit', `index.sqlite${suffix}`), { force: true });
+  }
+  await daemon.restart();
+  expect(await ask()).toBe(runs);
+  expect(await list()).toBe(closed);
+});
+
+test('a second daemon on the same state directory refuses', async () => {
+  const second = TestDaemon.start(['--state-dir', daemon.stateDir]);
+  await expect(second).rejects.toThrow('audit.locked');
+});
