@@ -19,7 +19,7 @@ const Lockfile = z.looseObject({
   lockfileVersion: z.number(),
   packages: z.record(z.string().max(1024), Entry),
 });
-export type LockEntry = z.infer<typeof Entry>;
+
 export type Lockfile = z.infer<typeof Lockfile>;
 
 /**

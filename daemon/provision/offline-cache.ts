@@ -73,7 +73,7 @@ export async function buildOfflineCache(
 }
 
 /** The registries that npm in the sandbox may believe to ask for a package. */
-export function sandboxRegistries(name: string, list: PackageList): string[] {
+function sandboxRegistries(name: string, list: PackageList): string[] {
   const scope = scopeOf(name);
   const scoped = scope === undefined ? undefined : list.projectRegistries[`${scope}:registry`];
   return scoped === undefined ? [publicRegistry] : [scoped, publicRegistry];

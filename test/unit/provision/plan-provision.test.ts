@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
+import { publicRegistry } from '#daemon/provision/npm-config.ts';
 import { configured, limits, plan, platform, project, somehash } from './harness.ts';
 
 const left = { version: '1.0.0', integrity: somehash };
@@ -216,7 +217,7 @@ test('an address at the public registry means the configured one, another stays'
   const at = (host: string) => ({ ...left, resolved: `https://${host}/left/-/left-1.0.0.tgz` });
   const options = configured('https://r.example/npm/', { registries: ['configured', 'b.example'] });
   const input = project({
-    'node_modules/a': at('registry.npmjs.org'),
+    'node_modules/a': at(new URL(publicRegistry).host),
     'node_modules/b': at('b.example'),
   });
   const { packages, hosts } = await plan(input, options);
