@@ -53,7 +53,11 @@ export function readYaml<T>(text: string, options: YamlOptions<T>): ParsedYaml<T
   const lines = new LineCounter();
   const fail = (places: ErrorPlace[]): never => {
     const count = places.length === 1 ? '1 problem' : `${places.length} problems`;
-    throw new OrchestraError(code, `${file} has ${count}`, { places: places.slice(0, placesMax) });
+    // In the order of the file: a reader mends from the top.
+    const sorted = places.toSorted(
+      (a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
+    );
+    throw new OrchestraError(code, `${file} has ${count}`, { places: sorted.slice(0, placesMax) });
   };
   const at = (offset: number, message: string, hint?: string): ErrorPlace => {
     const { line, col } = lines.linePos(offset);

@@ -29,11 +29,11 @@ export function topologicalOrder(nodes: readonly Node[]): Order {
 function shortestCycle(left: readonly Node[]): string[] {
   const deps = new Map(left.map((node) => [node.id, node.deps]));
   let best: string[] | undefined;
-  let budget = 2_000_000;
+  let budget = 200_000;
   for (const { id: start } of left) {
     const cameFrom = new Map<string, string>();
     let layer = [start];
-    for (let depth = 1; layer.length > 0 && depth < (best?.length ?? Infinity); depth += 1) {
+    for (let depth = 1; layer.length > 0 && depth < (best?.length ?? Infinity) - 1; depth += 1) {
       const next: string[] = [];
       for (const id of layer) {
         for (const dep of deps.get(id) ?? []) {

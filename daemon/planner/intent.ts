@@ -61,12 +61,7 @@ const ecosystems: ReadonlyMap<string, string[]> = new Map([
   ['makefile', ['make']],
 ]);
 
-const filler = new Set([
-  ...['a', 'an', 'and', 'the', 'this', 'that', 'my', 'our', 'its', 'it', 'then', 'please', 'also'],
-  ...['run', 'do', 'execute', 'perform', 'project', 'package', 'repo', 'repository', 'app'],
-  ...['application', 'code', 'codebase', 'workspace', 'library', 'in', 'of', 'for', 'with', 'on'],
-  ...['script', 'scripts', 'target', 'targets', 'task', 'tasks', 'suite', 'source', 'sources'],
-]);
+const filler = new Set(['a', 'an', 'and', 'the', 'this', 'that', 'my', 'our', 'its', 'it', 'then', 'please', 'also', 'run', 'do', 'execute', 'perform', 'project', 'package', 'repo', 'repository', 'app', 'application', 'code', 'codebase', 'workspace', 'library', 'in', 'of', 'for', 'with', 'on', 'script', 'scripts', 'target', 'targets', 'task', 'tasks', 'suite', 'source', 'sources']);
 
 /** Reads an intent word by word. Order and filler do not matter; nothing is guessed from the rest. */
 export function readIntent(text: string): Intent {

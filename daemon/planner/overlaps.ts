@@ -15,11 +15,6 @@ const overlapsMax = 50;
 export function findOverlaps(tasks: readonly WithOutputs[], order: readonly string[]): Overlap[] {
   const withOutputs = tasks.filter((task) => task.outputs.length > 0);
   if (withOutputs.length < 2) return [];
-  const before = reachability(
-    tasks,
-    order,
-    withOutputs.map((task) => task.id),
-  );
   const place = new Map(order.map((id, i) => [id, i]));
   const owners = new Map<string, string[]>();
   const byId = new Map(withOutputs.map((task) => [task.id, task]));
@@ -30,10 +25,11 @@ export function findOverlaps(tasks: readonly WithOutputs[], order: readonly stri
       else ids.push(id);
     }
   }
-  const found = new Map<string, Overlap>();
+  const pairs: Overlap[] = [];
   const compare = (a: string | undefined, b: string | undefined, path: string) => {
-    if (a === undefined || b === undefined || a === b || before(a, b)) return;
-    found.set(`${a} ${b}`, { a, b, path });
+    if (a === undefined || b === undefined || a === b) return;
+    // Most pairs follow each other directly, and need no search.
+    if (byId.get(b)?.deps.includes(a) !== true) pairs.push({ a, b, path });
   };
   for (const [path, ids] of owners) {
     for (const [i, id] of ids.entries()) compare(ids[i - 1], id, path);
@@ -46,7 +42,26 @@ export function findOverlaps(tasks: readonly WithOutputs[], order: readonly stri
         compare(id, holders[next], path);
       }
     }
-    if (found.size >= overlapsMax) break;
+  }
+  return unordered(pairs, tasks, order);
+}
+
+function unordered(
+  pairs: readonly Overlap[],
+  tasks: readonly Node[],
+  order: readonly string[],
+): Overlap[] {
+  const found = new Map<string, Overlap>();
+  const sources = [...new Set(pairs.map((pair) => pair.a))];
+  // In portions, so that memory stays that of a thousand sources however many there are.
+  for (let i = 0; i < sources.length && found.size < overlapsMax; i += 1024) {
+    const portion = new Set(sources.slice(i, i + 1024));
+    const before = reachability(tasks, order, [...portion]);
+    for (const pair of pairs) {
+      if (found.size >= overlapsMax) break;
+      if (!portion.has(pair.a) || before(pair.a, pair.b)) continue;
+      found.set(`${pair.a} ${pair.b}`, pair);
+    }
   }
   return [...found.values()];
 }

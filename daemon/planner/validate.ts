@@ -134,10 +134,11 @@ function findOrderTroubles(draft: PlanDraft): Finding[] {
     const message = `tasks wait for each other: ${arrows(sorted.cycle)}`;
     return [{ code: 'cycle', pointer: `/tasks/${at}/deps`, message }];
   }
+  const at = new Map(draft.tasks.map((task, i) => [task.id, i]));
   return findOverlaps(draft.tasks, sorted.order).map(({ a, b, path }) => ({
     code: 'output_overlap',
     task: b,
-    pointer: `/tasks/${draft.tasks.findIndex((task) => task.id === b)}/outputs`,
+    pointer: `/tasks/${at.get(b) ?? 0}/outputs`,
     message: `${a} and ${b} both make ${path} and neither waits for the other`,
     hint: `let one depend on the other, or give them different paths`,
   }));

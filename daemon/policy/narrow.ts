@@ -83,13 +83,24 @@ function commonImages(
     if (found.length === 0) note(`images: ${wanted.reference} not allowed`);
     kept.push(...found);
   }
-  return kept;
+  // The first of equals stays, and nothing that another line allows anyway.
+  return kept.filter((one, i) =>
+    kept.every((other, j) => i === j || !covers(other, one) || (covers(one, other) && i < j)),
+  );
+}
+
+function covers(outer: AllowedImage, inner: AllowedImage): boolean {
+  return (
+    outer.reference === inner.reference &&
+    (outer.digest === 'pinned' || outer.digest === inner.digest) &&
+    inner.origins.every((origin) => outer.origins.includes(origin))
+  );
 }
 
 function bothImages(a: AllowedImage, b: AllowedImage): AllowedImage[] {
   const origins = b.origins.filter((origin) => a.origins.includes(origin));
   if (origins.length === 0) return [];
-  // A digest is narrower than "the one that was resolved first"; two different ones share nothing.
+  // A digest is narrower than the pin alone, which always holds; two different ones share nothing.
   if (a.digest !== 'pinned' && b.digest !== 'pinned' && a.digest !== b.digest) return [];
   return [
     {

@@ -4,7 +4,7 @@ import { plain } from './tool.ts';
 export const node = plain('node', (args) => {
   if (args.length === 0) return ['node needs a file to run: a task has no terminal'];
   return args.slice(0, scriptAt(args)).flatMap((arg) => {
-    if (/^--inspect/.test(arg)) return [`node ${arg} opens a debugging port`];
+    if (arg.startsWith('--inspect')) return [`node ${arg} opens a debugging port`];
     if (/^(?:--env-file(?:-if-exists)?)(?:=|$)/.test(arg)) {
       return [`node ${arg} sets variables past the policy`];
     }

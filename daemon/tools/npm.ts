@@ -2,22 +2,10 @@ import type { Tool } from './tool.ts';
 
 const installs = ['ci', 'clean-install', 'ic', 'install-clean', 'install', 'i', 'in', 'add'];
 const installsAndTests = ['cit', 'install-ci-test', 'it', 'install-test'];
-const local = [
-  ...['run', 'run-script', 'test', 't', 'tst', 'start', 'stop', 'restart', 'exec', 'x'],
-  ...['ls', 'list', 'll', 'la', 'explain', 'why', 'query', 'sbom', 'root', 'prefix', 'bin'],
-  ...['pack', 'pkg', 'prune', 'rebuild', 'rb', 'help', 'version', '--version', '-v', 'get'],
-];
-const remote = [
-  ...['publish', 'unpublish', 'login', 'logout', 'adduser', 'add-user', 'token', 'access', 'owner'],
-  ...['dist-tag', 'deprecate', 'profile', 'hook', 'org', 'team', 'star', 'unstar', 'whoami'],
-  ...['audit', 'outdated', 'view', 'info', 'show', 'search', 'ping', 'doctor', 'update', 'up'],
-];
+const local = ['run', 'run-script', 'test', 't', 'tst', 'start', 'stop', 'restart', 'exec', 'x', 'ls', 'list', 'll', 'la', 'explain', 'why', 'query', 'sbom', 'root', 'prefix', 'bin', 'pack', 'pkg', 'prune', 'rebuild', 'rb', 'help', 'version', '--version', '-v', 'get'];
+const remote = ['publish', 'unpublish', 'login', 'logout', 'adduser', 'add-user', 'token', 'access', 'owner', 'dist-tag', 'deprecate', 'profile', 'hook', 'org', 'team', 'star', 'unstar', 'whoami', 'audit', 'outdated', 'view', 'info', 'show', 'search', 'ping', 'doctor', 'update', 'up'];
 // Each of these would point npm at code, settings or places other than the workspace's.
-const deniedOptions = [
-  ...['registry', 'prefix', 'global', 'location', 'cache', 'userconfig', 'globalconfig'],
-  ...['proxy', 'https-proxy', 'noproxy', 'script-shell', 'node-options', 'no-offline'],
-  ...['prefer-online', 'no-cache'],
-];
+const deniedOptions = ['registry', 'prefix', 'global', 'location', 'cache', 'userconfig', 'globalconfig', 'proxy', 'https-proxy', 'noproxy', 'script-shell', 'node-options', 'no-offline', 'prefer-online', 'no-cache'];
 
 /**
  * npm, command first, options after it. What it installs is what the lockfile pins, provisioned

@@ -7,7 +7,8 @@ export const confinement: Rule = (spec, policy, facts) => {
   if (isolation.seccomp === 'required' && !facts.engine.seccomp) {
     reasons.push('seccomp is required, and the engine has none');
   }
-  if (spec.seccomp.profile === 'custom' && !refusesByDefault(spec.seccomp.json)) {
+  const { seccomp } = spec;
+  if (seccomp.profile !== 'builtin' && !refusesByDefault(seccomp.json)) {
     reasons.push('the seccomp profile does not refuse by default');
   }
   if (spec.apparmor === 'unconfined' || spec.apparmor === '') {

@@ -8,11 +8,11 @@ export const identity: Rule = (spec) => {
   const { uid, gid } = spec.user;
   if (!isOrdinary(uid) || !isOrdinary(gid))
     reasons.push(`user ${uid}:${gid} is not an ordinary one`);
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(spec.name))
+  if (typeof spec.name !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(spec.name))
     reasons.push('the name is not a container name');
   for (const label of required) {
     const value = Object.hasOwn(spec.labels, label) ? spec.labels[label] : undefined;
-    if (value === undefined || value === '') reasons.push(`label ${label} is missing`);
+    if (typeof value !== 'string' || value === '') reasons.push(`label ${label} is missing`);
   }
   return reasons;
 };

@@ -1,0 +1,120 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { OrchestraError } from '#contract/errors.ts';
+import { nearest } from '#daemon/base/schema-issues.ts';
+import { parseYaml } from '#daemon/base/yaml.ts';
+
+const schema = z.strictObject({
+  network: z.enum(['none', 'loopback']),
+  limits: z.strictObject({ memory: z.number(), cpus: z.number().optional() }),
+  names: z.array(z.string()).default([]),
+  env: z.record(z.string().regex(/^[A-Z]+$/, 'not a name'), z.string()).default({}),
+});
+
+function refusal(text: string, maxBytes = 10_000_000): OrchestraError {
+  try {
+    parseYaml(text, { file: 'p.yaml', schema, code: 'config.invalid', maxBytes });
+  } catch (error) {
+    if (error instanceof OrchestraError) return error;
+    throw error;
+  }
+  throw new Error('accepted');
+}
+const places = (text: string) =>
+  refusal(text).places.map(
+    ({ line, column, message, hint }) =>
+      `${line}:${column} ${message}${hint === undefined ? '' : ` (${hint})`}`,
+  );
+
+test('an unknown key is told with its place and the key that was meant', () => {
+  expect(places('netwrok: none\nnetwork: none\nlimits:\n  memory: 1\n  cpsu: 2\n')).toEqual([
+    '1:1 unknown key "netwrok" (did you mean network?)',
+    '5:3 unknown key "cpsu" (did you mean cpus?)',
+  ]);
+});
+
+test('wrong values, missing keys and wrong names are told where they stand', () => {
+  expect(places('network: nnoe\nlimits: {}\nnames: [a, 7]\nenv: {a-b: x}\n')).toEqual([
+    '1:10 must be none or loopback (did you mean none?)',
+    '2:9 missing key memory',
+    '3:12 expected text, found 7',
+    '4:7 key "a-b": not a name',
+  ]);
+});
+
+test.each([
+  ['a key twice', 'network: none\nnetwork: none\n', 'twice'],
+  ['an alias', 'names: &a [x]\nenv: *a\n', 'anchors, aliases and tags'],
+  ['a tag', 'network: !!js/function x\n', 'anchors, aliases and tags'],
+  ['__proto__', '__proto__: {network: none}\n', '__proto__'],
+  ['a key that is not text', '1: x\n', 'a key must be text'],
+  ['two documents', 'network: none\n---\nnetwork: none\n', 'document'],
+  ['broken text', 'network: [\n', 'flow sequence'],
+  ['nothing', '', 'found nothing'],
+])('%s is refused', (_, text, word) => {
+  expect(places(text).join('\n')).toContain(word);
+});
+
+test.each([
+  ['brackets', '['.repeat(100_000)],
+  ['braces', '{a: '.repeat(100_000)],
+  ['dashes', '- '.repeat(100_000)],
+  ['question marks', '? '.repeat(100_000)],
+  ['steps', Array.from({ length: 1500 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')],
+  ['closed brackets', '['.repeat(1000) + ']'.repeat(1000)],
+])('%s nested without end are refused without exhausting the stack', (_, text) => {
+  expect(places(text).join()).toContain('nested deeper');
+});
+
+test('a text above its size is refused before it is read', () => {
+  expect(refusal('network: none', 5).places[0]?.message).toContain('larger than');
+});
+
+test('a thousand mistakes make fifty places', () => {
+  const text = Array.from({ length: 1000 }, (_, i) => `k${i}: 1`).join('\n');
+  expect(refusal(text).places.length).toBe(50);
+});
+
+test('any text is either accepted or refused with an error of ours', () => {
+  const words = fc.constantFrom(
+    'network',
+    ': ',
+    '\n',
+    '  ',
+    '- ',
+    '{',
+    '}',
+    '[',
+    ']',
+    '"',
+    "'",
+    '&a',
+    '*a',
+    '|',
+    '>',
+    '#',
+    '\t',
+    '%',
+    '\u0000',
+    '\ud800',
+    'none',
+    ',',
+    '?',
+    '!',
+    '---',
+    '...',
+  );
+  fc.assert(
+    fc.property(fc.array(words, { maxLength: 40 }), (parts) => {
+      expect(refusal(parts.join(''))).toBeInstanceOf(OrchestraError);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a word far from all others is near to none', () => {
+  expect(nearest('zzzzzz', ['network', 'limits'])).toBeUndefined();
+  expect(nearest('liimts', ['network', 'limits'])).toBe('limits');
+  expect(nearest('x'.repeat(100_000), ['x'])).toBeUndefined();
+});

@@ -1,0 +1,171 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { limitNames } from '#contract/limits.ts';
+import { decide, type JudgeFacts } from '#daemon/policy/decide.ts';
+import { seal, type EffectivePolicy } from '#daemon/policy/effective.ts';
+import { rules } from '#daemon/policy/rules/index.ts';
+import type { Mount, SandboxSpec } from '#daemon/policy/spec.ts';
+import { baseEnvironment } from '#daemon/tools/environment.ts';
+import { shippedPolicy, testImage, testImageId } from '#test/support/policies.ts';
+
+const policy = shippedPolicy('ci');
+const facts: JudgeFacts = {
+  engine: { runtimes: ['runc'], seccomp: true, apparmor: false },
+  image: { ...testImage, origin: 'pulled', pinned: testImageId },
+  roots: ['/state/layers', '/state/snapshots'],
+};
+const overlay: Mount = {
+  kind: 'overlay',
+  lower: ['/state/snapshots/a'],
+  upper: '/state/layers/1/up',
+  work: '/state/layers/1/work',
+  target: '/workspace',
+};
+const good: SandboxSpec = {
+  name: 'orc-r-1-build-1',
+  image: testImage,
+  command: ['npm', 'test'],
+  cwd: '/workspace',
+  env: { ...baseEnvironment, CI: 'true' },
+  user: { uid: 1000, gid: 1000 },
+  runtime: 'runc',
+  seccomp: { profile: 'builtin' },
+  apparmor: undefined,
+  limits: policy.limits,
+  mounts: [overlay, { kind: 'tmpfs', target: '/tmp', sizeBytes: 1024, executable: false }],
+  labels: {
+    'orchestra.install': 'i',
+    'orchestra.run': 'r',
+    'orchestra.task': 't',
+    'orchestra.attempt': '1',
+  },
+};
+const judge = (
+  change: Partial<SandboxSpec>,
+  under: EffectivePolicy = policy,
+  known: JudgeFacts = facts,
+): string[] => {
+  const decision = decide({ ...good, ...change }, under, known);
+  return decision.allow ? [] : decision.reasons.map((reason) => reason.rule);
+};
+const bind = (source: string, target = '/opt/npm-cache'): Mount => ({
+  kind: 'bind',
+  source,
+  target,
+  readonly: true,
+});
+
+test('a spec that keeps to the policy is allowed', () => {
+  expect(decide(good, policy, facts)).toEqual({ allow: true });
+  expect(judge({ mounts: [overlay, bind('/state/layers/cache')] })).toEqual([]);
+});
+
+const otherId = `sha256:${'2'.repeat(64)}`;
+test.each<[string, string, Partial<SandboxSpec>]>([
+  ['another image', 'image', { image: { reference: 'debian:12', id: testImageId } }],
+  ['another id', 'image', { image: { reference: 'node:20-alpine', id: otherId } }],
+  ['no command', 'command', { command: [] }],
+  ['an empty program', 'command', { command: [''] }],
+  ['a NUL', 'command', { command: ['node', 'a\0b'] }],
+  ['an endless argument', 'command', { command: ['node', 'x'.repeat(128 * 1024)] }],
+  ['a directory outside', 'command', { cwd: '/etc' }],
+  ['a way out', 'command', { cwd: '/workspace/../etc' }],
+  ['a directory that only begins alike', 'command', { cwd: '/workspace2' }],
+  ['another PATH', 'environment', { env: { PATH: '/workspace/bin' } }],
+  ['a preload', 'environment', { env: { LD_PRELOAD: 'x' } }],
+  ['a name that is not on the list', 'environment', { env: { SECRET: 'x' } }],
+  ['a name that is none', 'environment', { env: { 'A=B': 'x' } }],
+  ['root', 'identity', { user: { uid: 0, gid: 1000 } }],
+  ['the group of root', 'identity', { user: { uid: 1000, gid: 0 } }],
+  ['a user that is no number', 'identity', { user: { uid: Number.NaN, gid: 1 } }],
+  ['no labels', 'identity', { labels: {} }],
+  ['a name with a slash', 'identity', { name: 'a/b' }],
+  ['a runtime that is not allowed', 'runtime', { runtime: 'kata' }],
+  ['a runtime that the engine lacks', 'runtime', { runtime: 'crun' }],
+  [
+    'a profile that allows by default',
+    'confinement',
+    { seccomp: { profile: 'custom', json: '{"defaultAction":"SCMP_ACT_ALLOW"}' } },
+  ],
+  [
+    'a profile that only logs',
+    'confinement',
+    { seccomp: { profile: 'custom', json: '{"defaultAction":"SCMP_ACT_LOG"}' } },
+  ],
+  ['a profile that is not JSON', 'confinement', { seccomp: { profile: 'custom', json: 'null' } }],
+  ['no AppArmor by name', 'confinement', { apparmor: 'unconfined' }],
+  ['a mount of the host', 'mounts', { mounts: [bind('/etc')] }],
+  ['a root itself', 'mounts', { mounts: [bind('/state/layers')] }],
+  ['a mount that only begins alike', 'mounts', { mounts: [bind('/state/layers2/x')] }],
+  ['a mount that leads upwards', 'mounts', { mounts: [bind('/state/layers/../../etc')] }],
+  ['a mount with an option in it', 'mounts', { mounts: [bind('/state/layers/a,upperdir=/etc')] }],
+  ['a target that is not known', 'mounts', { mounts: [bind('/state/layers/x', '/etc')] }],
+  ['two mounts on one target', 'mounts', { mounts: [overlay, overlay] }],
+  ['an upper layer outside', 'mounts', { mounts: [{ ...overlay, upper: '/etc' }] }],
+  [
+    'a tmpfs above the limit',
+    'mounts',
+    { mounts: [{ kind: 'tmpfs', target: '/tmp', sizeBytes: 2 ** 40, executable: false }] },
+  ],
+  [
+    'a tmpfs over the workspace',
+    'mounts',
+    { mounts: [{ kind: 'tmpfs', target: '/workspace', sizeBytes: 1, executable: false }] },
+  ],
+])('%s is refused by rule %s', (_, rule, change) => {
+  expect(new Set(judge(change))).toEqual(new Set([rule]));
+});
+
+test.each(limitNames)(
+  '%s is allowed at the limit, refused one above, at zero and unset',
+  (name) => {
+    const at = (value: number) => judge({ limits: { ...policy.limits, [name]: value } });
+    expect(at(policy.limits[name])).toEqual([]);
+    for (const value of [policy.limits[name] + 1, 0, -1, Number.NaN, Infinity, 1.5]) {
+      expect(at(value)).toEqual(['limits']);
+    }
+  },
+);
+
+test('what is required and not there is refused', () => {
+  const none = { ...facts, engine: { ...facts.engine, seccomp: false } };
+  expect(judge({}, policy, none)).toEqual(['confinement']);
+  const { digest: _, ...open } = policy;
+  const armoured = seal({ ...open, isolation: { ...open.isolation, apparmor: 'required' } });
+  expect(judge({ apparmor: 'docker-default' }, armoured)).toEqual(['confinement']);
+  const able = { ...facts, engine: { ...facts.engine, apparmor: true } };
+  expect(judge({}, armoured, able)).toEqual(['confinement']);
+  expect(judge({ apparmor: 'docker-default' }, armoured, able)).toEqual([]);
+});
+
+test('an image of an origin that is not allowed, or never pinned, is refused', () => {
+  const { digest: _, ...open } = policy;
+  const pulledOnly = seal({
+    ...open,
+    images: [{ reference: 'node:20-alpine', digest: 'pinned', origins: ['pulled'] }],
+  });
+  const assembled = { ...facts, image: { ...facts.image, origin: 'assembled' as const } };
+  expect(judge({}, pulledOnly, assembled)).toEqual(['image']);
+  const unpinned = { ...facts, image: { ...facts.image, pinned: undefined } };
+  expect(judge({}, policy, unpinned)).toEqual(['image']);
+});
+
+test('every reason is told, not the first', () => {
+  const found = judge({ command: [], cwd: '/', user: { uid: 0, gid: 0 }, runtime: 'x' });
+  expect(new Set(found)).toEqual(new Set(['command', 'identity', 'runtime']));
+});
+
+test('a spec of any shape is refused, never allowed by a rule that broke', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...Object.keys(good)),
+      fc.constantFrom(null, undefined, 7),
+      (key, value) => {
+        if (key === 'apparmor') return;
+        const broken = { ...good, [key]: value };
+        expect(decide(broken, policy, facts).allow).toBe(false);
+      },
+    ),
+  );
+  expect(Object.keys(rules)).toHaveLength(8);
+});
