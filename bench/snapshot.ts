@@ -3,11 +3,11 @@
  * client and daemon in two processes with a unix socket between, as in real life.
  * `node bench/snapshot.ts [rounds]`; raw samples go to `bench/results/snapshot.json`.
  */
-import { execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createServer, request } from 'node:http';
-import { cpus, tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
@@ -44,6 +44,10 @@ async function serve(root: string): Promise<void> {
       (cause: unknown) => res.writeHead(500).end(String(cause)),
     );
   }).listen(join(root, 'socket'), () => process.send?.('ready'));
+  process.on('message', () => {
+    const { user, system } = process.cpuUsage();
+    process.send?.((user + system) / 1000);
+  });
   process.once('disconnect', () => {
     server.close();
     void workspace.close();
@@ -59,7 +63,9 @@ async function client(root: string, socketPath: string): Promise<void> {
     transport: transport(socketPath),
   });
   const ms = Number(process.hrtime.bigint() - started) / 1e6;
-  process.stdout.write(JSON.stringify({ ms, uploaded: taken.uploaded, files: taken.files }));
+  const { user, system } = process.cpuUsage();
+  const cpuMs = (user + system) / 1000;
+  process.stdout.write(JSON.stringify({ ms, cpuMs, uploaded: taken.uploaded, files: taken.files }));
 }
 
 function transport(socketPath: string): SnapshotTransport {
@@ -92,6 +98,8 @@ async function measure(rounds: number): Promise<void> {
   const samples: Record<string, number[]> = {
     cp: [],
     first: [],
+    firstClientCpu: [],
+    firstDaemonCpu: [],
     unchanged: [],
     unchangedProcess: [],
   };
@@ -110,6 +118,7 @@ async function measure(rounds: number): Promise<void> {
     totalBytes,
     rounds,
     cpus: cpus().length,
+    load: loadavg(),
     node: process.version,
     median: Object.fromEntries(
       Object.keys(samples).map((name) => [name, Math.round(median(name))]),
@@ -134,15 +143,28 @@ async function oneRound(root: string, samples: Record<string, number[]>): Promis
   execFileSync('sync');
   const daemon = fork(self, ['serve', root]);
   await new Promise((resolve) => daemon.once('message', resolve));
-  const run = (): { ms: number } =>
+  const run = (): { ms: number; cpuMs: number } =>
     JSON.parse(
       execFileSync(process.execPath, [self, 'client', root, join(root, 'socket')]).toString(),
-    ) as { ms: number };
-  samples['first']?.push(run().ms);
+    ) as { ms: number; cpuMs: number };
+  const idleCpuMs = await cpuOf(daemon);
+  const first = run();
+  samples['first']?.push(first.ms);
+  samples['firstClientCpu']?.push(first.cpuMs);
+  samples['firstDaemonCpu']?.push((await cpuOf(daemon)) - idleCpuMs);
   timed(samples, 'unchangedProcess', () => samples['unchanged']?.push(run().ms));
   daemon.disconnect();
   await new Promise((resolve) => daemon.once('exit', resolve));
   fs.rmSync(join(root, 'socket'), { force: true });
+}
+
+/** Processor time so far: comparable even where other work makes the clock useless. */
+async function cpuOf(daemon: ChildProcess): Promise<number> {
+  const answer = new Promise<number>((resolve) => {
+    daemon.once('message', (ms) => resolve(Number(ms)));
+  });
+  daemon.send('cpu');
+  return answer;
 }
 
 function timed(samples: Record<string, number[]>, name: string, act: () => unknown): void {

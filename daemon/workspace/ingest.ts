@@ -51,6 +51,7 @@ export class Ingest {
     this.#writer = new TreeWriter(join(this.#temp, 'tree'), place);
   }
 
+  /** Keeps no reference to `input`. */
   push(input: Uint8Array): void {
     let chunk = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
     while (chunk.length > 0) {
@@ -179,9 +180,13 @@ export class Ingest {
 
   #gather(whole: Whole, chunk: Buffer): Buffer {
     const part = chunk.subarray(0, whole.left);
-    whole.parts.push(part);
     whole.left -= part.length;
-    if (whole.left > 0) return Buffer.alloc(0);
+    if (whole.left > 0) {
+      // The chunk's memory is used again for another one.
+      whole.parts.push(Buffer.from(part));
+      return Buffer.alloc(0);
+    }
+    whole.parts.push(part);
     this.#whole = undefined;
     const content = whole.parts.length === 1 ? part : Buffer.concat(whole.parts);
     const { header } = whole;

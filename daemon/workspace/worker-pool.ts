@@ -5,10 +5,10 @@ import type { Operations } from './operations.ts';
 /** What travels to a worker. `data` chunks and `end` belong to the request that is under way. */
 export type ToWorker =
   | { kind: 'start'; name: keyof Operations; args: unknown; streamed: boolean }
-  | { kind: 'data'; chunk: Uint8Array }
+  | { kind: 'data'; chunk: Uint8Array<ArrayBuffer> }
   | { kind: 'end' };
 export type FromWorker =
-  | { kind: 'taken' }
+  | { kind: 'taken'; chunk: Uint8Array<ArrayBuffer> }
   | { kind: 'done'; value: unknown }
   | { kind: 'failed'; code?: ErrorCode; message: string; hint?: string; places?: ErrorPlace[] };
 
@@ -126,6 +126,7 @@ type Call = {
 class Window {
   #ahead = 0;
   #ended = false;
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
   #change = Promise.withResolvers<void>();
 
   async room(): Promise<boolean> {
@@ -137,9 +138,15 @@ class Window {
     return !this.#ended;
   }
 
-  taken(): void {
+  /** The worker gives each block back: fresh memory for every one would cost more than the copying. */
+  taken(chunk: Uint8Array<ArrayBuffer>): void {
+    this.#spare.push(new Uint8Array(chunk.buffer));
     this.#ahead -= 1;
     this.#change.resolve();
+  }
+
+  block(): Uint8Array<ArrayBuffer> {
+    return this.#spare.pop() ?? new Uint8Array(blockBytes);
   }
 
   end(): void {
@@ -162,7 +169,7 @@ async function converse(worker: Worker, { name, args, input, signal }: Call): Pr
     answer.reject(cause);
   };
   const onMessage = (message: FromWorker): void => {
-    if (message.kind === 'taken') window.taken();
+    if (message.kind === 'taken') window.taken(message.chunk);
     else if (message.kind === 'failed') fail(new WorkerFailure('', { cause: errorOf(message) }));
     else answer.resolve(message.value);
   };
@@ -187,7 +194,7 @@ async function feed(
   window: Window,
   send: (message: ToWorker, transfer?: ArrayBuffer[]) => void,
 ): Promise<void> {
-  for await (const chunk of blocks(input)) {
+  for await (const chunk of blocks(input, window)) {
     if (!(await window.room())) return;
     send({ kind: 'data', chunk }, [chunk.buffer]);
   }
@@ -197,8 +204,9 @@ async function feed(
 /** The same bytes in blocks of their own memory: few messages, and nothing shared is given away. */
 async function* blocks(
   input: AsyncIterable<Uint8Array>,
+  window: Window,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  let block = new Uint8Array(blockBytes);
+  let block = window.block();
   let used = 0;
   for await (const chunk of input) {
     for (let at = 0; at < chunk.byteLength;) {
@@ -208,7 +216,7 @@ async function* blocks(
       at += part.byteLength;
       if (used === blockBytes) {
         yield block;
-        block = new Uint8Array(blockBytes);
+        block = window.block();
         used = 0;
       }
     }

@@ -32,12 +32,13 @@ if (parentPort !== null) serve(parentPort);
 function serve(port: NonNullable<typeof parentPort>): void {
   const operations = operationsOf(openXattrs());
   let ingest: Ingest | undefined;
-  const say = (message: FromWorker): void => port.postMessage(message);
+  const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void =>
+    port.postMessage(message, transfer);
   port.on('message', (message: ToWorker) => {
     try {
       if (message.kind === 'data') {
         ingest?.push(message.chunk);
-        say({ kind: 'taken' });
+        say({ kind: 'taken', chunk: message.chunk }, [message.chunk.buffer]);
       } else if (message.kind === 'end') {
         const value = ingest?.finish();
         ingest = undefined;

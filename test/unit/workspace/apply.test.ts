@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Applied, applyChanges } from '#cli/workspace/apply.ts';
 import { bytesOfText, isPathText, staysInside, textOfBytes } from '#contract/path-bytes.ts';
