@@ -42,10 +42,11 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
       under = await open();
     });
     afterAll(async () => {
-      await under.close();
+      // Unset when opening failed: then that is the error to show.
+      await (under as EngineUnderTest | undefined)?.close();
     });
 
-    const sh = (script: keyof typeof suiteScripts  , change: Partial<SandboxSpec> = {}) =>
+    const sh = (script: keyof typeof suiteScripts, change: Partial<SandboxSpec> = {}) =>
       under.permit({ command: ['sh', '-c', script], ...change });
     const create = async (script: string) => (await under.engine.create(sh(script), context)).id;
     const left = () => under.engine.list({ 'orchestra.install': under.install });

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type Docker from 'dockerode';
 import type { EngineFacts } from '../engine.ts';
 
@@ -14,7 +15,8 @@ export async function engineFacts(docker: Docker): Promise<EngineFacts> {
     os: version.Os,
     arch: version.Arch,
     runtimes: Object.keys(info.Runtimes ?? {}).toSorted(),
-    defaultRuntime: info.DefaultRuntime ?? '',
+    // Podman names the one that it was started with by its path.
+    defaultRuntime: posix.basename(info.DefaultRuntime ?? ''),
     seccomp: security.includes('name=seccomp'),
     apparmor: security.includes('name=apparmor'),
     selinux: security.includes('name=selinux'),
