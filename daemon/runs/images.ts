@@ -156,6 +156,6 @@ function describe(
     origin,
     libc: description.libc[origin],
     arch: facts.arch,
-    tools: description.tools,
+    tools: [...description.tools, ...description.applets],
   };
 }

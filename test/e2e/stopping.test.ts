@@ -1,0 +1,142 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { RunView } from '#contract/run.ts';
+import { runCli, TestDaemon } from '#test/support/daemon.ts';
+import { containersOf } from '#test/support/containers.ts';
+
+let daemon: TestDaemon;
+let dir: string;
+let made = 0;
+
+beforeAll(async () => {
+  daemon = await TestDaemon.start();
+});
+
+afterAll(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+});
+
+beforeEach(() => {
+  made += 1;
+  dir = join(daemon.dir, `work-${made}`);
+  mkdirSync(dir);
+});
+
+const cliEnv = () => ({
+  ORCHESTRA_HOST: `unix://${daemon.socket}`,
+  XDG_CACHE_HOME: join(daemon.dir, 'cache'),
+  XDG_STATE_HOME: join(daemon.dir, 'cli-state'),
+});
+
+async function view(run = '@last'): Promise<RunView> {
+  return JSON.parse((await daemon.cli(['show', run, '--json'])).stdout) as RunView;
+}
+
+async function untilRunning(task: string): Promise<RunView> {
+  for (let i = 0; i < 400; i += 1) {
+    const run = await view().catch(() => undefined);
+    if (run?.tasks?.some(({ id, state }) => id === task && state === 'running')) {
+      if ((await containersOf(run.id)).some(({ State }) => State === 'running')) return run;
+    }
+    await sleep(50);
+  }
+  throw new Error(`${task} never ran`);
+}
+
+/** `slow` ignores a polite end, `after` waits for it, `aside` does not. */
+function writePlan(): string {
+  const file = join(dir, 'plan.yaml');
+  writeFileSync(
+    file,
+    `version: 1
+tasks:
+  - { id: slow, tool: sh, args: ['-c', 'trap "" TERM INT; sleep 300 & wait; sleep 300'] }
+  - { id: after, tool: sh, args: ['-c', 'true'], deps: [slow] }
+`,
+  );
+  return file;
+}
+
+test('Ctrl-C cancels the run, exits 130 and leaves no container', async () => {
+  const interrupt = new AbortController();
+  const running = runCli(['run', '--plan', writePlan(), '--workspace', dir], {
+    cwd: dir,
+    env: cliEnv(),
+    signal: interrupt.signal,
+  });
+  const { id } = await untilRunning('slow');
+  interrupt.abort();
+  expect((await running).code).toBe(130);
+  const run = await view(id);
+  expect(run.state).toBe('cancelled');
+  expect(run.tasks.map((task) => task.state)).toEqual(['cancelled', 'skipped']);
+  expect(await containersOf(id)).toEqual([]);
+});
+
+test('orchestra cancel ends a run for whoever waits for it, with exit 6', async () => {
+  const running = daemon.cli(['run', '--plan', writePlan(), '--workspace', dir], { cwd: dir });
+  const { id } = await untilRunning('slow');
+  expect((await daemon.cli(['cancel', id])).code).toBe(0);
+  expect((await running).code).toBe(6);
+  expect(await containersOf(id)).toEqual([]);
+  const again = await daemon.cli(['cancel', id]);
+  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('cancelled')]);
+});
+
+test('a task beyond its time ends its run with exit 3 and what depended on it is skipped', async () => {
+  const file = join(dir, 'plan.yaml');
+  writeFileSync(
+    file,
+    `version: 1
+tasks:
+  - { id: slow, tool: sleep, args: ['60'], timeout: 1s }
+  - { id: after, tool: sh, args: ['-c', 'true'], deps: [slow] }
+  - { id: aside, tool: sh, args: ['-c', 'sleep 2; echo done'] }
+`.replace('tool: sleep, args: [', "tool: exec, args: ['sleep', "),
+  );
+  const ran = await daemon.cli(['run', '--plan', file, '--workspace', dir], { cwd: dir });
+  expect(ran.code).toBe(3);
+  const run = await view();
+  expect(run.tasks.map(({ state, limit }) => [state, limit])).toEqual([
+    ['timed_out', 'timeout'],
+    ['skipped', undefined],
+    ['succeeded', undefined],
+  ]);
+  expect(await containersOf(run.id)).toEqual([]);
+});
+
+test('a run beyond its time ends with exit 3 and leaves no container', async () => {
+  const args = ['run', '--plan', writePlan(), '--workspace', dir, '--timeout', '3s'];
+  const ran = await daemon.cli(args, { cwd: dir });
+  expect(ran.code).toBe(3);
+  const run = await view();
+  expect(run.state).toBe('timed_out');
+  expect(await containersOf(run.id)).toEqual([]);
+});
+
+test('a daemon that is asked to stop ends its runs, its containers and itself cleanly', async () => {
+  const running = daemon.cli(['run', '--plan', writePlan(), '--workspace', dir], { cwd: dir });
+  const { id } = await untilRunning('slow');
+  expect(await daemon.stop('SIGTERM')).toBe(0);
+  expect((await running).code).not.toBe(0);
+  expect(await containersOf(id)).toEqual([]);
+  await daemon.restart();
+  expect((await view(id)).state).toBe('cancelled');
+  expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
+});
+
+test('a daemon that was killed finds its containers at the next start and closes its runs', async () => {
+  const running = daemon.cli(['run', '--plan', writePlan(), '--workspace', dir], { cwd: dir });
+  const { id } = await untilRunning('slow');
+  await daemon.stop('SIGKILL');
+  expect(await containersOf(id)).toHaveLength(1);
+  await daemon.restart();
+  expect(await containersOf(id)).toEqual([]);
+  const run = await view(id);
+  expect(run.state).toBe('unknown');
+  expect(run.tasks[0]).toMatchObject({ id: 'slow', state: 'unknown' });
+  expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
+  expect((await running).code).not.toBe(0);
+});
