@@ -149,10 +149,14 @@ function missingCommand(argv: readonly string[]): OrchestraError {
 function usageError(error: CommanderError, argv: readonly string[]): OrchestraError {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
   const meant = rest.join(' ').replace(/^\(|\)$/g, '') || likelyFlag(first, argv);
-  return new OrchestraError('usage.invalid', first.replace(/^./, (c) => c.toUpperCase()), {
-    hint: meant ?? `orchestra help ${commandWords(argv).join(' ')}`.trimEnd(),
-    cause: error,
-  });
+  return new OrchestraError(
+    'usage.invalid',
+    first.replace(/^./, (c) => c.toUpperCase()),
+    {
+      hint: meant ?? `orchestra help ${commandWords(argv).join(' ')}`.trimEnd(),
+      cause: error,
+    },
+  );
 }
 
 // The parser looks among the flags that a command's help shows; the global ones are not there.
@@ -161,7 +165,9 @@ function likelyFlag(message: string, argv: readonly string[]): string | undefine
   if (flag === undefined) return undefined;
   const here = commandWords(argv).join(' ');
   const own = leaves().find(({ words }) => words.join(' ') === here)?.spec.options ?? [];
-  const known = [...own, ...globalOptions].flatMap((option) => option.flags.match(/--[\w-]+/) ?? []);
+  const known = [...own, ...globalOptions].flatMap(
+    (option) => option.flags.match(/--[\w-]+/) ?? [],
+  );
   const near = nearestWord(flag, known);
   return near === undefined ? undefined : `Did you mean ${near}?`;
 }

@@ -98,6 +98,8 @@ class Output implements Show {
     this.#passing.catch(() => undefined); // `finished` reports it.
   }
 
+  record(): void {}
+
   say(text: string): void {
     this.#context.print.note(text);
   }

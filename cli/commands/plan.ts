@@ -12,8 +12,6 @@ import { writeFileFresh } from '../write-file.ts';
 /** What is shown of a plan; the daemon validated it, so anything missing is shown as missing. */
 const Shown = z.looseObject({
   assumptions: z.array(z.string()).default([]),
-  image: z.looseObject({ reference: z.string(), id: z.string() }).optional(),
-  policy: z.looseObject({ name: z.string() }).optional(),
   tasks: z.array(
     z.looseObject({
       id: z.string(),
@@ -49,8 +47,7 @@ export const plan: Command = async (context, [intent], options) => {
   }
   const shown = Shown.parse(answer.plan);
   print.line(`Plan  ${shown.tasks.length} tasks · ${answer.digest}`);
-  if (shown.image) print.line(`Image ${safe(shown.image.reference)} · ${safe(shown.image.id)}`);
-  if (shown.policy) print.line(`Policy ${safe(shown.policy.name)} · no network in any task`);
+  for (const text of answer.summary) print.line(`  ${safe(text)}`);
   for (const line of table(
     shown.tasks.map((task) => [
       `  ${task.id}`,
@@ -62,7 +59,6 @@ export const plan: Command = async (context, [intent], options) => {
   }
   for (const text of shown.assumptions) print.line(`  assumed: ${safe(text)}`);
   for (const text of answer.clamped) print.line(`  tightened: ${safe(text)}`);
-  for (const text of answer.summary) print.line(`  ${safe(text)}`);
   if (out !== undefined) print.note(`written to ${safe(out)}`);
   return 0;
 };

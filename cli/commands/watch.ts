@@ -24,6 +24,7 @@ export const watch: Command = async (context, [id = '@last'], options) => {
       onView: (view: Parameters<typeof show.view>[0]) => show.view(view),
       onRecord: (record: Parameters<RunLinks['see']>[0]) => {
         links.see(record);
+        show.record(record);
         if (context.print.json) context.print.object({ record });
       },
     };

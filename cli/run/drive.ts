@@ -48,6 +48,7 @@ export async function driveRun(
         onView: (each) => show.view(each),
         onRecord: (record) => {
           links.see(record);
+          show.record(record);
           if (context.print.json) context.print.object({ record });
         },
       },

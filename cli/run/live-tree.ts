@@ -1,7 +1,9 @@
+import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import { clean } from '../terminal/clean.ts';
 import type { Styles } from '../terminal/print.ts';
 import type { OutputStream } from '../terminal/streams.ts';
+import { Activity } from './activity.ts';
 import { finishedRow, liveRows, type Screen } from './tree.ts';
 import type { Show } from './show.ts';
 
@@ -16,6 +18,7 @@ export class LiveTree implements Show {
   readonly #stream: OutputStream;
   readonly #styles: Styles;
   readonly #now: () => number;
+  readonly #activity = new Activity();
   readonly #done = new Set<string>();
   #view: RunView | undefined;
   #height = 0;
@@ -32,6 +35,11 @@ export class LiveTree implements Show {
   view(view: RunView): void {
     this.#view = view;
     this.#draw([]);
+  }
+
+  record(record: LogRecord): void {
+    const line = this.#activity.see(record);
+    if (line !== undefined) this.say(this.#styles.dim(`  ${line}`));
   }
 
   say(text: string): void {
@@ -56,7 +64,7 @@ export class LiveTree implements Show {
     const above = [...said, ...this.#ended(view)];
     // A slow terminal gets fewer pictures, not a longer queue; what stays is never left out.
     if (this.#stream.writableNeedDrain && above.length === 0) return;
-    const rows = liveRows(view, this.#screen());
+    const rows = liveRows(view, this.#screen(), this.#activity.now);
     this.#stream.write(frame(this.#height, [...above, ...rows]));
     this.#height = rows.length;
   }

@@ -3,6 +3,7 @@ import type { Context } from '../context.ts';
 import { taskWords } from '../run-words.ts';
 import { safe } from '../terminal/clean.ts';
 import { canRedraw } from '../terminal/streams.ts';
+import { Activity } from './activity.ts';
 import { LiveTree } from './live-tree.ts';
 import type { Show } from './show.ts';
 
@@ -16,6 +17,7 @@ export function showLive(context: Context, asked: OutputForm | undefined): Show 
   if (form === 'plain') return plainLines(context);
   return {
     view: () => undefined,
+    record: () => undefined,
     say: (text) => {
       if (form !== 'quiet') context.print.note(text);
     },
@@ -33,6 +35,7 @@ function chooseForm(context: Context, asked: OutputForm | undefined): OutputForm
 /** One line for each change of a task's state. */
 function plainLines({ print }: Context): Show {
   const seen = new Map<string, string>();
+  const activity = new Activity();
   return {
     view: (view) => {
       for (const task of view.tasks) {
@@ -45,6 +48,10 @@ function plainLines({ print }: Context): Show {
         const why = task.reason === undefined ? '' : `  ${safe(task.reason)}`;
         print.note(`${print.err[style](`${icon} ${word}`)}  ${safe(task.id)}${took}${why}`);
       }
+    },
+    record: (record) => {
+      const line = activity.see(record);
+      if (line !== undefined) print.note(line);
     },
     say: (text) => print.note(text),
     end: () => undefined,

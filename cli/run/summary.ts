@@ -84,7 +84,9 @@ export function howItEnded(task: TaskView): string {
     task.limit === undefined ? undefined : `over its ${task.limit.replace('_', ' ')} limit`,
     task.exitCode === undefined ? undefined : `exit ${task.exitCode}`,
     task.signal === undefined ? undefined : `killed by ${safe(task.signal)}`,
-    task.reason === undefined ? undefined : safe(task.reason),
+    task.reason === undefined || task.reason === `exit ${task.exitCode}`
+      ? undefined
+      : safe(task.reason),
     task.attempt > 1 ? `attempt ${task.attempt}` : undefined,
     task.durationMs === undefined ? undefined : formatDuration(task.durationMs),
   ];

@@ -17,7 +17,7 @@ export function finishedRow(task: TaskView, screen: Screen): string {
  * Never higher than the screen less one row, never wider than the screen: a terminal that wraps or
  * scrolls would make redrawing impossible.
  */
-export function liveRows(view: RunView, screen: Screen): string[] {
+export function liveRows(view: RunView, screen: Screen, activity?: string): string[] {
   const room = Math.max(1, screen.rows - 1);
   const failed = view.tasks.filter((task) => isBad(task.state));
   const running = view.tasks.filter((task) => task.state === 'running');
@@ -42,7 +42,7 @@ export function liveRows(view: RunView, screen: Screen): string[] {
       left -= 1;
     }
   }
-  return [...rows, counts(view, screen)].slice(-room);
+  return [...rows, counts(view, screen, activity)].slice(-room);
 }
 
 function row(task: TaskView, screen: Screen, note: string): string {
@@ -75,7 +75,7 @@ function spinner(nowMs: number): string {
   return frames[Math.floor(nowMs / 100) % frames.length] ?? '▸';
 }
 
-function counts(view: RunView, screen: Screen): string {
+function counts(view: RunView, screen: Screen, activity: string | undefined): string {
   const of = (states: readonly string[]) =>
     view.tasks.filter((task) => states.includes(task.state)).length;
   const parts = [
@@ -88,6 +88,7 @@ function counts(view: RunView, screen: Screen): string {
   const said = parts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`);
   const state = view.tasks.length === 0 || view.state === 'cancelling' ? [view.state] : [];
   const time = formatDuration(Math.max(0, screen.nowMs - Date.parse(view.submittedAt)));
-  const text = `  ${[...state, ...said].join('  ')}   ${time}   Ctrl-C cancels`;
+  const doing = activity === undefined ? [] : [activity];
+  const text = `  ${[...state, ...said, ...doing].join('  ')}   ${time}   Ctrl-C cancels`;
   return screen.styles.dim(cut(text, screen.columns - 1));
 }
