@@ -22,6 +22,7 @@ export type SealedLayer = {
 /** The long operations on files, each done in a worker thread. */
 export type Operations = {
   ingest: { args: { place: Place; temp: string }; value: SnapshotAnswer };
+  missing: { args: { blobsDir: string; digests: readonly Digest[] }; value: Digest[] };
   stack: { args: { place: Place; stack: Stack }; value: { lower: string[] } };
   seal: { args: { place: Place; id: string; stack: Stack }; value: SealedLayer };
   changes: {

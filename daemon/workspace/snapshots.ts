@@ -29,9 +29,8 @@ export class Snapshots {
 
   /** Which of these the client has to send the content of. */
   async missing(digests: readonly Digest[]): Promise<Digest[]> {
-    const missing: Digest[] = [];
-    for (const digest of new Set(digests)) if (!(await this.#hasBlob(digest))) missing.push(digest);
-    return missing;
+    const blobsDir = join(this.#place.stateDir, 'blobs');
+    return this.#pool.run('missing', { blobsDir, digests });
   }
 
   /**
@@ -84,19 +83,5 @@ export class Snapshots {
     const names = await fs.readdir(tmp);
     for (const name of names) await this.#pool.run('remove', { path: join(tmp, name) });
     return names.length;
-  }
-
-  async #hasBlob(digest: Digest): Promise<boolean> {
-    for (const variant of blobVariants) {
-      const path = blobPath(join(this.#place.stateDir, 'blobs'), digest, variant);
-      if (
-        await fs.access(path).then(
-          () => true,
-          () => false,
-        )
-      )
-        return true;
-    }
-    return false;
   }
 }

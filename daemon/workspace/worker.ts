@@ -6,6 +6,7 @@ import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import { Ingest } from './ingest.ts';
 import type { Operations } from './operations.ts';
 import { removeTree } from './remove.ts';
+import { missingBlobs } from './missing.ts';
 import { sealLayer } from './seal.ts';
 import { stackLowers } from './stack.ts';
 import type { FromWorker, ToWorker } from './worker-pool.ts';
@@ -19,6 +20,7 @@ type Table = {
 
 function operationsOf(xattrs: Xattrs): Table {
   return {
+    missing: ({ blobsDir, digests }) => missingBlobs(blobsDir, digests),
     stack: stackLowers,
     seal: (args) => sealLayer(args, xattrs),
     changes: changesOf,
