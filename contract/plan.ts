@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { Digest, RelativePath, TaskId } from './ids.ts';
+import type { Digest } from './ids.ts';
+import { RelativePath, TaskId } from './ids.ts';
 import { LimitsDocument, type Limits } from './limits.ts';
 
 /**

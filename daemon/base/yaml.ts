@@ -31,7 +31,7 @@ export type YamlPath = readonly (string | number)[];
 export type ParsedYaml<T> = {
   value: T;
   /** Where the value behind a path begins; the nearest one above it where there is none. */
-  locate(path: YamlPath): { file: string; line: number; column: number };
+  locate: (path: YamlPath) => { file: string; line: number; column: number };
 };
 
 const placesMax = 50;

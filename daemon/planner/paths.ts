@@ -5,7 +5,7 @@
 export function pathProblem(path: string): string | undefined {
   if (path === '.') return undefined;
   if (!path.isWellFormed()) return 'is not well-formed text';
-  if (/[\u0000-\u001f\u007f]/.test(path)) return 'holds a control character';
+  if (/\p{Cc}/u.test(path)) return 'holds a control character';
   if (path.includes('\\')) return 'holds a backslash';
   if (path.startsWith('/')) return 'is absolute; paths are relative to the workspace';
   const parts = path.split('/');

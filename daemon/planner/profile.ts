@@ -26,8 +26,28 @@ const packagesMax = 64;
 const depthMax = 4;
 const manifestBytesMax = 1024 * 1024;
 
-const manifests = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'Makefile', 'makefile', 'GNUmakefile', 'Cargo.toml', 'go.mod', 'pyproject.toml', 'tox.ini'];
-const besidePackage = ['package-lock.json', 'npm-shrinkwrap.json', 'pnpm-lock.yaml', 'yarn.lock', 'bun.lock', 'bun.lockb', 'tsconfig.json', 'tsconfig.build.json'];
+const manifests = [
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'Makefile',
+  'makefile',
+  'GNUmakefile',
+  'Cargo.toml',
+  'go.mod',
+  'pyproject.toml',
+  'tox.ini',
+];
+const besidePackage = [
+  'package-lock.json',
+  'npm-shrinkwrap.json',
+  'pnpm-lock.yaml',
+  'yarn.lock',
+  'bun.lock',
+  'bun.lockb',
+  'tsconfig.json',
+  'tsconfig.build.json',
+];
 
 /** The profile of a workspace. The order of the entries makes no difference. */
 export async function makeProfile(

@@ -8,7 +8,8 @@ export type ImageOrigin = 'pulled' | 'assembled';
 
 export type AllowedImage = {
   reference: string;
-  digest: 'pinned' | Digest;
+  /** A digest, or the word `pinned`: the pin alone decides. With a digest, both do. */
+  digest: Digest;
   origins: readonly ImageOrigin[];
 };
 

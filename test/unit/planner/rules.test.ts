@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
 import { makeProfile, type ProfileEntry } from '#daemon/planner/profile.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { validateDraft, validateText, type ValidateContext } from '#daemon/planner/validate.ts';
 import { shippedPolicy, testImage, testImageTools } from '#test/support/policies.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { limitNames } from '#contract/limits.ts';
 import { decide, type JudgeFacts } from '#daemon/policy/decide.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { fixedValue, isReserved } from '#daemon/tools/environment.ts';
 import { expand, findTool, neededProgram, toolNames } from '#daemon/tools/index.ts';
