@@ -6,6 +6,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { get } from 'node:http';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { OverlayMount, SandboxSpec } from '#daemon/policy/spec.ts';
@@ -298,3 +299,44 @@ test('the log holds what inspection said, and the sweep finds nothing after a ta
   const parts = { engine: real.engine, log, clock: real.clock, install: real.install };
   expect(await sweepStrays(parts)).toEqual({ removed: 0, left: 0, failed: 0 });
 });
+
+test('containers that a dead daemon left running are swept away', async () => {
+  const { id } = await real.engine.create(real.permit({ command: ['sleep', '100'] }), context);
+  await real.engine.start(id, context);
+  const log = Object.assign(real.log, { runState: () => undefined });
+  const parts = { engine: real.engine, log, clock: real.clock, install: real.install };
+  expect(await sweepStrays({ ...parts, graceMs: 60_000 })).toMatchObject({ removed: 0, left: 1 });
+  expect(await sweepStrays(parts)).toEqual({ removed: 1, left: 0, failed: 0 });
+  expect(real.log.of('container.reconciled').at(-1)?.data).toMatchObject({ found: 'running' });
+});
+
+test('many tasks at once keep to themselves and leave nothing', async () => {
+  const runs = await Promise.all(
+    Array.from({ length: 8 }, (_, n) => sh(`echo ${n} > /tmp/n; sleep 0.3; cat /tmp/n; ls /tmp`)),
+  );
+  expect(runs.map(({ stdout }) => stdout)).toEqual(runs.map((_, n) => `${n}\nn\n`));
+});
+
+test('volumes go with their container', async () => {
+  const { id } = await real.engine.create(real.permit({ mounts: [overlay('volumes')] }), context);
+  expect(await volumes()).toHaveLength(1);
+  await real.engine.remove(id, context);
+  expect(await volumes()).toEqual([]);
+});
+
+async function volumes(): Promise<string[]> {
+  const answer = await new Promise<string>((resolve, reject) => {
+    const socketPath = real.address.replace('unix://', '');
+    get(
+      { socketPath, path: `/volumes?filters={"label":["orchestra.install=${real.install}"]}` },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (part: string) => (text += part));
+        response.on('end', () => resolve(text));
+      },
+    ).on('error', reject);
+  });
+  const found = JSON.parse(answer) as { Volumes: { Name: string }[] | null };
+  return (found.Volumes ?? []).map(({ Name }) => Name);
+}
