@@ -20,6 +20,7 @@ import { serve } from './http/server.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { openPermitOffice } from './policy/permit.ts';
+import { findNpm } from './provision/find-npm.ts';
 import { readNpmConfig } from './provision/npm-config.ts';
 import type { RunsDeps } from './runs/deps.ts';
 import { ImagePins, Images } from './runs/images.ts';
@@ -122,7 +123,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       images: new Images(engine, [describeImage()], pins),
       pins,
       mountRoots,
-      npmConfig: await readNpmConfig({ env: options.env }),
+      npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
       runtime,
       apparmor: engineFacts.apparmor ? 'docker-default' : undefined,
       sandboxUser,

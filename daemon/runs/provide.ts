@@ -33,7 +33,10 @@ export async function planNeeds(deps: RunsDeps, request: ProvideRequest): Promis
     deps.workspace.snapshots.readFile(snapshot, path, maxBytes);
   const needs: Needs = [];
   for (const cwd of folders) {
-    const lockfile = await read(posix.join(cwd, 'package-lock.json'), lockfileBytesMax);
+    // npm itself prefers the shrinkwrap where both are there.
+    const lockfile =
+      (await read(posix.join(cwd, 'npm-shrinkwrap.json'), lockfileBytesMax)) ??
+      (await read(posix.join(cwd, 'package-lock.json'), lockfileBytesMax));
     const manifest = await read(posix.join(cwd, 'package.json'), manifestBytesMax);
     if (!lockfile || !manifest)
       throw noLockfile(cwd, lockfile ? 'package.json' : 'package-lock.json');

@@ -7,6 +7,9 @@ import type { Routes } from '../app.ts';
 import { eventStream } from '../streams.ts';
 import type { RouteDeps } from './deps.ts';
 
+/** Small enough that requests are answered while a long log is read. */
+const verifyChunkBytes = 256 * 1024;
+
 type Part = Pick<Routes, 'auditList' | 'auditShow' | 'auditFollow' | 'auditHead' | 'auditVerify'>;
 
 /** Reading the log is itself recorded: who, what and how many records, before they are handed out. */
@@ -53,7 +56,7 @@ export function auditRoutes({ runsDeps, index, auditDir }: RouteDeps): Part {
     auditHead: () => Promise.resolve({ ...log.head, origin: log.origin }),
     auditVerify: async ({ actor }) => {
       const upTo = log.size;
-      const verdict = await verifyLog(auditDir, { upTo });
+      const verdict = await verifyLog(auditDir, { upTo, chunkBytes: verifyChunkBytes });
       await log.append({
         type: 'log.verified',
         actor,
