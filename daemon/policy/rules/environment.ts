@@ -4,8 +4,9 @@ import { allowsName } from '../env-pattern.ts';
 import type { Rule } from './rule.ts';
 
 /** Names are on the list; names of the daemon's own have exactly the daemon's value. */
-export const environment: Rule = (spec, policy) =>
-  Object.entries(spec.env).flatMap(([name, value]) => {
+export const environment: Rule = (spec, policy) => {
+  if (typeof spec.env !== 'object') return ['the environment is not a set of names'];
+  return Object.entries(spec.env).flatMap(([name, value]) => {
     if (!/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name)) return [`${quoted(name)} is not a name`];
     if (value.includes('\0')) return [`the value of ${name} holds a NUL`];
     const fixed = fixedValue(name);
@@ -15,3 +16,4 @@ export const environment: Rule = (spec, policy) =>
     if (isReserved(name)) return [`${name} is never allowed`];
     return allowsName(policy.env, name) ? [] : [`${name} is not on the list of names`];
   });
+};

@@ -7,6 +7,7 @@ const hostTargets = [workspaceTarget, npmCacheTarget];
 
 /** Mounts come from the daemon's own directories and go to places that are known. */
 export const mounts: Rule = (spec, policy, facts) => {
+  if (!Array.isArray(spec.mounts)) return ['the mounts are not a list'];
   const reasons: string[] = [];
   const seen = new Set<string>();
   for (const mount of spec.mounts) {

@@ -1,4 +1,3 @@
-import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { limitNames } from '#contract/limits.ts';
 import { decide, type JudgeFacts } from '#daemon/policy/decide.ts';
@@ -155,17 +154,18 @@ test('every reason is told, not the first', () => {
   expect(new Set(found)).toEqual(new Set(['command', 'identity', 'runtime']));
 });
 
-test('a spec of any shape is refused, never allowed by a rule that broke', () => {
-  fc.assert(
-    fc.property(
-      fc.constantFrom(...Object.keys(good)),
-      fc.constantFrom(null, undefined, 7),
-      (key, value) => {
-        if (key === 'apparmor') return;
-        const broken = { ...good, [key]: value };
-        expect(decide(broken, policy, facts).allow).toBe(false);
-      },
-    ),
-  );
+const parts = Object.keys(good).filter((key) => key !== 'apparmor');
+test.each(parts)('a spec whose %s has another shape is refused', (key) => {
+  for (const value of [null, undefined, 7, '', 'null', [], {}, true]) {
+    // Some of these are a sound value: no mounts, an empty environment.
+    if ((key === 'mounts' || key === 'env') && typeof value === 'object' && value !== null)
+      continue;
+    if (key === 'name' && value === 'null') continue;
+    const broken = { ...good, [key]: value } as unknown as SandboxSpec;
+    expect([value, decide(broken, policy, facts).allow]).toEqual([value, false]);
+  }
+});
+
+test('every rule is in the registry that is asked', () => {
   expect(Object.keys(rules)).toHaveLength(8);
 });
