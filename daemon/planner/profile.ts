@@ -58,9 +58,10 @@ export async function makeProfile(
   const packages: string[] = [];
   const files = new Map<string, number>();
   for (const { path, type, size } of entries) {
+    // No manifest is called so, and the log has no spelling for it.
+    if (!path.isWellFormed()) continue;
     const parts = path.split('/');
     const [top = ''] = parts;
-    // Beyond the limit the smallest names stay, whatever order they come in: see below.
     if (top !== '') names.add(top);
     if (type !== 'file' || parts.length > depthMax || parts.includes('node_modules')) continue;
     const name = parts.at(-1) ?? '';

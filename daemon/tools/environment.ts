@@ -21,6 +21,9 @@ export const baseEnvironment: Readonly<Record<string, string>> = Object.freeze({
   npm_config_update_notifier: 'false',
 });
 
+/** What the daemon sets unless a plan says otherwise: tools that ask questions stop asking. */
+export const defaultEnvironment: Readonly<Record<string, string>> = Object.freeze({ CI: 'true' });
+
 /** What single tools add: each keeps its tool from looking for a network that is not there. */
 export const toolEnvironment: Readonly<Record<string, Readonly<Record<string, string>>>> =
   Object.freeze({

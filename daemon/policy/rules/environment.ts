@@ -1,4 +1,4 @@
-import { fixedValue, isReserved } from '../../tools/environment.ts';
+import { defaultEnvironment, fixedValue, isReserved } from '../../tools/environment.ts';
 import { quoted } from '../../base/schema-issues.ts';
 import { allowsName } from '../env-pattern.ts';
 import type { Rule } from './rule.ts';
@@ -13,6 +13,8 @@ export const environment: Rule = (spec, policy) => {
     if (fixed !== undefined) {
       return value === fixed ? [] : [`${name} is the daemon's own and has another value`];
     }
+    const usual = Object.hasOwn(defaultEnvironment, name) && defaultEnvironment[name] === value;
+    if (usual) return [];
     if (isReserved(name)) return [`${name} is never allowed`];
     return allowsName(policy.env, name) ? [] : [`${name} is not on the list of names`];
   });

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
+import { digestOf } from '#daemon/base/canonical.ts';
 import { makeProfile, type ProfileEntry } from '#daemon/planner/profile.ts';
 import { plan, type Planned, type PlanRequest } from '#daemon/planner/planner.ts';
 import { shippedPolicy, testImage, testImageTools } from '#test/support/policies.ts';
@@ -252,6 +253,20 @@ test('a manifest that is a link is not read', async () => {
   const entries: ProfileEntry[] = [{ path: 'package.json', type: 'symlink', size: 1 }];
   const profile = await makeProfile(entries, () => Promise.reject(new Error('read')));
   expect(profile.texts).toEqual({});
+});
+
+test('names that are not text, or thousands of them, leave a profile that the log can hold', async () => {
+  const many = Array.from({ length: 5000 }, (_, i) => `f${i}\n`);
+  const entries = ['\ud800', ...many].map((path): ProfileEntry => ({
+    path,
+    type: 'file',
+    size: 1,
+  }));
+  const profile = await makeProfile(entries, () => Promise.reject(new Error('read')));
+  expect(profile.names).toHaveLength(2000);
+  expect(digestOf(profile)).toBe(
+    digestOf(await makeProfile(entries.toReversed(), () => Promise.reject(new Error('read')))),
+  );
 });
 
 test('names that objects inherit are nothing special in a manifest', async () => {

@@ -161,9 +161,16 @@ test.each(parts)('a spec whose %s has another shape is refused', (key) => {
     if ((key === 'mounts' || key === 'env') && typeof value === 'object' && value !== null)
       continue;
     if (key === 'name' && value === 'null') continue;
-    const broken = { ...good, [key]: value } as unknown as SandboxSpec;
+    const broken = { ...good, [key]: value };
     expect([value, decide(broken, policy, facts).allow]).toEqual([value, false]);
   }
+});
+
+test('what the daemon sets by itself needs no place on the list, another value does', () => {
+  const { digest: _, ...open } = policy;
+  const closed = seal({ ...open, env: [] });
+  expect(judge({ env: { ...baseEnvironment, CI: 'true' } }, closed)).toEqual([]);
+  expect(judge({ env: { CI: '1' } }, closed)).toEqual(['environment']);
 });
 
 test('every rule is in the registry that is asked', () => {
