@@ -49,6 +49,11 @@ const besidePackage = [
   'tsconfig.build.json',
 ];
 
+const topOnly = [
+  ...['pnpm-workspace.yaml', 'rush.json', 'setup.py', 'requirements.txt', 'pom.xml', 'vendor'],
+  ...['build.gradle', 'build.gradle.kts', 'settings.gradle', 'settings.gradle.kts'],
+];
+
 /** The profile of a workspace. The order of the entries makes no difference. */
 export async function makeProfile(
   entries: Iterable<ProfileEntry>,
@@ -71,7 +76,7 @@ export async function makeProfile(
   packages.sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
   const profile: Profile = {
     version: 1,
-    names: [...names].sort().slice(0, namesMax),
+    names: boundedNames(names),
     packages: packages.slice(0, packagesMax),
     markers: [],
     texts: {},
@@ -94,6 +99,14 @@ export async function makeProfile(
     else profile.texts[path] = found.text;
   }
   return profile;
+}
+
+// Thousands of other files must not push a lockfile out of sight.
+function boundedNames(names: ReadonlySet<string>): string[] {
+  const known = new Set([...manifests, ...besidePackage, ...topOnly]);
+  const telling = [...names].filter((name) => known.has(name));
+  const others = [...names].filter((name) => !known.has(name)).sort();
+  return [...telling, ...others.slice(0, namesMax - telling.length)].sort();
 }
 
 function depth(path: string): number {

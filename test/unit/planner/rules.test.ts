@@ -257,13 +257,14 @@ test('a manifest that is a link is not read', async () => {
 
 test('names that are not text, or thousands of them, leave a profile that the log can hold', async () => {
   const many = Array.from({ length: 5000 }, (_, i) => `f${i}\n`);
-  const entries = ['\ud800', ...many].map((path): ProfileEntry => ({
+  const entries = ['\ud800', ...many, 'package-lock.json'].map((path): ProfileEntry => ({
     path,
     type: 'file',
     size: 1,
   }));
   const profile = await makeProfile(entries, () => Promise.reject(new Error('read')));
   expect(profile.names).toHaveLength(2000);
+  expect(profile.names).toContain('package-lock.json');
   expect(digestOf(profile)).toBe(
     digestOf(await makeProfile(entries.toReversed(), () => Promise.reject(new Error('read')))),
   );
