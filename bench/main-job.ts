@@ -1,0 +1,103 @@
+/**
+ * The example project by `orchestra run` against the same commands with one `docker run` a task,
+ * by a shell script on a plain writable copy with the same offline cache. Alternately, in one run.
+ * `node bench/main-job.ts [rounds]`; raw samples go to `bench/results/main-job.json`. Set-up (engine,
+ * image, packages) is done before and not part of any figure; measured is the wall time of the
+ * whole command as a user waits for it, start of the CLI and upload of the workspace included.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findEngine } from '#setup/engine/find.ts';
+import { TestDaemon } from '#test/support/daemon.ts';
+
+const root = new URL('..', import.meta.url).pathname;
+const rounds = Number(process.argv[2] ?? 5);
+const tasks = [
+  'npm ci --offline --no-audit --no-fund',
+  'npm run build',
+  'npm run lint',
+  'npm run typecheck',
+  'npm test',
+];
+
+const engine = await findEngine({ env: process.env });
+const image = 'orchestra/node:20-assembled';
+await using daemon = await TestDaemon.start();
+const project = mkdtempSync(join(tmpdir(), 'orc-bench-'));
+cpSync(join(root, 'examples/typescript-project'), project, {
+  recursive: true,
+  filter: (path) => !/\/(?:node_modules|runs|dist)(?:\/|$)/.test(path),
+});
+
+async function orchestra(concurrency: number): Promise<number> {
+  const started = performance.now();
+  const args = ['run', 'Build and test', '--workspace', project, '-j', String(concurrency)];
+  const ran = await daemon.cli(args);
+  if (ran.code !== 0) throw new Error(ran.stderr + ran.stdout);
+  return performance.now() - started;
+}
+
+function makeScript(cache: string): string {
+  const run = (command: string, work: string) =>
+    `docker -H ${engine.host} run --rm --network none -u 1000:1000 -e CI=true -e npm_config_cache=/cache ` +
+    `-v ${work}:/workspace -v ${cache}:/cache -w /workspace ${image} ${command}`;
+  const file = join(project, '..', `orc-bench-${process.pid}.sh`);
+  const lines = tasks.map((command) => run(command, '"$1"'));
+  writeFileSync(file, `#!/bin/sh\nset -e\n${lines.join('\n')}\n`, { mode: 0o755 });
+  return file;
+}
+
+async function dockerRun(script: string): Promise<number> {
+  const work = mkdtempSync(join(tmpdir(), 'orc-bench-work-'));
+  try {
+    const started = performance.now();
+    cpSync(project, work, { recursive: true });
+    execFileSync('chown', ['-R', '1000:1000', work]);
+    await new Promise<void>((resolve, reject) => {
+      const child = spawn(script, [work], { stdio: ['ignore', 'ignore', 'inherit'] });
+      child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`exit ${code}`))));
+    });
+    return performance.now() - started;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+
+await orchestra(2);
+const caches = join(daemon.stateDir, 'packages/caches');
+const cache = mkdtempSync(join(tmpdir(), 'orc-bench-cache-'));
+cpSync(join(caches, readdirSync(caches)[0] ?? ''), cache, { recursive: true });
+execFileSync('chown', ['-R', '1000:1000', cache]);
+const script = makeScript(cache);
+await dockerRun(script);
+
+const samples = { docker: [] as number[], orchestra1: [] as number[], orchestra2: [] as number[] };
+for (let round = 0; round < rounds; round += 1) {
+  samples.docker.push(await dockerRun(script));
+  samples.orchestra1.push(await orchestra(1));
+  samples.orchestra2.push(await orchestra(2));
+}
+const base = median(samples.docker);
+const ratios = {
+  sequential: median(samples.orchestra1) / base,
+  parallel: median(samples.orchestra2) / base,
+};
+const result = {
+  at: new Date().toISOString(),
+  load: loadavg(),
+  rounds,
+  ratios,
+  samplesMs: samples,
+};
+mkdirSync(join(root, 'bench/results'), { recursive: true });
+writeFileSync(join(root, 'bench/results/main-job.json'), `${JSON.stringify(result, null, 2)}\n`);
+process.stdout.write(
+  `docker run, one task after the other  ${(base / 1000).toFixed(2)} s\n` +
+    `orchestra run -j 1                    ${(median(samples.orchestra1) / 1000).toFixed(2)} s  ${ratios.sequential.toFixed(2)} x\n` +
+    `orchestra run -j 2                    ${(median(samples.orchestra2) / 1000).toFixed(2)} s  ${ratios.parallel.toFixed(2)} x\n`,
+);
+for (const path of [cache, project, script]) rmSync(path, { recursive: true, force: true });
