@@ -1,4 +1,6 @@
-import { request } from 'node:http';
+import { hash } from 'node:crypto';
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
 import { findEngine } from '#setup/engine/find.ts';
 
 export type Container = { Id: string; State: string; Labels: Record<string, string> };
@@ -17,4 +19,33 @@ export async function containersOf(run: string): Promise<Container[]> {
     call.on('error', reject);
     call.end();
   });
+}
+
+/**
+ * Every container that the engine makes from now on for one daemon, by the engine's own events: a
+ * container that was made and removed again is among them.
+ */
+export async function watchCreated(
+  origin: string,
+): Promise<{ names: () => readonly string[] } & Disposable> {
+  const { socketPath } = await findEngine({ env: process.env });
+  const install = hash('sha256', origin, 'hex').slice(0, 8);
+  const filters = {
+    type: ['container'],
+    event: ['create'],
+    label: [`orchestra.install=${install}`],
+  };
+  const path = `/events?filters=${encodeURIComponent(JSON.stringify(filters))}`;
+  const call = request({ socketPath, path });
+  call.end();
+  const [answer] = (await once(call, 'response')) as [IncomingMessage];
+  let text = '';
+  answer.setEncoding('utf8');
+  answer.on('data', (part: string) => (text += part));
+  answer.on('error', () => {});
+  call.on('error', () => {});
+  return {
+    names: () => Array.from(text.matchAll(/"name":"([^"]+)"/g), ([, name = '']) => name),
+    [Symbol.dispose]: () => call.destroy(),
+  };
 }

@@ -140,9 +140,16 @@ async function launch(dir: string, flags: readonly string[]): Promise<ChildProce
 
 export async function runCli(
   args: readonly string[],
-  options: { cwd: string; env?: Record<string, string>; input?: string; signal?: AbortSignal },
+  options: {
+    cwd: string;
+    env?: Record<string, string>;
+    input?: string;
+    signal?: AbortSignal;
+    /** Another program than the CLI. */
+    program?: string;
+  },
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [join(root, 'cli/main.ts'), ...args], {
+  const child = spawn(process.execPath, [options.program ?? join(root, 'cli/main.ts'), ...args], {
     cwd: options.cwd,
     env: { ...process.env, NO_COLOR: '1', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
