@@ -207,3 +207,14 @@ test('when the log blocks in the middle, the task is killed rather than left run
   await expect(runInSandbox(deps, request)).rejects.toMatchObject({ code: 'audit.unavailable' });
   expect(fake.calls.at(-1)).toBe('signal SIGKILL');
 });
+
+test.each([0, 137])(
+  'a kill for memory is on record, also when the exit code is %i',
+  async (exitCode) => {
+    const { deps, permit, log } = openFakeSandboxes({ exitCode, oomKilled: true });
+    const request = { permit: permit(), context, output: keepOutput(), signal: never };
+    expect(await runInSandbox(deps, request)).toMatchObject({ oomKilled: true, exitCode });
+    expect(log.of('container.oom_killed')[0]?.data.memory_bytes).toBe(testLimits.memoryBytes);
+    expect(log.of('limit.exceeded')).toHaveLength(exitCode === 0 ? 0 : 1);
+  },
+);
