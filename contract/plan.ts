@@ -17,7 +17,7 @@ const Argument = z.string().max(4096);
 const Title = z.string().max(120);
 const Why = z.string().max(300);
 
-export const DraftOutput = z.strictObject({
+const DraftOutput = z.strictObject({
   name: TaskId,
   path: RelativePath,
   required: z.boolean(),

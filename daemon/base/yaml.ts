@@ -26,7 +26,7 @@ export type YamlOptions<T> = {
   maxBytes: number;
 };
 
-export type YamlPath = readonly (string | number)[];
+type YamlPath = readonly (string | number)[];
 
 export type ParsedYaml<T> = {
   value: T;

@@ -50,8 +50,16 @@ const besidePackage = [
 ];
 
 const topOnly = [
-  ...['pnpm-workspace.yaml', 'rush.json', 'setup.py', 'requirements.txt', 'pom.xml', 'vendor'],
-  ...['build.gradle', 'build.gradle.kts', 'settings.gradle', 'settings.gradle.kts'],
+  'pnpm-workspace.yaml',
+  'rush.json',
+  'setup.py',
+  'requirements.txt',
+  'pom.xml',
+  'vendor',
+  'build.gradle',
+  'build.gradle.kts',
+  'settings.gradle',
+  'settings.gradle.kts',
 ];
 
 /** The profile of a workspace. The order of the entries makes no difference. */

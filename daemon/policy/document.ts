@@ -1,7 +1,7 @@
 import { PolicyDocument } from '#contract/policy.ts';
 import { parseYaml } from '../base/yaml.ts';
 
-export const policyBytesMax = 256 * 1024;
+const policyBytesMax = 256 * 1024;
 
 /** A policy document from its text, or `policy.invalid` with every place that is wrong. */
 export function parsePolicy(text: string, file: string): PolicyDocument {

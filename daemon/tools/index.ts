@@ -4,8 +4,6 @@ import { npm, npx } from './npm.ts';
 import { plain, type Provision, type Tool } from './tool.ts';
 import { toolEnvironment } from './environment.ts';
 
-export type { Provision, Tool } from './tool.ts';
-
 // Tools that the default image lacks are here so that a plan which needs one is told its name.
 const registry: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   ['npm', npm],

@@ -3,7 +3,7 @@ import { unknownWord } from '../intent.ts';
 import type { Profile } from '../profile.ts';
 import { task, type EcosystemRule, type Proposal, type TaskInput } from './rule.ts';
 
-export type Commands = Partial<Record<Action, readonly string[]>>;
+type Commands = Partial<Record<Action, readonly string[]>>;
 
 export type CommandEcosystem = {
   ecosystem: string;
