@@ -67,7 +67,7 @@ function outcomeOf(error: unknown): Outcome {
     : 'unknown';
 }
 
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : '';
   return `${text}${cause === '' ? '' : `: ${cause}`}`.slice(0, 512).toWellFormed();

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '#daemon/base/clock.ts';
-import type { Engine } from '#daemon/engine/engine.ts';
+
 import { labelNames, sandboxLabels } from '#daemon/engine/labels.ts';
 import { openEngine } from '#daemon/engine/open.ts';
 import { openPermitOffice, type Permit } from '#daemon/policy/permit.ts';
@@ -12,7 +12,7 @@ import { findEngine } from '#setup/engine/find.ts';
 import { MemoryLog } from './memory-log.ts';
 import { testSpec } from './sandbox-spec.ts';
 
-export const testImage = 'orchestra/node:20-assembled';
+const testImage = 'orchestra/node:20-assembled';
 
 /** An engine on this machine with an installation of its own, for one test file. */
 export async function openRealEngine(host?: string) {
@@ -64,5 +64,3 @@ export async function openRealEngine(host?: string) {
     },
   };
 }
-
-export type RealEngine = Awaited<ReturnType<typeof openRealEngine>> & { engine: Engine };

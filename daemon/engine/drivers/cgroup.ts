@@ -11,7 +11,7 @@ export type UsageFiles = {
 
 /** The files are a parameter for the tests; on a Linux machine they are where they always are. */
 export type CgroupPlaces = { proc: string; cgroup: string };
-export const cgroupPlaces: CgroupPlaces = { proc: '/proc', cgroup: '/sys/fs/cgroup' };
+const cgroupPlaces: CgroupPlaces = { proc: '/proc', cgroup: '/sys/fs/cgroup' };
 
 /**
  * Where the kernel accounts for a container, found by its first process. Undefined where that
