@@ -37,6 +37,9 @@ function serve(port: NonNullable<typeof parentPort>): void {
   const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void =>
     port.postMessage(message, transfer);
   port.on('message', (message: ToWorker) => {
+    // What was still on its way when its upload was refused. An answer to it would be taken for the
+    // answer to the next question, which may be somebody else's.
+    if (message.kind !== 'start' && ingest === undefined) return;
     try {
       if (message.kind === 'data') {
         ingest?.push(message.chunk);

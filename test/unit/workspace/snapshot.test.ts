@@ -264,6 +264,26 @@ test.each<[string, unknown[]]>([
   expect(fs.existsSync(scratch.path('state/x'))).toBe(false);
 });
 
+test('after a refused upload everybody still gets the answer to their own question', async () => {
+  await using scratch = new Scratch();
+  const { snapshots } = await scratch.workspace();
+  const upload = async (...frames: unknown[]) => {
+    const bytes = Buffer.from(frames.map((frame) => `${JSON.stringify(frame)}\n`).join(''));
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield bytes;
+    }
+    return snapshots.ingest(body());
+  };
+
+  for (let i = 0; i < 3; i += 1) {
+    await expect(upload({ ...dirFrame, path: '/x' })).rejects.toMatchObject({
+      code: 'workspace.invalid',
+    });
+    expect(await snapshots.missing([])).toEqual([]);
+    expect(await upload(dirFrame, end(1))).toMatchObject({ files: 0, digests: [] });
+  }
+});
+
 test('content named but not there is blob.unknown', async () => {
   await using scratch = new Scratch();
   const { snapshots } = await scratch.workspace();
