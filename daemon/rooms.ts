@@ -1,0 +1,194 @@
+import { hash, randomUUID } from 'node:crypto';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { describeImage } from '#setup/image/description.ts';
+import type { LogOptions } from './audit/log.ts';
+import type { Log } from './audit/types.ts';
+import { systemClock } from './base/clock.ts';
+import { cutText } from './base/text.ts';
+import type { Config } from './config.ts';
+import type { Engine, EngineFacts } from './engine/engine.ts';
+import type { EngineParts } from './engine/open.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { openPolicyBook } from './policy/book.ts';
+import { openPermitOffice } from './policy/permit.ts';
+import { findNpm } from './provision/find-npm.ts';
+import { readNpmConfig } from './provision/npm-config.ts';
+import type { RunsDeps } from './runs/deps.ts';
+import { ImagePins, Images } from './runs/images.ts';
+import { closeLeftRuns } from './runs/recover.ts';
+import { Runs } from './runs/runs.ts';
+import { RunStates } from './runs/state.ts';
+import { sweepStrays } from './sandbox/sweep.ts';
+import { Slots } from './scheduler/slots.ts';
+import { openWorkspace } from './workspace/open.ts';
+
+export type RoomOptions = {
+  config: Config;
+  version: string;
+  policiesDir: string;
+  logger: Logger;
+  env: Readonly<Record<string, string | undefined>>;
+  uid: number;
+  gid: number;
+  openLog(options: LogOptions): Promise<Log>;
+  /** The guarded engine; nobody here ever holds another one. */
+  openEngine(parts: Omit<EngineParts, 'host'>): Engine;
+};
+
+/** Everything below the edge, ready: what the last daemon left is swept and closed. */
+export type Rooms = {
+  deps: RunsDeps;
+  runs: Runs;
+  auditDir: string;
+  /** In this order: first no run goes on, then the end is on record, then everything is let go. */
+  endRuns(reason: string): Promise<void>;
+  recordEnd(): Promise<void>;
+  close(): Promise<void>;
+};
+
+const sandboxId = 1000;
+const runsStopMs = 30_000;
+
+/** Builds the rooms once, in the order in which each may rely on the one before. */
+export async function openRooms(options: RoomOptions): Promise<Rooms> {
+  const { config, version, logger, uid, gid } = options;
+  const { stateDir } = config;
+  const clock = systemClock();
+  const lifecycle = new Lifecycle();
+  const states = new RunStates();
+  const pins = new ImagePins();
+  const auditDir = join(stateDir, 'audit');
+  await using opened = new AsyncDisposableStack();
+  const log = await options.openLog({
+    dir: auditDir,
+    version,
+    origin: `orchestra/${randomUUID()}`,
+    clock,
+    onRecord: (record) => {
+      lifecycle.fold(record);
+      states.fold(record);
+      pins.fold(record);
+    },
+  });
+  opened.defer(() => log.close());
+  const wasClean = lifecycle.wasClean;
+  const installId = hash('sha256', log.origin, 'hex').slice(0, 8);
+  const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
+  const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
+  const office = openPermitOffice();
+  const engine = options.openEngine({
+    dir: join(stateDir, 'engine'),
+    log,
+    office,
+    floor: {
+      roots: [...mountRoots, join(stateDir, 'engine')],
+      secrets: [auditDir, config.socket, join(stateDir, 'blobs')],
+    },
+  });
+  opened.defer(() => engine.close());
+  const engineFacts = await engine.facts();
+  const runtime = config.runtime ?? engineFacts.defaultRuntime;
+  await recordStart(options, log, { engineFacts, lifecycle });
+  const swept = await sweepStrays({ engine, log, clock, install: installId });
+  const workspace = await openWorkspace({
+    stateDir,
+    sandboxUid: sandboxUser.uid,
+    sandboxGid: sandboxUser.gid,
+  });
+  opened.defer(() => workspace.close());
+  const policies = await openPolicyBook({
+    log,
+    directories: [options.policiesDir, ...(config.policies ? [config.policies] : [])],
+    ceiling: config.ceiling,
+    standard: config.policy,
+  });
+  const deps: RunsDeps = {
+    stateDir,
+    installId,
+    version,
+    clock,
+    logger,
+    log,
+    states,
+    blobs: workspace.blobs,
+    workspace,
+    engine,
+    engineFacts,
+    sandbox: { engine, log, clock },
+    office,
+    policies,
+    images: new Images(engine, [describeImage()], pins),
+    pins,
+    mountRoots,
+    npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
+    runtime,
+    apparmor: engineFacts.apparmor ? 'docker-default' : undefined,
+    sandboxUser,
+    slots: new Slots(config.tasksAtOnce),
+    openRunsMax: config.openRuns,
+  };
+  const left = await closeLeftRuns(deps);
+  if (!wasClean) logger.warn({ swept, left }, 'the last daemon did not stop cleanly');
+  const runs = new Runs(deps);
+  const sweep = () => sweepStrays({ engine, log, clock, install: installId });
+  const kept = opened.move();
+  return {
+    deps,
+    runs,
+    auditDir,
+    endRuns: async (reason) => {
+      if (!log.blocked) await log.append({ type: 'daemon.stopping', data: { reason } });
+      await runs
+        .stop(runsStopMs)
+        .catch((error: unknown) => logger.error({ err: error }, 'stopping runs'));
+    },
+    recordEnd: async () => {
+      if (log.blocked) return;
+      await sweep();
+      await log.append({ type: 'daemon.stopped', data: { runs_open: runs.openCount } });
+    },
+    close: () => kept.disposeAsync(),
+  };
+}
+
+async function recordStart(
+  { config, version, uid }: RoomOptions,
+  log: Log,
+  { engineFacts, lifecycle }: { engineFacts: EngineFacts; lifecycle: Lifecycle },
+): Promise<void> {
+  const { wasClean, lastBoot } = lifecycle;
+  await log.append({
+    type: 'daemon.started',
+    data: {
+      version,
+      node: process.version,
+      kernel: cutText(release(), 256),
+      uid,
+      pid: process.pid,
+      config: config.digest,
+      clean_stop: wasClean,
+      engine: engineFacts.kind,
+      engine_version: cutText(engineFacts.version, 128),
+      socket: cutText(config.socket, 256),
+    },
+  });
+  if (!wasClean) {
+    await log.append({
+      type: 'daemon.crashed',
+      outcome: 'failed',
+      sev: 'warn',
+      data: { last_boot: cutText(lastBoot, 64), runs_open: log.openRuns().length },
+    });
+  }
+  await log.append({
+    type: 'config.loaded',
+    data: { config: config.digest, source: settingsOf(config) },
+  });
+}
+
+function settingsOf(config: Config): string {
+  const said = config.settings.map(({ name, value, origin }) => `${name}=${value} (${origin})`);
+  return cutText(said.join(', '), 4096);
+}

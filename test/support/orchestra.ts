@@ -1,0 +1,270 @@
+import { hash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pino } from 'pino';
+import type { Digest, RunId } from '#contract/ids.ts';
+import type { Actor, AnyRecord, RecordType } from '#contract/records.ts';
+import type { SubmitRun } from '#contract/run.ts';
+import { nodeDisk, type LogDisk, type LogFile } from '#daemon/audit/disk.ts';
+import { openLog } from '#daemon/audit/log.ts';
+import type { AnyEntry, Log } from '#daemon/audit/types.ts';
+import { readConfig, type Config } from '#daemon/config.ts';
+import { guardEngine } from '#daemon/engine/guard.ts';
+import { labelNames } from '#daemon/engine/labels.ts';
+import { openRooms, type Rooms } from '#daemon/rooms.ts';
+import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
+
+/** What happened, in the order in which it did: a record counts from when it is durable. */
+export type Moment =
+  | { what: 'record'; record: AnyRecord }
+  | { what: 'engine'; call: string }
+  | { what: 'registry'; path: string };
+
+/** Looks at an entry before the log does; `false` swallows it: resolved, and nothing written. */
+export type Gate = (entry: AnyEntry, site: string) => boolean | Promise<boolean>;
+
+export type OrchestraOptions = {
+  stateDir?: string;
+  /** An engine of an earlier daemon, with the containers that it left. */
+  engine?: FakeEngine;
+  programs?: Map<string, Script>;
+  config?: Partial<Config>;
+  env?: Record<string, string>;
+  gate?: Gate;
+};
+
+export type PlanFileTask = {
+  id: string;
+  tool: string;
+  args?: string[];
+  deps?: string[];
+  outputs?: { name: string; path: string; required?: boolean }[];
+  limits?: Record<string, unknown>;
+  timeout?: string;
+  on_failure?: 'continue';
+};
+
+export const user: Actor = { kind: 'user', auth: 'peer', uid: 1000, name: 'ada' };
+const root = new URL('../..', import.meta.url).pathname;
+const reference = 'node:20-alpine';
+export const imageId: Digest = `sha256:${'1'.repeat(64)}`;
+
+/**
+ * The daemon below its edge in one process, everything of it real but the engine, which is a
+ * guarded fake, and the disk's patience: nothing is synced. `programs` says what a task does.
+ */
+export class Orchestra implements AsyncDisposable {
+  readonly fake: FakeEngine;
+  readonly programs: Map<string, Script>;
+  readonly stateDir: string;
+  readonly moments: Moment[] = [];
+  gate: Gate;
+  rooms!: Rooms;
+  readonly #ownsDir: boolean;
+  #isOpen = false;
+
+  private constructor(options: OrchestraOptions) {
+    this.programs = options.programs ?? new Map<string, Script>();
+    this.fake =
+      options.engine ??
+      new FakeEngine((spec) => this.programs.get(spec.labels[labelNames.task] ?? '') ?? {});
+    this.fake.images.set(reference, {
+      reference,
+      id: imageId,
+      os: 'linux',
+      arch: 'amd64',
+      labels: {},
+      repoDigests: [],
+    });
+    this.#ownsDir = options.stateDir === undefined;
+    this.stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'orchestra-rooms-'));
+    this.gate = options.gate ?? (() => true);
+    this.listen();
+  }
+
+  static async open(options: OrchestraOptions = {}): Promise<Orchestra> {
+    const it = new Orchestra(options);
+    const uid = process.getuid?.() ?? 0;
+    try {
+      it.rooms = await openRooms({
+        config: { ...(await plainConfig(it.stateDir)), ...options.config },
+        version: '0.0.0',
+        policiesDir: join(root, 'policies'),
+        logger: pino({ level: 'silent' }),
+        env: { PATH: process.env['PATH'], HOME: it.stateDir, ...options.env },
+        uid,
+        gid: process.getgid?.() ?? 0,
+        openLog: async (log) => it.#gated(await openLog(it.#logOptions(log))),
+        openEngine: ({ log, office, floor }) =>
+          guardEngine({ driver: it.fake, log, office, floor, host: fakeHost, deadlineMs: 2_000 }),
+      });
+    } catch (error) {
+      it.#removeOwn();
+      throw error;
+    }
+    it.#isOpen = true;
+    // Nobody waits for a polite end in a test.
+    Object.assign(it.rooms.deps.sandbox, { graceMs: 20, killMs: 500 });
+    return it;
+  }
+
+  get log(): Log {
+    return this.rooms.deps.log;
+  }
+
+  /** Puts the engine's calls among the moments from now on. */
+  listen(also: (call: string) => void | Promise<void> = () => {}): void {
+    this.fake.onCall = () => {
+      const call = this.fake.calls.at(-1) ?? '';
+      this.moments.push({ what: 'engine', call });
+      return also(call);
+    };
+  }
+
+  async snapshot(files: Readonly<Record<string, string>> = { 'package.json': '{}' }) {
+    const { digest } = await this.rooms.deps.workspace.snapshots.ingest(frames(files));
+    return digest;
+  }
+
+  async submit(
+    tasks: readonly PlanFileTask[] | string,
+    { files, ...more }: Partial<SubmitRun> & { files?: Record<string, string> } = {},
+  ): Promise<RunId> {
+    const snapshot = await this.snapshot(files);
+    const text = typeof tasks === 'string' ? tasks : JSON.stringify({ version: 1, tasks });
+    const plan = tasks === '' ? {} : { plan: { text, file: 'plan.yaml' } };
+    const request = { intent: 'try it', snapshot, workspace: 'demo', concurrency: 1 };
+    return this.rooms.runs.submit({ ...request, ...plan, ...more }, user);
+  }
+
+  async ended(run: RunId): Promise<void> {
+    await this.rooms.runs.open(run)?.done;
+  }
+
+  /** Submits, and waits for the end. */
+  async run(...request: Parameters<Orchestra['submit']>): Promise<RunId> {
+    const id = await this.submit(...request);
+    await this.ended(id);
+    return id;
+  }
+
+  /** Everything on disk, of one run where one is named. */
+  async records(run?: RunId): Promise<AnyRecord[]> {
+    const lines = await Array.fromAsync(this.log.read(run === undefined ? {} : { run }));
+    return lines.map(({ record }) => record as AnyRecord);
+  }
+
+  /** Ends in the order in which the daemon does. */
+  async stop(reason = 'test over'): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.rooms.endRuns(reason);
+    await this.rooms.recordEnd();
+    await this.rooms.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.gate = () => true;
+    await this.stop();
+    this.#removeOwn();
+  }
+
+  #removeOwn(): void {
+    if (this.#ownsDir) rmSync(this.stateDir, { recursive: true, force: true });
+  }
+
+  #logOptions(options: Parameters<typeof openLog>[0]): Parameters<typeof openLog>[0] {
+    return {
+      ...options,
+      disk: hastyDisk,
+      reserveBytes: 0,
+      lowWaterBytes: 0,
+      onRecord: (record) => {
+        options.onRecord?.(record);
+        this.moments.push({ what: 'record', record });
+      },
+    };
+  }
+
+  #gated(log: Log): Log {
+    const appendAll = async (entries: readonly AnyEntry[]) => {
+      const site = callSite();
+      const passing: AnyEntry[] = [];
+      for (const entry of entries) if (await this.gate(entry, site)) passing.push(entry);
+      await log.appendAll(passing);
+      return entries as unknown as AnyRecord[];
+    };
+    const append = async (entry: AnyEntry) => (await appendAll([entry]))[0];
+    return new Proxy(log, {
+      get: (target, key) => {
+        if (key === 'appendAll') return appendAll;
+        if (key === 'append') return append;
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+}
+
+/** One record in words, such as `container.start intent build` or `run.closed failed`. */
+export function inWords({ type, stage, outcome, obj }: AnyRecord | AnyEntry): string {
+  return [type, stage === 'note' ? '' : stage, outcome === 'ok' ? '' : outcome, obj?.['task']]
+    .filter((word) => word !== undefined && word !== '')
+    .join(' ');
+}
+
+export function ofType<T extends RecordType>(records: readonly AnyRecord[], type: T) {
+  return records.filter((record): record is AnyRecord & { type: T } => record.type === type);
+}
+
+/** The settings of a daemon that nobody configured. */
+export async function plainConfig(stateDir: string): Promise<Config> {
+  return readConfig({
+    flags: {},
+    file: undefined,
+    defaultFile: join(stateDir, 'config.yaml'),
+    defaults: { socket: join(stateDir, 'socket', 'api.sock'), state_dir: stateDir },
+  });
+}
+
+/** An upload as `contract/snapshot.ts` frames it. */
+export async function* frames(
+  files: Readonly<Record<string, string>>,
+): AsyncGenerator<Uint8Array, void> {
+  const folders = new Set<string>();
+  for (const path of Object.keys(files)) {
+    for (let at = dirname(path); at !== '.'; at = dirname(at)) folders.add(at);
+  }
+  const line = (header: object) => Buffer.from(`${JSON.stringify(header)}\n`);
+  for (const path of [...folders].toSorted()) yield line({ type: 'dir', path });
+  for (const [path, text] of Object.entries(files)) {
+    const content = Buffer.from(text);
+    const digest = `sha256:${hash('sha256', content, 'hex')}`;
+    const bytes = content.length;
+    yield line({ type: 'file', path, executable: false, bytes, digest, content: true });
+    yield content;
+  }
+  yield line({ type: 'end', entries: folders.size + Object.keys(files).length });
+}
+
+/** Where in the daemon a record call stands, such as `daemon/runs/story.ts:30`. */
+function callSite(): string {
+  const frame = /\/(daemon\/[\w/.-]+\.ts:\d+):\d+/.exec(new Error('where').stack ?? '');
+  return frame?.[1] ?? 'outside the daemon';
+}
+
+/** As the real one, but nothing waits for the platter. */
+const hastyDisk: LogDisk = {
+  create: async (path) => hasty(await nodeDisk.create(path)),
+  open: async (path) => hasty(await nodeDisk.open(path)),
+};
+
+function hasty(file: LogFile): LogFile {
+  return {
+    append: (bytes) => file.append(bytes),
+    datasync: () => Promise.resolve(),
+    seal: () => file.seal(),
+    close: () => file.close(),
+  };
+}
