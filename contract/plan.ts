@@ -10,7 +10,7 @@ import { LimitsDocument, type Limits } from './limits.ts';
  * network, a capability or a secret: a plan cannot ask for power.
  */
 export const planTasksMax = 10_000;
-export const planBytesMax = 4 * 1024 * 1024;
+export const planBytesMax = 2 * 1024 * 1024;
 
 const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'not an environment name');
 const Argument = z.string().max(4096);

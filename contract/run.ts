@@ -131,7 +131,7 @@ export const SubmitRun = z.strictObject({
   workspace: z.string().max(256).default(''),
   /** The text of a plan file, with the name to use in errors. Without it the planner makes one. */
   plan: z
-    .strictObject({ text: z.string().max(4 * 1024 * 1024), file: z.string().max(256) })
+    .strictObject({ text: z.string().max(2 * 1024 * 1024), file: z.string().max(256) })
     .optional(),
   /** One task with this argv (`orchestra exec`). */
   exec: z.array(z.string().max(4096)).min(1).max(64).optional(),
@@ -146,7 +146,7 @@ export const SubmitRun = z.strictObject({
     .number()
     .int()
     .min(1)
-    .max(31 * 86_400_000)
+    .max(24 * 86_400_000)
     .optional(),
 });
 export type SubmitRun = z.infer<typeof SubmitRun>;

@@ -17,7 +17,7 @@ export type RunSettings = {
 };
 
 const policyBytesMax = 256 * 1024;
-const planBytesMax = 4 * 1024 * 1024;
+const planBytesMax = 2 * 1024 * 1024;
 
 /** What flags say, then what `-c FILE` says, then what the user's own file says. */
 export async function runSettings(context: Context, options: Options): Promise<RunSettings> {

@@ -6,6 +6,9 @@ import { OrchestraError } from '#contract/errors.ts';
 const files = ['.gitignore', '.orchestraignore'] as const;
 const bytesMax = 1 << 20;
 
+// What earlier runs wrote into the directory would make every snapshot a new one.
+const ourReports = `/runs/r-${'?'.repeat(10)}/`;
+
 /**
  * What stays at home. `.git` does by default; then `.gitignore` and, after it and so stronger,
  * `.orchestraignore`, in every directory, the nearest one first, with negation. An ignored directory
@@ -20,7 +23,7 @@ export class IgnoreRules {
   }
 
   static atRoot(workspace: string, names: readonly string[]): IgnoreRules {
-    const rules = ignore({ ignorecase: false }).add('.git');
+    const rules = ignore({ ignorecase: false }).add(['.git', ourReports]);
     for (const text of texts(workspace, names)) rules.add(text);
     return new IgnoreRules([{ prefix: '', rules }]);
   }

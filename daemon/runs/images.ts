@@ -56,8 +56,11 @@ export class Images {
     if (!allowed) throw new OrchestraError('policy.denied', `${policy.name} allows no image`);
     const { reference } = allowed;
     const found = await this.#find(reference);
-    const wanted = allowed.digest === 'pinned' ? this.#pins.get(reference) : allowed.digest;
-    const refusal = this.#refusal(found, wanted, allowed.origins);
+    // A digest in the policy comes on top of the pin: no run may widen what was once resolved.
+    const other = [this.#pins.get(reference), allowed.digest].find(
+      (digest) => digest !== undefined && digest !== 'pinned' && digest !== found.id,
+    );
+    const refusal = this.#refusal(found, other, allowed.origins);
     if (refusal) {
       await log.append({
         type: 'image.refused',
@@ -96,13 +99,13 @@ export class Images {
 
   #refusal(
     found: ResolvedImage,
-    wanted: Digest | undefined,
+    other: Digest | undefined,
     origins: readonly string[],
   ): OrchestraError | undefined {
-    if (wanted !== undefined && wanted !== found.id) {
+    if (other !== undefined) {
       return new OrchestraError(
         'image.changed',
-        `${found.reference} is ${found.id} now and was pinned to ${wanted}`,
+        `${found.reference} is ${found.id} now and was pinned to ${other}`,
         { hint: `orchestra image pin ${found.reference}   after you know why it changed` },
       );
     }

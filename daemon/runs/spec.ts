@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
-import { baseEnvironment, toolEnvironment } from '../tools/environment.ts';
+import { baseEnvironment, defaultEnvironment, toolEnvironment } from '../tools/environment.ts';
 import {
   homeTarget,
   npmCacheTarget,
@@ -36,7 +36,12 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
     image: request.image,
     command: task.command,
     cwd: posix.join(workspaceTarget, task.cwd),
-    env: { ...baseEnvironment, ...toolEnvironment[task.tool], CI: 'true', ...task.env },
+    env: {
+      ...baseEnvironment,
+      ...defaultEnvironment,
+      ...toolEnvironment[task.tool],
+      ...task.env,
+    },
     user: request.user,
     runtime: request.runtime,
     seccomp: { profile: 'builtin' },
