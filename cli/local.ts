@@ -12,8 +12,6 @@ import { safe } from './terminal/clean.ts';
 import type { Env } from './terminal/streams.ts';
 import { packageRoot } from './version.ts';
 
-export type LocalDaemon = AsyncDisposable & { socketPath: string };
-
 type Start = {
   env: Env;
   stateDir?: string;
@@ -27,12 +25,20 @@ const wordsKept = 8 * 1024;
 const stopMs = 60_000;
 
 /**
- * A daemon for one command: a child on a socket in a private folder, stopped by disposal. It is in
- * a process group of its own, so that Ctrl-C reaches the command, which cancels in an orderly way.
+ * A daemon for one command: a child on a socket in a private folder. Its end is put into `cleanup`
+ * before it is waited for, so that an interruption on the way leaves nothing behind. It is in a
+ * process group of its own: Ctrl-C reaches the command, which cancels in an orderly way. Answers
+ * the socket.
  */
-export async function startLocalDaemon(start: Start): Promise<LocalDaemon> {
+export async function startLocalDaemon(
+  start: Start,
+  cleanup: AsyncDisposableStack,
+): Promise<string> {
   const stateDir = start.stateDir ?? defaultStateDir(start.env);
   const runDir = await mkdtemp(path.join(tmpdir(), 'orchestra-'));
+  cleanup.defer(async () => {
+    await rm(runDir, { recursive: true, force: true });
+  });
   const socketPath = path.join(runDir, 'orchestra.sock');
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const entry = start.entry ?? daemonEntry();
@@ -41,22 +47,17 @@ export async function startLocalDaemon(start: Start): Promise<LocalDaemon> {
     [entry, '--socket', socketPath, '--state-dir', path.resolve(stateDir)],
     { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { ...start.env } },
   );
+  cleanup.defer(async () => {
+    await stop(child);
+  });
   const words = collect(child);
   try {
     await untilReady(child, socketPath, start.readyMs ?? 60_000, start.progress);
   } catch (cause) {
-    await stop(child);
-    await rm(runDir, { recursive: true, force: true });
     if (cause instanceof NotReady) throw couldNotStart(cause.message, words());
     throw cause;
   }
-  return {
-    socketPath,
-    [Symbol.asyncDispose]: async () => {
-      await stop(child);
-      await rm(runDir, { recursive: true, force: true });
-    },
-  };
+  return socketPath;
 }
 
 class NotReady extends Error {}

@@ -21,6 +21,8 @@ if (isVersionQuestion(args)) {
     onSignal: (listener) => {
       process.on('SIGINT', () => listener('SIGINT'));
       process.on('SIGTERM', () => listener('SIGTERM'));
+      // The terminal is gone: the same as being asked to end.
+      process.on('SIGHUP', () => listener('SIGTERM'));
     },
     exitNow: (code) => process.exit(code),
   });

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
 import {
   Interrupts,
@@ -79,13 +80,17 @@ async function connect(
     return client;
   }
   const { startLocalDaemon } = await import('./local.ts');
-  const daemon = await startLocalDaemon({
-    env: outside.env,
-    ...(globals.stateDir === undefined ? {} : { stateDir: globals.stateDir }),
-    progress: (message) => print.note(message),
-  });
-  cleanup.use(daemon);
-  const client = new Client(daemon.socketPath);
+  const socketPath = await startLocalDaemon(
+    {
+      env: outside.env,
+      ...(globals.stateDir === undefined
+        ? {}
+        : { stateDir: path.resolve(outside.cwd, globals.stateDir) }),
+      progress: (message) => print.note(message),
+    },
+    cleanup,
+  );
+  const client = new Client(socketPath);
   cleanup.defer(() => client.close());
   return client;
 }

@@ -58,8 +58,8 @@ function findWorkers(root: string): Map<string, string> {
 function namedWorkers(workers: ReadonlyMap<string, string>): Plugin {
   return {
     name: 'named-workers',
-    setup: ({ onLoad }) => {
-      onLoad({ filter: /[\\/]daemon[\\/].*\.ts$/ }, ({ path: file }) => {
+    setup: (esbuild) => {
+      esbuild.onLoad({ filter: /[\\/]daemon[\\/].*\.ts$/ }, ({ path: file }) => {
         const text = readFileSync(file, 'utf8');
         if (text.search(workerPattern) === -1) return undefined;
         const contents = text.replaceAll(workerPattern, (_all, relative: string) => {

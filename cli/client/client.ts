@@ -236,8 +236,11 @@ function fill(path: string, params: Readonly<Record<string, string>>): string {
   return path.replace(/:([a-z]+)/g, (_all, name: string) => {
     const value = params[name];
     if (value === undefined) throw new Error(`the path ${path} needs ${name}`);
-    // "." and ".." would be taken out of the path by whoever normalises it.
-    return encodeURIComponent(value).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'));
+    // Whoever normalises the path would take these out of it.
+    if (['', '.', '..'].includes(value)) {
+      throw new OrchestraError('usage.invalid', `"${value}" is no name`);
+    }
+    return encodeURIComponent(value);
   });
 }
 

@@ -17,7 +17,7 @@ export const apply: Command = async (context, [id = ''], options) => {
     workspace,
     changes,
     check,
-    blob: async (digest) => await client.bytes('runBlob', { params: { id, digest } }),
+    blob: async (digest) => client.bytes('runBlob', { params: { id, digest } }),
   });
   if (print.json) {
     print.object({ ...result, check });

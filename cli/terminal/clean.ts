@@ -216,7 +216,7 @@ export function clean(text: string, options: { colour: boolean }): string {
  * (`\n` as `<U+000A>`), not dropped, so two different names never look alike.
  */
 export function safe(text: string): string {
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   return clean(text.toWellFormed().replace(/[\u0000-\u001f\u007f-\u009f]/g, showControl), {
     colour: false,
   });

@@ -79,7 +79,7 @@ export class FakeDaemon implements AsyncDisposable {
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
     if (found === undefined) {
-      send(response, { problem: 'route.unknown' });
+      await send(response, { problem: 'route.unknown' });
       return;
     }
     const isJson = request.headers['content-type'] === 'application/json';
@@ -150,7 +150,7 @@ async function send(response: ServerResponse, answer: Answer): Promise<void> {
     for await (const record of answer.records) {
       response.write(`id: ${record.seq}\nevent: record\ndata: ${JSON.stringify(record)}\n\n`);
     }
-    if ('cut' in answer && answer.cut === true) setTimeout(() => response.destroy(), 20);
+    if ('cut' in answer && answer.cut) setTimeout(() => response.destroy(), 20);
     else response.end();
   }
 }

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { clean, lineMax, safe, TerminalCleaner } from '#cli/terminal/clean.ts';
 
@@ -95,8 +95,8 @@ test('whatever comes in, nothing but text, tabs, line ends and SGR comes out', (
       const cleaner = new TerminalCleaner({ colour });
       const out = cleaner.push(bytes) + cleaner.end();
       const rest = colour ? out.replaceAll(new RegExp(`${esc}\\[[0-9;:]*m`, 'g'), '') : out;
-      // eslint-disable-next-line no-control-regex
       expect(rest).not.toMatch(
+        // oxlint-disable-next-line no-control-regex -- they are what must not be there
         /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/,
       );
     }),
