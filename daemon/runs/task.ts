@@ -10,6 +10,7 @@ import type { Permit } from '../policy/permit.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { ancestorsOf } from '../scheduler/graph.ts';
 import type { PreparedLayer } from '../workspace/layers.ts';
+import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
@@ -85,6 +86,9 @@ async function attemptTask(
   const npmCache = await prepareNpmCache(deps, run, task);
   let isSealed = false;
   try {
+    if (!hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
+      return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
+    }
     const { permit, spec } = await askPolicy(deps, run, task, layer, npmCache);
     await deps.log.append(
       taskEntry(run, task.id, { type: 'task.started', data: { attempt, spec } }),
