@@ -79,7 +79,7 @@ export async function knownHead(env: Env, origin: string): Promise<AuditHead | u
   return Object.hasOwn(logs, origin) ? logs[origin] : undefined;
 }
 
-export function headsFile(env: Env): string {
+function headsFile(env: Env): string {
   const base = env['XDG_STATE_HOME'];
   const dir =
     base !== undefined && path.isAbsolute(base)

@@ -68,7 +68,7 @@ export async function readCliConfig(
   return read;
 }
 
-export function userConfigFile(env: Env): string {
+function userConfigFile(env: Env): string {
   const base = env['XDG_CONFIG_HOME'];
   const dir =
     base !== undefined && path.isAbsolute(base)

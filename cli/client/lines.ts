@@ -1,6 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
 
-export const lineBytesMax = 8 * 1024 * 1024;
+const lineBytesMax = 8 * 1024 * 1024;
 
 /** The lines of a byte stream, framed by `\n` only. A line above the limit ends the reading. */
 export async function* linesOf(

@@ -43,7 +43,7 @@ export async function writeRunFolder(
 }
 
 /** A task's id as a file name: `:` becomes `.`, which no id holds; the rest is harmless by its form. */
-export function fileNameOf(id: string): string {
+function fileNameOf(id: string): string {
   if (!/^[a-z][a-z0-9:-]{0,63}$/.test(id)) {
     throw new OrchestraError('internal.bug', `The daemon named a task ${JSON.stringify(id)}`);
   }
