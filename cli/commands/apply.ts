@@ -29,6 +29,7 @@ export const apply: Command = async (context, [id = ''], options) => {
   }
   const already = result.already.length === 0 ? '' : `, ${result.already.length} already there`;
   const done = check ? 'would be applied' : 'applied';
-  print.line(`${result.applied.length} changes ${done}${already}`);
+  const count = result.applied.length;
+  print.line(`${count} ${count === 1 ? 'change' : 'changes'} ${done}${already}`);
   return 0;
 };
