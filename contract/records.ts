@@ -111,8 +111,6 @@ export const recordTypes = {
 
   // who may do what
   'auth.succeeded': note({ method: text(32) }),
-  'auth.failed': note({ method: text(32), reason: text(256) }),
-  'authz.denied': note({ action: text(64), reason: text(256) }),
   'api.rejected': note({ route: text(256), code: text(64), reason: text(512) }),
 
   // a run

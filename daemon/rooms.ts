@@ -22,7 +22,7 @@ import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
 import { Slots } from './scheduler/slots.ts';
-import { openWorkspace } from './workspace/open.ts';
+import { openWorkspace, type Workspace } from './workspace/open.ts';
 
 export type RoomOptions = {
   config: Config;
@@ -98,6 +98,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     sandboxGid: sandboxUser.gid,
   });
   opened.defer(() => workspace.close());
+  await recordSwept(log, workspace);
   const policies = await openPolicyBook({
     log,
     directories: [options.policiesDir, ...(config.policies ? [config.policies] : [])],
@@ -186,6 +187,13 @@ async function recordStart(
     type: 'config.loaded',
     data: { config: config.digest, source: settingsOf(config) },
   });
+}
+
+async function recordSwept(log: Log, { swept }: Workspace): Promise<void> {
+  const all = Object.entries(swept).filter(([, entries]) => entries > 0);
+  for (const [what, entries] of all) {
+    await log.append({ type: 'workspace.cleaned', data: { what, entries } });
+  }
 }
 
 function settingsOf(config: Config): string {

@@ -86,6 +86,7 @@ async function refuse(deps: EdgeDeps, c: Context<Env>, error: unknown): Promise<
   const requestId = c.get('requestId') ?? newRequestId();
   const { problem, retry } = refusalFor(known, requestId);
   if (problem.status >= 500) deps.logger.error({ err: known, requestId }, 'request failed');
+  if (known.code === 'internal.bug') await recordBug(deps, c, requestId);
   if (isMalformed(known)) await recordRejected(deps, c, known, requestId);
   return c.json(problem, problem.status as 400, {
     'content-type': 'application/problem+json',
@@ -117,6 +118,19 @@ async function recordRejected(
       code: error.code,
       reason: cutText(error.message, 512),
     },
+  });
+}
+
+/** That something of ours is broken, not what: the message may hold anything. */
+async function recordBug(deps: EdgeDeps, c: Context<Env>, requestId: string): Promise<void> {
+  if (deps.log.blocked) return;
+  await deps.log.append({
+    type: 'daemon.error',
+    outcome: 'failed',
+    sev: 'alert',
+    actor: deps.peers.actorOf(c.env.incoming.socket),
+    req: requestId,
+    data: { code: 'internal.bug', what: cutText(`${c.req.method} ${c.req.path}`, 1024) },
   });
 }
 

@@ -8,8 +8,8 @@ export async function changesOf(deps: RunsDeps, runs: Runs, reference: string): 
   const run = runs.find(reference);
   const plan = await runs.planOf(run);
   const layers = topological(plan?.tasks ?? []).flatMap(({ id }) => {
-    const layer = run.tasks.get(id)?.layer;
-    return layer === undefined ? [] : [layer];
+    const task = run.tasks.get(id);
+    return task?.state === 'succeeded' && task.layer !== undefined ? [task.layer] : [];
   });
   return deps.workspace.layers.changes(run.snapshot, layers);
 }

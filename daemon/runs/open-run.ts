@@ -14,6 +14,8 @@ export type OpenRun = {
   snapshot: Digest;
   controller: AbortController;
   outputs: Map<string, OutputFile>;
+  /** Its closing record is on the way: nothing more may be said about it. */
+  isClosing: boolean;
   /** Resolves when the run is closed. */
   done: Promise<void>;
 };

@@ -7,26 +7,7 @@ import type { RunsDeps } from './deps.ts';
 export async function closeLeftRuns(deps: RunsDeps): Promise<string[]> {
   const left = deps.log.openRuns();
   for (const id of left) {
-    const facts = deps.states.find(id);
-    for (const [task, { state, attempt }] of facts?.tasks ?? []) {
-      if (state !== 'running') continue;
-      await deps.log.append({
-        type: 'task.finished',
-        run: id,
-        obj: { task },
-        outcome: 'unknown',
-        data: {
-          attempt,
-          outcome: 'unknown',
-          reason: 'the daemon ended before the task did',
-          duration_ms: 0,
-          cpu_ms: 0,
-          memory_peak_bytes: 0,
-          output_bytes: 0,
-          output_truncated: false,
-        },
-      });
-    }
+    await finishLeftTasks(deps, id, 'the daemon ended before the task did');
     await deps.log.append({
       type: 'run.closed',
       run: id,
@@ -34,7 +15,7 @@ export async function closeLeftRuns(deps: RunsDeps): Promise<string[]> {
       sev: 'warn',
       data: {
         outcome: 'unknown',
-        artifacts: 0,
+        artifacts: artifactsOf(deps, id),
         duration_ms: 0,
         exit_code: 2,
         reason: 'the daemon ended before the run did',
@@ -42,4 +23,31 @@ export async function closeLeftRuns(deps: RunsDeps): Promise<string[]> {
     });
   }
   return left;
+}
+
+/** No run is closed with a task that looks as if it were still running. */
+export async function finishLeftTasks(deps: RunsDeps, id: string, reason: string): Promise<void> {
+  for (const [task, { state, attempt }] of deps.states.find(id)?.tasks ?? []) {
+    if (state !== 'running') continue;
+    await deps.log.append({
+      type: 'task.finished',
+      run: id,
+      obj: { task },
+      outcome: 'unknown',
+      data: {
+        attempt,
+        outcome: 'unknown',
+        reason,
+        duration_ms: 0,
+        cpu_ms: 0,
+        memory_peak_bytes: 0,
+        output_bytes: 0,
+        output_truncated: false,
+      },
+    });
+  }
+}
+
+export function artifactsOf(deps: RunsDeps, id: string): number {
+  return [...(deps.states.find(id)?.tasks.values() ?? [])].flatMap((task) => task.artifacts).length;
 }

@@ -18,6 +18,8 @@ import { rowOf, viewOf } from './view.ts';
 export class Runs {
   readonly #deps: RunsDeps;
   readonly #open = new Map<string, OpenRun>();
+  /** Those that were let in and have no run yet; a stop waits for them too. */
+  readonly #submissions = new Set<Promise<unknown>>();
   #stopping = false;
 
   constructor(deps: RunsDeps) {
@@ -26,6 +28,16 @@ export class Runs {
 
   /** Durable when it returns; the story is told in the background and followed in the log. */
   async submit(request: SubmitRun, actor: Actor): Promise<RunFacts['id']> {
+    const submission = this.#submit(request, actor);
+    this.#submissions.add(submission);
+    try {
+      return await submission;
+    } finally {
+      this.#submissions.delete(submission);
+    }
+  }
+
+  async #submit(request: SubmitRun, actor: Actor): Promise<RunFacts['id']> {
     await this.#assertReady(request.snapshot);
     const policy = policyFor(this.#deps, request);
     const id = newRunId();
@@ -56,7 +68,7 @@ export class Runs {
   async cancel(reference: string, reason: string, actor: Actor): Promise<RunFacts['id']> {
     const run = this.find(reference);
     const open = this.#open.get(run.id);
-    if (!open) {
+    if (!open || open.isClosing) {
       throw new OrchestraError('run.conflict', `${run.id} is over: ${run.state}`, {
         hint: `orchestra show ${run.id}`,
       });
@@ -115,12 +127,16 @@ export class Runs {
   /** Cancels what runs and waits for it, `deadlineMs` at most. Nothing is accepted any more. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
-    const open = [...this.#open.values()];
-    for (const run of open) {
-      run.controller.abort(new Stop('daemon_stopping', 'the daemon was stopped'));
-    }
+    const end = async () => {
+      await Promise.allSettled(this.#submissions);
+      const open = [...this.#open.values()];
+      for (const run of open) {
+        run.controller.abort(new Stop('daemon_stopping', 'the daemon was stopped'));
+      }
+      await Promise.all(open.map((run) => run.done));
+    };
     const late = () => new OrchestraError('daemon.stopping', 'Runs did not end in time');
-    await within(Promise.all(open.map((run) => run.done)), deadlineMs, late);
+    await within(end(), deadlineMs, late);
   }
 
   async #assertReady(snapshot: Digest): Promise<void> {
@@ -149,6 +165,7 @@ export class Runs {
       snapshot: request.snapshot,
       controller,
       outputs: new Map(),
+      isClosing: false,
       done: done.promise,
     };
     this.#open.set(id, run);

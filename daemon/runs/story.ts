@@ -11,6 +11,7 @@ import type { RunsDeps } from './deps.ts';
 import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
 import { closingOf, type Closing } from './outcome.ts';
 import { planNeeds, provide, type ProvideRequest } from './provide.ts';
+import { artifactsOf, finishLeftTasks } from './recover.ts';
 import { stopOf } from './stop.ts';
 import { runTask } from './task.ts';
 
@@ -21,8 +22,8 @@ import { runTask } from './task.ts';
 export async function tellStory(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<void> {
   const startedAt = performance.now();
   const close = async ({ outcome, exitCode, reason }: Closing) => {
-    const facts = deps.states.find(run.id);
-    const artifacts = [...(facts?.tasks.values() ?? [])].flatMap((task) => task.artifacts);
+    // In the same tick as the record, so that nothing of this run can follow it.
+    run.isClosing = true;
     await deps.log.append({
       type: 'run.closed',
       run: run.id,
@@ -30,7 +31,7 @@ export async function tellStory(deps: RunsDeps, run: OpenRun, request: SubmitRun
       sev: outcome === 'violated' ? 'alert' : 'info',
       data: {
         outcome,
-        artifacts: artifacts.length,
+        artifacts: artifactsOf(deps, run.id),
         duration_ms: Math.round(performance.now() - startedAt),
         exit_code: exitCode,
         reason: cutText(reason, 512),
@@ -45,6 +46,7 @@ export async function tellStory(deps: RunsDeps, run: OpenRun, request: SubmitRun
   } catch (error) {
     if (deps.log.blocked) return;
     try {
+      await finishLeftTasks(deps, run.id, 'Orchestra could not go on with it');
       await recordStop(deps, run, request);
       await close(await refuse(deps, run, error));
     } catch (second) {

@@ -9,7 +9,7 @@ import { decide } from '../policy/decide.ts';
 import type { Permit } from '../policy/permit.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { ancestorsOf } from '../scheduler/graph.ts';
-import type { PreparedLayer } from '../workspace/layers.ts';
+import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
@@ -41,16 +41,18 @@ export async function runTask(
   );
   run.outputs.set(task.id, output);
   let verdict: Verdict;
+  let stored: Digest | undefined;
   try {
     verdict = await attemptTask(deps, run, task, output, signal);
+    stored = await keepOutput(deps, run, output);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
     verdict = verdictOf(error, signal);
+    // Where the disk is full even this fails: the verdict counts, and it says why.
+    stored = await keepOutput(deps, run, output).catch(() => undefined);
+  } finally {
+    await output.close();
   }
-  await output.close();
-  const stored = await deps.blobs.put(output.soFar(), {
-    maxBytes: run.policy.limits.outputBytes * outputMaxFactor + 1024 * 1024,
-  });
   await deps.log.append(
     taskEntry(run, task.id, {
       type: 'task.finished',
@@ -61,8 +63,8 @@ export async function runTask(
         memory_peak_bytes: 0,
         output_bytes: 0,
         output_truncated: false,
-        output: stored.digest,
         ...verdict,
+        ...(stored === undefined ? {} : { output: stored }),
         duration_ms: Math.round(performance.now() - startedAt),
       },
     }),
@@ -75,6 +77,14 @@ export async function runTask(
   return verdict.outcome === 'succeeded';
 }
 
+async function keepOutput(deps: RunsDeps, run: AcceptedRun, output: OutputFile): Promise<Digest> {
+  await output.close();
+  const { digest } = await deps.blobs.put(output.soFar(), {
+    maxBytes: run.policy.limits.outputBytes * outputMaxFactor + 1024 * 1024,
+  });
+  return digest;
+}
+
 async function attemptTask(
   deps: RunsDeps,
   run: AcceptedRun,
@@ -83,12 +93,37 @@ async function attemptTask(
   signal: AbortSignal,
 ): Promise<Verdict> {
   const layer = await deps.workspace.layers.prepare(stackOf(deps, run, task), signal);
-  const npmCache = await prepareNpmCache(deps, run, task);
-  let isSealed = false;
+  let dropBecause: string | undefined = 'the attempt could not go on';
   try {
-    if (!hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
-      return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
-    }
+    const verdict = await workIn(deps, run, task, { layer, output, signal });
+    if (verdict.outcome === 'succeeded') {
+      const sealed = await deps.workspace.layers.seal(layer);
+      // Named by its digest from here on, and perhaps another run's as well.
+      dropBecause = undefined;
+      await recordSealed(deps, run, task, sealed);
+    } else dropBecause = verdict.reason ?? verdict.outcome;
+    return verdict;
+  } catch (error) {
+    if (error instanceof OrchestraError) dropBecause = error.code;
+    throw error;
+  } finally {
+    if (dropBecause !== undefined) await dropLayer(deps, run, task, layer, dropBecause);
+  }
+}
+
+/** What a task does with its layer; whether that is worth keeping is the verdict. */
+async function workIn(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  at: { layer: PreparedLayer; output: OutputFile; signal: AbortSignal },
+): Promise<Verdict> {
+  const { layer, output, signal } = at;
+  if (!hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
+    return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
+  }
+  const npmCache = await prepareNpmCache(deps, run, task);
+  try {
     const { permit, spec } = await askPolicy(deps, run, task, layer, npmCache);
     await deps.log.append(
       taskEntry(run, task.id, { type: 'task.started', data: { attempt, spec } }),
@@ -100,28 +135,44 @@ async function attemptTask(
       signal,
     });
     const verdict = judge(result, task, signal);
-    if (verdict.outcome !== 'succeeded') {
-      await dropped(deps, run, task, verdict.reason ?? verdict.outcome);
-      return verdict;
-    }
+    if (verdict.outcome !== 'succeeded') return verdict;
     const missing = await collectOutputs(deps, run, task, layer);
-    if (missing !== undefined) {
-      await dropped(deps, run, task, missing);
-      return { ...verdict, outcome: 'failed', reason: missing };
-    }
-    const sealed = await deps.workspace.layers.seal(layer);
-    isSealed = true;
-    await deps.log.append(
-      taskEntry(run, task.id, {
-        type: 'layer.sealed',
-        data: { attempt, layer: sealed.digest, entries: sealed.entries, bytes: sealed.bytes },
-      }),
-    );
-    return verdict;
+    return missing === undefined ? verdict : { ...verdict, outcome: 'failed', reason: missing };
   } finally {
-    if (!isSealed) await deps.workspace.layers.drop(layer);
     if (npmCache) await deps.workspace.layers.drop(npmCache);
   }
+}
+
+async function recordSealed(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  { digest, entries, bytes }: SealedLayer,
+): Promise<void> {
+  await deps.log.append(
+    taskEntry(run, task.id, {
+      type: 'layer.sealed',
+      data: { attempt, layer: digest, entries, bytes },
+    }),
+  );
+}
+
+/** On record before it is gone. With a blocked log it stays, and the next start sweeps it. */
+async function dropLayer(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  layer: PreparedLayer,
+  reason: string,
+): Promise<void> {
+  if (deps.log.blocked) return;
+  await deps.log.append(
+    taskEntry(run, task.id, {
+      type: 'layer.dropped',
+      data: { attempt, reason: cutText(reason, 256) },
+    }),
+  );
+  await deps.workspace.layers.drop(layer);
 }
 
 function stackOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
@@ -190,15 +241,6 @@ async function askPolicy(
   return { permit: deps.office.mint(spec), spec: digest };
 }
 
-async function dropped(deps: RunsDeps, run: AcceptedRun, task: PlanTask, reason: string) {
-  await deps.log.append(
-    taskEntry(run, task.id, {
-      type: 'layer.dropped',
-      data: { attempt, reason: cutText(reason, 256) },
-    }),
-  );
-}
-
 function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verdict {
   const facts: Omit<Verdict, 'outcome'> = {
     cpu_ms: result.usage.cpuMs,
@@ -245,11 +287,12 @@ function stopped(signal: AbortSignal): Pick<Verdict, 'outcome' | 'reason'> {
 
 /** What went wrong around the task: its own fault or ours, in any case a result of this task. */
 function verdictOf(error: unknown, signal: AbortSignal): Verdict {
-  if (signal.aborted) return stopped(signal);
+  const isViolation = error instanceof OrchestraError && error.facts.exit === 4;
+  if (signal.aborted && !isViolation) return stopped(signal);
   if (!(error instanceof OrchestraError)) throw error;
   const places = error.places.map((place) => place.message).join('; ');
   return {
-    outcome: error.facts.exit === 4 ? 'violated' : 'failed',
+    outcome: isViolation ? 'violated' : 'failed',
     reason: cutText(`${error.code}: ${error.message}${places === '' ? '' : ` (${places})`}`, 512),
   };
 }

@@ -23,6 +23,8 @@ export type Workspace = {
   blobs: BlobStore;
   snapshots: Snapshots;
   layers: Layers;
+  /** What the last daemon left half-built, removed while opening. */
+  swept: { snapshots: number; layers: number };
   /** Declared outputs of a task. Only after its last process is dead. */
   collect(request: CollectRequest, signal?: AbortSignal): Promise<Collected>;
   close(): Promise<void>;
@@ -56,12 +58,12 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   };
   const snapshots = new Snapshots(place, pool);
   const layers = new Layers(place, pool);
-  await snapshots.sweep();
-  await layers.sweep();
+  const swept = { snapshots: await snapshots.sweep(), layers: await layers.sweep() };
   return {
     blobs,
     snapshots,
     layers,
+    swept,
     collect: (request, signal) =>
       pool.run('collect', { request, blobsDir: blobs.directory }, signal ? { signal } : {}),
     close: () => pool.close(),

@@ -89,6 +89,13 @@ test('what went wrong inside stays inside', async () => {
   expect(JSON.parse(body)).toMatchObject({ code: 'internal.bug', exit_code: 70 });
 });
 
+test('that something of ours broke is on record before the caller hears of it', async () => {
+  await ask('GET', '/v1/runs');
+  expect(await recorded('daemon.error')).toMatchObject([
+    { outcome: 'failed', sev: 'alert', data: { code: 'internal.bug', what: 'GET /v1/runs' } },
+  ]);
+});
+
 test.each([
   ['half a JSON document', '{"reason":', 400],
   ['JSON that is 100,000 levels deep', '['.repeat(100_000) + ']'.repeat(100_000), 400],
