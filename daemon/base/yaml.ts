@@ -146,6 +146,7 @@ const tooDeep = `nested deeper than ${depthMax} levels`;
 function findRefusedToken(text: string): { offset: number; message: string } | undefined {
   let brackets = 0;
   let row = 0;
+  let inside = 0;
   let offset = 0;
   for (const lexeme of new Lexer().lex(text)) {
     switch (CST.tokenType(lexeme)) {
@@ -156,11 +157,17 @@ function findRefusedToken(text: string): { offset: number; message: string } | u
       case 'flow-seq-end':
       case 'flow-map-end':
         brackets -= 1;
+        if (brackets === 0) inside = 0;
         break;
       case 'seq-item-ind':
       case 'explicit-key-ind':
       case 'map-value-ind':
-        row += 1;
+        if (brackets === 0) row += 1;
+        else inside += 1;
+        break;
+      case 'comma':
+        // What stands beside each other within brackets is not nested, however long the line.
+        inside = 0;
         break;
       case 'anchor':
       case 'alias':
@@ -176,7 +183,7 @@ function findRefusedToken(text: string): { offset: number; message: string } | u
       default:
         break;
     }
-    if (brackets > depthMax || (row > depthMax && brackets === 0)) {
+    if (brackets > depthMax || row > depthMax || inside > depthMax) {
       return { offset, message: tooDeep };
     }
     offset += lexeme.length;

@@ -61,10 +61,20 @@ test.each([
   ['braces', '{a: '.repeat(100_000)],
   ['dashes', '- '.repeat(100_000)],
   ['question marks', '? '.repeat(100_000)],
+  ['keys in braces', `{${'a: '.repeat(100_000)}}`],
+  ['keys in braces line by line', `{${'a:\n'.repeat(100_000)}`],
   ['steps', Array.from({ length: 1500 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')],
   ['closed brackets', '['.repeat(1000) + ']'.repeat(1000)],
 ])('%s nested without end are refused without exhausting the stack', (_, text) => {
   expect(places(text).join()).toContain('nested deeper');
+});
+
+test('a document on one line is as deep as it looks, however many keys it has', () => {
+  const env = Object.fromEntries(Array.from({ length: 26 }, (_, i) => ['A'.repeat(i + 1), 'x']));
+  const value = { network: 'none', limits: { memory: 1 }, names: Array(50).fill('x'), env };
+  const text = JSON.stringify({ ...value, env: { ...env, B: 'x', C: 'x', D: 'x', E: 'x' } });
+  const options = { file: 'p.yaml', schema, code: 'config.invalid', maxBytes: 10_000 } as const;
+  expect(Object.keys(parseYaml(text, options).env)).toHaveLength(30);
 });
 
 test('a text above its size is refused before it is read', () => {
