@@ -21,6 +21,10 @@ export function parseYaml<S extends z.ZodType>(
     return { file, line, column: col };
   };
   const broken = [...document.errors, ...document.warnings];
+  // The parser calls itself for every level, and what it says once its stack is used up is noise.
+  if (broken.some((error) => /call stack|stack overflow/i.test(error.message))) {
+    throw invalid(code, file, [{ file, line: 1, column: 1, message: 'nested too deeply' }]);
+  }
   if (broken.length > 0) {
     const places = broken.map((error) => ({
       ...at(error.pos[0]),

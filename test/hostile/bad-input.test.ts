@@ -166,6 +166,11 @@ test('settings of the CLI and of the daemon are refused by line, with exit 1', a
   const ran = await run('Build', '-c', 'cli.yaml');
   expect([ran.code, said(ran)]).toEqual([1, expect.stringMatching(/cli\.yaml:2:1 .*workspace/s)]);
 
+  writeFileSync(join(dir, 'cli.yaml'), `workspace: ${'{a: '.repeat(5e4)}`);
+  const nested = await run('Build', '-c', 'cli.yaml');
+  expect([nested.code, said(nested)]).toEqual([1, expect.stringContaining('nested too deeply')]);
+  expect(said(nested)).not.toMatch(/stack/);
+
   writeFileSync(join(dir, 'daemon.yaml'), 'socket: relative.sock\nstate_dri: /x\n');
   const checked = await orchestrad('--check', '--config', join(dir, 'daemon.yaml'));
   expect([checked.code, said(checked)]).toEqual([
