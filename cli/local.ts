@@ -44,8 +44,9 @@ export async function startLocalDaemon(
   const entry = start.entry ?? daemonEntry();
   const child = spawn(
     process.execPath,
-    [entry, '--socket', socketPath, '--state-dir', path.resolve(stateDir)],
-    { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env: { ...start.env } },
+    // Even if this process is killed, its end of the pipe closes and the daemon stops.
+    [entry, '--stop-with-stdin', '--socket', socketPath, '--state-dir', path.resolve(stateDir)],
+    { stdio: ['pipe', 'pipe', 'pipe'], detached: true, env: { ...start.env } },
   );
   cleanup.defer(async () => {
     await stop(child);

@@ -16,6 +16,7 @@ const usage = `orchestrad: runs plans in locked containers and keeps the record
   --socket PATH     where the API listens
   --state-dir DIR   the log, blobs, snapshots and layers
   --engine HOST     the container engine, such as unix:///var/run/docker.sock
+  --stop-with-stdin stops when stdin is closed, so as not to outlive whoever started it
   --check           validates the settings and policies, starts nothing, exits 0 or 1
   --version, --help
 `;
@@ -53,7 +54,12 @@ async function main(): Promise<void> {
   });
   const ending = Promise.withResolvers<string>();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ending.resolve(name));
+  if (flags['stop-with-stdin']) {
+    process.stdin.once('close', () => ending.resolve('stdin closed')).resume();
+  }
   const reason = await Promise.race([ending.promise, daemon.blocked]);
+  // An open stdin would keep the process alive after everything else has ended.
+  if (flags['stop-with-stdin']) process.stdin.destroy();
   if (typeof reason === 'string') {
     logger.info({ reason }, 'stopping');
     await daemon.stop(reason);
@@ -74,6 +80,7 @@ function readFlags() {
         socket: { type: 'string' },
         'state-dir': { type: 'string' },
         engine: { type: 'string' },
+        'stop-with-stdin': { type: 'boolean' },
         check: { type: 'boolean' },
         version: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
@@ -108,7 +115,9 @@ function say(text: string): void {
 
 function explain(error: unknown): number {
   if (!(error instanceof OrchestraError)) {
-    process.stderr.write(`orchestrad failed: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
+    process.stderr.write(
+      `orchestrad failed: ${error instanceof Error ? String(error.stack) : String(error)}\n`,
+    );
     return exitCodes.bug;
   }
   process.stderr.write(`orchestrad: ${error.message} (${error.code})\n`);
