@@ -15,5 +15,7 @@ WORKDIR /opt/orchestra
 COPY . .
 # A context that brings its own production node_modules builds without a network.
 RUN test -d node_modules/hono || npm ci --omit=dev --ignore-scripts
+# The mounted socket belongs to root, and so does everything that it can do.
+USER 0
 ENTRYPOINT ["node", "daemon/main.ts"]
 CMD ["--engine", "unix:///var/run/docker.sock", "--state-dir", "/var/lib/orchestra/state", "--socket", "/run/orchestra/orchestra.sock"]
