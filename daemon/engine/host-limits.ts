@@ -5,15 +5,16 @@ const ceiling = 1_048_576;
 
 /**
  * The hard limits that the engine can give on to a container. Read from this process, which stands
- * for the engine on the same machine; a limit above the engine's own makes every start fail.
+ * for the engine on the same machine; a limit above the engine's own makes every start fail. There
+ * are never more processes than numbers for them, and Podman lowers its own limit to that.
  */
-export function readHostLimits(text = readLimits()): {
-  openFilesMax: number;
-  processesMax: number;
-} {
+export function readHostLimits(
+  text = read('/proc/self/limits'),
+  pidMax = read('/proc/sys/kernel/pid_max'),
+): { openFilesMax: number; processesMax: number } {
   return {
     openFilesMax: hardLimit(text, 'Max open files'),
-    processesMax: hardLimit(text, 'Max processes'),
+    processesMax: Math.min(hardLimit(text, 'Max processes'), Number(pidMax.trim()) || ceiling),
   };
 }
 
@@ -23,9 +24,9 @@ function hardLimit(text: string, name: string): number {
   return Number.isSafeInteger(hard) && hard > 0 ? Math.min(hard, ceiling) : ceiling;
 }
 
-function readLimits(): string {
+function read(file: string): string {
   try {
-    return readFileSync('/proc/self/limits', 'latin1');
+    return readFileSync(file, 'latin1');
   } catch {
     return '';
   }

@@ -1,7 +1,7 @@
 import type { Log } from '../audit/types.ts';
 import type { PermitOffice } from '../policy/permit.ts';
 import { parseAddress } from './drivers/address.ts';
-import { dockerodeEngine } from './drivers/dockerode.ts';
+import { chooseEngine } from './drivers/choose.ts';
 import type { Engine } from './engine.ts';
 import type { FloorFacts } from './floor.ts';
 import { guardEngine } from './guard.ts';
@@ -26,7 +26,7 @@ export function openEngine({ host, dir, floor, ...parts }: EngineParts): Engine 
   const facts = { hostsFile: writeHostsFile(dir), ...readHostLimits() };
   return guardEngine({
     ...parts,
-    driver: dockerodeEngine({ host, facts }),
+    driver: chooseEngine({ host, facts, dir }),
     floor: { ...floor, secrets: [...floor.secrets, ...sockets] },
     host: facts,
     sameMachine: sockets.length > 0,

@@ -221,6 +221,9 @@ function exitCodeOf(code: number): number {
 
 function statusFrom(state: string): ContainerState['status'] {
   switch (state) {
+    // Podman's word for a container whose runtime waits before the first program.
+    case 'initialized':
+      return 'created';
     case 'created':
     case 'running':
     case 'paused':

@@ -64,5 +64,8 @@ test('the hard limits of the host are read, and an unlimited one has a ceiling',
     'Max processes             96365                unlimited            processes ',
     'Max open files            1024                 20000                files     ',
   ].join('\n');
-  expect(readHostLimits(text)).toEqual({ openFilesMax: 20_000, processesMax: 1_048_576 });
+  expect(readHostLimits(text, '4194304\n')).toEqual({
+    openFilesMax: 20_000,
+    processesMax: 1_048_576,
+  });
 });

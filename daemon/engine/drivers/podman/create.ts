@@ -1,0 +1,128 @@
+import type { Mount, SandboxSpec } from '../../../policy/spec.ts';
+import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../../asked.ts';
+import type { HostFacts } from '../../engine.ts';
+
+type OciMount = { destination: string; type: string; source: string; options: string[] };
+
+/** Processor time is given out in slices of this length. */
+export const cpuPeriodUs = 100_000;
+export const hostname = 'sandbox';
+
+/**
+ * A spec in the words of Podman's own API. Pure; what the runtime was given is compared with the
+ * spec, so a mistake here ends in a refused sandbox, not in a weaker one.
+ */
+export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: string | undefined) {
+  return {
+    name: spec.name,
+    image: spec.image.id.replace(/^sha256:/, ''),
+    image_volume_mode: 'ignore',
+    entrypoint: [],
+    command: [...spec.command],
+    work_dir: spec.cwd,
+    env: { ...spec.env },
+    // Neither the image's variables nor Podman's own `container` and `TERM`.
+    unsetenvall: true,
+    httpproxy: false,
+    user: `${spec.user.uid}:${spec.user.gid}`,
+    // Without these Podman writes an own /etc/passwd, /etc/hosts and /etc/resolv.conf.
+    manage_password: false,
+    use_image_hosts: true,
+    use_image_resolve_conf: true,
+    hostname,
+    labels: { ...spec.labels },
+    terminal: false,
+    stdin: false,
+    stop_timeout: 1,
+    healthconfig: { Test: ['NONE'] },
+    restart_policy: 'no',
+    remove: false,
+    systemd: 'false',
+    sdnotifyMode: 'ignore',
+    // The daemon takes the output from the attached stream and stores it itself.
+    log_configuration: { driver: 'none' },
+    init: true,
+    oci_runtime: spec.runtime,
+    ...namespaces(),
+    ...confinement(spec, seccompFile),
+    ...resources(spec, host),
+    mounts: [...spec.mounts.map(ociMount), bind(host.hostsFile, '/etc/hosts')] satisfies OciMount[],
+  };
+}
+
+function namespaces() {
+  const own = { nsmode: 'private' };
+  return {
+    netns: { nsmode: 'none' },
+    pidns: own,
+    utsns: own,
+    ipcns: own,
+    cgroupns: own,
+    userns: { nsmode: 'host' },
+  };
+}
+
+function confinement(spec: SandboxSpec, seccompFile: string | undefined) {
+  return {
+    privileged: false,
+    read_only_filesystem: true,
+    no_new_privileges: true,
+    cap_add: [],
+    cap_drop: ['ALL'],
+    ...(seccompFile === undefined ? {} : { seccomp_profile_path: seccompFile }),
+    ...(spec.apparmor === undefined ? {} : { apparmor_profile: spec.apparmor }),
+  };
+}
+
+function resources(spec: SandboxSpec, host: HostFacts) {
+  const { memoryBytes, cpuMilli, pids } = spec.limits;
+  return {
+    shm_size: shmBytes,
+    r_limits: ulimitsOf(spec, host).map(({ name, value }) => ({
+      type: name,
+      soft: value,
+      hard: value,
+    })),
+    resource_limits: {
+      memory: { limit: memoryBytes, swap: memoryBytes },
+      cpu: { period: cpuPeriodUs, quota: (cpuMilli * cpuPeriodUs) / 1000 },
+      pids: { limit: pids },
+    },
+  };
+}
+
+function ociMount(mount: Mount): OciMount {
+  switch (mount.kind) {
+    case 'bind':
+      return bind(mount.source, mount.target);
+    case 'overlay':
+      // Mounted by the runtime itself, so there is no volume that could be left behind.
+      return {
+        destination: mount.target,
+        type: 'overlay',
+        source: 'overlay',
+        options: overlayOptions(mount).split(','),
+      };
+    case 'tmpfs':
+      return {
+        destination: mount.target,
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: tmpfsWords(tmpfsOptions(mount)),
+      };
+  }
+}
+
+/**
+ * Podman knows the options of a tmpfs by a list without `nr_inodes`, and refuses it (4.3.1). The
+ * runtime joins the options by commas, so it stays with `size`, which is on the list.
+ */
+function tmpfsWords(options: string): string[] {
+  const words = options.replace(',nr_inodes=', '\0nr_inodes=').split(',');
+  return [...words.map((word) => word.replace('\0', ',')), 'notmpcopyup', 'rprivate'];
+}
+
+// Not recursive: what may be mounted beneath the source would not be read-only.
+function bind(source: string, destination: string): OciMount {
+  return { destination, type: 'bind', source, options: ['ro', 'bind', 'rprivate'] };
+}

@@ -1,0 +1,189 @@
+import { hash } from 'node:crypto';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { Agent } from 'node:http';
+import path from 'node:path';
+import { z } from 'zod';
+import { OrchestraError } from '#contract/errors.ts';
+import type { SandboxSpec } from '../../../policy/spec.ts';
+import type { ContainerExit, Created, Effective, Engine, HostFacts } from '../../engine.ts';
+import { parseAddress } from '../address.ts';
+import { dockerodeEngine } from '../dockerode.ts';
+import { asking, statusOf } from '../errors.ts';
+import { openLibpod, type Libpod } from './api.ts';
+import { specGenerator } from './create.ts';
+import { effectiveOf } from './effective.ts';
+import { podmanFacts } from './facts.ts';
+import { Inspected, OciConfig } from './oci.ts';
+import { openOomWatch } from './oom.ts';
+
+const silenceMs = 120_000;
+const configMax = 4 * 1024 * 1024;
+
+export type PodmanParts = { host: string; facts: HostFacts; dir: string };
+
+/**
+ * Podman by its own API where the compatible one cannot say or confirm enough, else by that one.
+ *
+ * `create` also prepares the container: namespaces, mounts and limits are made, and the runtime
+ * waits before the first program. Only then the configuration exists that the runtime was given,
+ * and it is that one which is read back, from the engine's own directory.
+ */
+export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
+  const address = parseAddress(host);
+  const agent = new Agent({ keepAlive: false });
+  const libpod = openLibpod(address, agent, silenceMs);
+  const patient = openLibpod(address, agent, 0);
+  const compatible = dockerodeEngine({ host, facts });
+  const oom = openOomWatch();
+
+  return {
+    ...compatible,
+
+    facts: async () => podmanFacts(await compatible.facts(), address, libpod),
+
+    async create({ spec }): Promise<Created> {
+      const seccompFile = await writeSeccomp(dir, spec.seccomp);
+      const id = await explained(async () => {
+        const id = await make(libpod, specGenerator(spec, facts, seccompFile));
+        await call(libpod, `/containers/${id}/init`);
+        return id;
+      });
+      return asking('inspect a sandbox', async () => {
+        const answer = await libpod({ method: 'GET', path: `/containers/${id}/json` });
+        const found = Inspected.parse(answer);
+        await oom.prepare(id, found.State.Pid);
+        return { id, effective: await readEffective(found, spec) };
+      });
+    },
+
+    async start(id, context) {
+      oom.start(id);
+      await compatible.start(id, context);
+    },
+
+    async wait(id, signal): Promise<ContainerExit> {
+      return asking('wait for a sandbox', async () => {
+        await patient({ method: 'POST', path: `/containers/${id}/wait?${waitOptions}` }, signal);
+        const oomKilled = await oom.ended(id);
+        const answer = await libpod({ method: 'GET', path: `/containers/${id}/json` });
+        const { State: state } = Ended.parse(answer);
+        return {
+          exitCode: state.ExitCode,
+          oomKilled: oomKilled || state.OOMKilled,
+          startedAt: state.StartedAt,
+          finishedAt: state.FinishedAt,
+        };
+      });
+    },
+
+    async signal(id, name, context) {
+      try {
+        await compatible.signal(id, name, context);
+      } catch (error) {
+        // Podman answers 500 where Docker says 409: it is not running.
+        if (!(await isOver(libpod, id))) throw error;
+      }
+    },
+
+    async remove(id, context) {
+      oom.forget(id);
+      await compatible.remove(id, context);
+    },
+
+    close() {
+      compatible.close();
+      agent.destroy();
+    },
+  };
+}
+
+// Podman looks in intervals, by itself every quarter of a second.
+const waitOptions = new URLSearchParams({ condition: 'exited', interval: '50ms' }).toString();
+
+const Made = z.object({ Id: z.string().regex(/^[0-9a-f]{64}$/) });
+
+const Ended = z.object({
+  State: z.object({
+    Status: z.enum(['exited', 'stopped']),
+    ExitCode: z.int().min(0).max(255),
+    OOMKilled: z.boolean(),
+    StartedAt: z.string(),
+    FinishedAt: z.string(),
+  }),
+});
+
+async function make(libpod: Libpod, spec: { name: string }): Promise<string> {
+  try {
+    return Made.parse(await call(libpod, '/containers/create', spec)).Id;
+  } catch (error) {
+    // Podman answers 500 to a name that is taken, as to everything else, and leaves nothing behind
+    // when it fails: what has the name now is another container.
+    if (statusOf(error) === undefined || !(await exists(libpod, spec.name))) throw error;
+    throw new OrchestraError('engine.conflict', 'The name of the sandbox is taken', {
+      cause: error,
+    });
+  }
+}
+
+async function exists(libpod: Libpod, name: string): Promise<boolean> {
+  return (await inspected(libpod, name)) !== undefined;
+}
+
+async function isOver(libpod: Libpod, id: string): Promise<boolean> {
+  return ['exited', 'stopped', undefined].includes(await inspected(libpod, id));
+}
+
+/** The state of a container; undefined when there is none. */
+async function inspected(libpod: Libpod, name: string): Promise<string | undefined> {
+  try {
+    const answer = await libpod({ method: 'GET', path: `/containers/${name}/json` });
+    return z.object({ State: z.object({ Status: z.string() }) }).parse(answer).State.Status;
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+async function call(libpod: Libpod, at: string, body?: unknown): Promise<unknown> {
+  return libpod({ method: 'POST', path: at, ...(body === undefined ? {} : { body }) });
+}
+
+async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await asking('create a sandbox', work);
+  } catch (error) {
+    if (!(error instanceof OrchestraError) || error.code !== 'engine.failed') throw error;
+    throw new OrchestraError(error.code, error.message, {
+      hint: 'Podman needs `catatonit` and a runtime that works here; `podman run --init` tells more',
+      cause: error.cause,
+    });
+  }
+}
+
+async function readEffective(found: Inspected, spec: SandboxSpec): Promise<Effective> {
+  let text: string;
+  try {
+    text = await readFile(found.OCIConfigPath, 'utf8');
+  } catch (cause) {
+    throw new OrchestraError('engine.failed', 'What Podman made cannot be read back', {
+      hint: 'run orchestrad as the user whose Podman it uses, on the same machine',
+      cause,
+    });
+  }
+  if (text.length > configMax) {
+    throw new OrchestraError('engine.failed', 'What Podman made is too long to be read back');
+  }
+  return effectiveOf(found, OciConfig.parse(JSON.parse(text)), spec);
+}
+
+/** Podman takes a profile only as a file. Named by its content, so that nobody's is overwritten. */
+async function writeSeccomp(
+  dir: string,
+  seccomp: SandboxSpec['seccomp'],
+): Promise<string | undefined> {
+  if (seccomp.profile === 'builtin') return undefined;
+  const file = path.join(dir, `seccomp-${hash('sha256', seccomp.json, 'hex')}.json`);
+  await writeFile(file, seccomp.json, { mode: 0o644 });
+  await chmod(file, 0o644);
+  return file;
+}
