@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pino } from 'pino';
+import { OrchestraError } from '#contract/errors.ts';
 import type { Digest, RunId } from '#contract/ids.ts';
 import type { Actor, AnyRecord, RecordType } from '#contract/records.ts';
 import type { SubmitRun } from '#contract/run.ts';
@@ -30,6 +31,7 @@ export type OrchestraOptions = {
   engine?: FakeEngine;
   programs?: Map<string, Script>;
   config?: Partial<Config>;
+  policiesDir?: string;
   env?: Record<string, string>;
   gate?: Gate;
 };
@@ -62,7 +64,9 @@ export class Orchestra implements AsyncDisposable {
   gate: Gate;
   rooms!: Rooms;
   readonly #ownsDir: boolean;
+  readonly #disk = new HastyDisk();
   #isOpen = false;
+  #blocked: OrchestraError | undefined;
 
   private constructor(options: OrchestraOptions) {
     this.programs = options.programs ?? new Map<string, Script>();
@@ -90,7 +94,7 @@ export class Orchestra implements AsyncDisposable {
       it.rooms = await openRooms({
         config: { ...(await plainConfig(it.stateDir)), ...options.config },
         version: '0.0.0',
-        policiesDir: join(root, 'policies'),
+        policiesDir: options.policiesDir ?? join(root, 'policies'),
         logger: pino({ level: 'silent' }),
         env: { PATH: process.env['PATH'], HOME: it.stateDir, ...options.env },
         uid,
@@ -107,6 +111,20 @@ export class Orchestra implements AsyncDisposable {
     // Nobody waits for a polite end in a test.
     Object.assign(it.rooms.deps.sandbox, { graceMs: 20, killMs: 500 });
     return it;
+  }
+
+  /** From now on nothing can be written: the next record blocks the log for good. */
+  breakDisk(): void {
+    this.#disk.isBroken = true;
+  }
+
+  /** What a blocked log looks like from outside, to be taken back with `unblock`. */
+  block(): void {
+    this.#blocked = new OrchestraError('audit.unavailable', 'the log is blocked');
+  }
+
+  unblock(): void {
+    this.#blocked = undefined;
   }
 
   get log(): Log {
@@ -177,7 +195,7 @@ export class Orchestra implements AsyncDisposable {
   #logOptions(options: Parameters<typeof openLog>[0]): Parameters<typeof openLog>[0] {
     return {
       ...options,
-      disk: hastyDisk,
+      disk: this.#disk,
       reserveBytes: 0,
       lowWaterBytes: 0,
       onRecord: (record) => {
@@ -192,6 +210,7 @@ export class Orchestra implements AsyncDisposable {
       const site = callSite();
       const passing: AnyEntry[] = [];
       for (const entry of entries) if (await this.gate(entry, site)) passing.push(entry);
+      if (this.#blocked) throw this.#blocked;
       await log.appendAll(passing);
       return entries as unknown as AnyRecord[];
     };
@@ -200,6 +219,7 @@ export class Orchestra implements AsyncDisposable {
       get: (target, key) => {
         if (key === 'appendAll') return appendAll;
         if (key === 'append') return append;
+        if (key === 'blocked') return this.#blocked ?? target.blocked;
         const value: unknown = Reflect.get(target, key);
         return typeof value === 'function' ? (value.bind(target) as unknown) : value;
       },
@@ -254,17 +274,27 @@ function callSite(): string {
   return frame?.[1] ?? 'outside the daemon';
 }
 
-/** As the real one, but nothing waits for the platter. */
-const hastyDisk: LogDisk = {
-  create: async (path) => hasty(await nodeDisk.create(path)),
-  open: async (path) => hasty(await nodeDisk.open(path)),
-};
+/** As the real one, but nothing waits for the platter, and it can break. */
+class HastyDisk implements LogDisk {
+  isBroken = false;
 
-function hasty(file: LogFile): LogFile {
-  return {
-    append: (bytes) => file.append(bytes),
-    datasync: () => Promise.resolve(),
-    seal: () => file.seal(),
-    close: () => file.close(),
-  };
+  async create(path: string): Promise<LogFile> {
+    return this.#hasty(await nodeDisk.create(path));
+  }
+
+  async open(path: string): Promise<LogFile> {
+    return this.#hasty(await nodeDisk.open(path));
+  }
+
+  #hasty(file: LogFile): LogFile {
+    return {
+      append: async (bytes) => {
+        if (this.isBroken) throw new Error('the disk is gone');
+        await file.append(bytes);
+      },
+      datasync: () => Promise.resolve(),
+      seal: () => file.seal(),
+      close: () => file.close(),
+    };
+  }
 }

@@ -1,0 +1,704 @@
+import { hash } from 'node:crypto';
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AnyRecord } from '#contract/records.ts';
+import { openIndex } from '#daemon/audit/index-db.ts';
+import { acknowledgeLoss, openLog } from '#daemon/audit/log.ts';
+import { allRoutes } from '#daemon/http/routes/index.ts';
+import { workspaceTarget, type SandboxSpec } from '#daemon/policy/spec.ts';
+import { FakeRegistry, makeTarball } from '#test/support/fake-registry.ts';
+import { frames, imageId, Orchestra, user, type Gate } from '#test/support/orchestra.ts';
+import { testSpec } from '#test/support/sandbox-spec.ts';
+import { vi } from 'vitest';
+import { project } from '../provision/harness.ts';
+
+/** Where scenarios are played: one daemon that many share, or one of their own. */
+export type Theatre = {
+  shared: Orchestra;
+  registry: FakeRegistry;
+  open(options?: { policies?: string; stateDir?: string; after?: Orchestra }): Promise<Orchestra>;
+};
+
+export type Scenario = {
+  name: string;
+  /** Plays it and gives what is then on record: of its run, or of its own daemon. */
+  play(theatre: Theatre): Promise<AnyRecord[]>;
+  /** All of it, in order, in words. */
+  trail: readonly string[];
+};
+
+const planned = ['run.submitted', 'plan.requested', 'plan.made', 'run.accepted'];
+const started = (task: string) =>
+  [
+    'policy.decided',
+    'task.started',
+    'container.create intent',
+    'container.create result',
+    'container.start intent',
+    'container.start result',
+  ].map((words) => `${words} ${task}`);
+const signalled = (task: string) => [
+  `container.signal intent ${task}`,
+  `container.signal result ${task}`,
+];
+const removed = (task: string) => [
+  `container.remove intent ${task}`,
+  `container.remove result ${task}`,
+];
+const failed = (task: string) => [`layer.dropped ${task}`, `task.finished failed ${task}`];
+const closedFailed = ['checkpoint.saved', 'checkpoint.saved', 'run.closed failed'];
+
+const build = { id: 'build', tool: 'node', args: ['build.js'] };
+const after = { id: 'after', tool: 'node', args: ['after.js'], deps: ['build'] };
+const dist = { name: 'dist', path: 'dist.txt' };
+
+/** Writes one file into what the task sees. */
+const writes = (name: string, text: string) => (spec: SandboxSpec) => {
+  for (const mount of spec.mounts) {
+    if (mount.kind === 'overlay' && mount.target === workspaceTarget) {
+      writeFileSync(join(mount.upper, name), text);
+    }
+  }
+};
+
+async function recordsOf(it: Orchestra, run: string): Promise<AnyRecord[]> {
+  await it.ended(run);
+  return it.records(run);
+}
+
+/** Plays on the shared daemon and cleans up after itself. */
+function onShared(play: (it: Orchestra, theatre: Theatre) => Promise<string>): Scenario['play'] {
+  return async (theatre) => {
+    const { shared } = theatre;
+    try {
+      return await recordsOf(shared, await play(shared, theatre));
+    } finally {
+      shared.programs.clear();
+      shared.fake.tamper = (effective) => effective;
+      shared.listen();
+    }
+  };
+}
+
+/** Does something once the first task of a run is at work. */
+function onceRunning(it: Orchestra, act: () => unknown): void {
+  let isDone = false;
+  it.listen((call) => {
+    if (call !== 'wait' || isDone) return;
+    isDone = true;
+    setImmediate(() => void act());
+  });
+}
+
+let packages = 0;
+
+/** A project with one package that no run had before, and what the registry says to it. */
+async function dependsOnOne({ registry, shared }: Theatre, isHonest: boolean) {
+  const name = `left-${process.pid}-${packages++}`;
+  const tarball = await makeTarball({ 'package.json': JSON.stringify({ name, version: '1.0.0' }) });
+  const path = `/${name}/-/${name}-1.0.0.tgz`;
+  registry.answer(path, (_, response) => {
+    shared.moments.push({ what: 'registry', path });
+    response.end(isHonest ? tarball : Buffer.from('another'));
+  });
+  const integrity = `sha512-${hash('sha512', tarball, 'base64')}`;
+  const { lockfile, manifest } = project({
+    [`node_modules/${name}`]: { version: '1.0.0', integrity },
+  });
+  return { 'package.json': manifest, 'package-lock.json': lockfile };
+}
+
+const install = { id: 'install', tool: 'npm', args: ['ci'] };
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: 'a run with an artifact and a task after it',
+    play: onShared((it) => {
+      it.programs.set('build', { output: [[1, 'hi']], effect: writes('dist.txt', 'x') });
+      return it.submit([{ ...build, outputs: [dist] }, after]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'artifact.collected build',
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      ...started('after'),
+      'container.exited after',
+      ...removed('after'),
+      'layer.sealed after',
+      'task.finished after',
+      'checkpoint.saved',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a run that needs a package',
+    play: onShared(async (it, theatre) =>
+      it.submit([install], { files: await dependsOnOne(theatre, true) }),
+    ),
+    trail: [
+      ...planned,
+      'provision.requested',
+      'package.fetched intent',
+      'package.fetched result',
+      'provision.finished',
+      ...started('install'),
+      'container.exited install',
+      ...removed('install'),
+      'layer.sealed install',
+      'task.finished install',
+      'checkpoint.saved',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a package whose bytes are not those of the lockfile',
+    play: onShared(async (it, theatre) =>
+      it.submit([install], { files: await dependsOnOne(theatre, false) }),
+    ),
+    trail: [
+      ...planned,
+      'provision.requested',
+      'package.fetched intent',
+      'package.fetched result failed',
+      'package.refused denied',
+      'provision.finished failed',
+      'run.refused denied',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'a task that fails, and one that waited for it',
+    play: onShared((it) => {
+      it.programs.set('build', { exitCode: 3 });
+      return it.submit([build, after]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited failed build',
+      ...removed('build'),
+      ...failed('build'),
+      'checkpoint.saved',
+      'task.skipped after',
+      'checkpoint.saved',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'a task without the output that it promised',
+    play: onShared((it) => it.submit([{ ...build, outputs: [dist] }])),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'artifact.rejected denied build',
+      ...failed('build'),
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'a task past its time',
+    play: onShared((it) => {
+      it.programs.set('build', { hang: true, survives: 'SIGTERM' });
+      return it.submit([{ ...build, timeout: '200ms' }]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      ...signalled('build'),
+      ...signalled('build'),
+      'container.exited failed build',
+      'container.killed build',
+      'limit.exceeded denied build',
+      ...removed('build'),
+      ...failed('build'),
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'a run past its time',
+    play: onShared((it) => {
+      it.programs.set('build', { hang: true });
+      // The task is at work when the time is over, however slow this machine is.
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      onceRunning(it, () => {
+        vi.advanceTimersByTime(5_000);
+        vi.useRealTimers();
+      });
+      return it.submit([build, after], { timeoutMs: 5_000 });
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      ...signalled('build'),
+      'container.exited failed build',
+      'container.killed build',
+      ...removed('build'),
+      ...failed('build'),
+      'checkpoint.saved',
+      'task.skipped after',
+      'checkpoint.saved',
+      'run.timed_out failed',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'a run that its user cancels',
+    play: onShared(async (it) => {
+      it.programs.set('build', { hang: true });
+      let id = '';
+      const asked = Promise.withResolvers<unknown>();
+      onceRunning(it, () => asked.resolve(it.rooms.runs.cancel(id, 'changed my mind', user)));
+      id = await it.submit([build]);
+      await asked.promise;
+      return id;
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'run.cancel.requested',
+      ...signalled('build'),
+      'container.exited failed build',
+      'container.killed build',
+      ...removed('build'),
+      ...failed('build'),
+      'checkpoint.saved',
+      'checkpoint.saved',
+      'run.cancelled',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'a sandbox that the policy denies at the last moment',
+    play: onShared((it) => {
+      const { text } = it.rooms.deps.policies.get('ci');
+      const policy = text.replace('[runc, crun, runsc]', '[runsc]');
+      return it.submit([build], { policy: { text: policy, file: 'ci.yaml' } });
+    }),
+    trail: [...planned, 'policy.decided denied build', ...failed('build'), ...closedFailed],
+  },
+  {
+    name: 'a plan that the policy denies as a whole',
+    play: onShared((it) =>
+      it.submit([{ ...build, tool: 'exec', args: ['ls'] }], { policy: { name: 'strict' } }),
+    ),
+    trail: ['run.submitted', 'plan.requested', 'run.refused denied', 'run.closed failed'],
+  },
+  {
+    name: 'a plan that is none',
+    play: onShared((it) => it.submit([{ ...build, deps: ['nobody'] }])),
+    trail: [
+      'run.submitted',
+      'plan.requested',
+      'plan.failed failed',
+      'run.refused denied',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'an engine that does not make the container',
+    play: onShared((it) => {
+      it.fake.failNext('create');
+      return it.submit([build]);
+    }),
+    trail: [
+      ...planned,
+      'policy.decided build',
+      'task.started build',
+      'container.create intent build',
+      'container.create result failed build',
+      ...removed('build'),
+      ...failed('build'),
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'an engine that makes the container and never says so',
+    play: onShared((it) => {
+      it.fake.failNext('create', 'lose');
+      return it.submit([build]);
+    }),
+    trail: [
+      ...planned,
+      'policy.decided build',
+      'task.started build',
+      'container.create intent build',
+      'container.create result unknown build',
+      ...removed('build'),
+      ...failed('build'),
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'an engine that makes another container than it was told',
+    play: onShared((it) => {
+      it.fake.tamper = (effective) => ({
+        ...effective,
+        settings: { ...effective.settings, privileged: true },
+      });
+      return it.submit([build]);
+    }),
+    trail: [
+      ...planned,
+      'policy.decided build',
+      'task.started build',
+      'container.create intent build',
+      'container.create result build',
+      'container.settings.mismatch denied build',
+      ...removed('build'),
+      ...failed('build'),
+      'checkpoint.saved',
+      'checkpoint.saved',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'a flood of output',
+    play: onShared((it) => {
+      it.programs.set('build', { hang: true, output: [[1, 'x'.repeat(5000)]] });
+      return it.submit([{ ...build, limits: { output: '4KiB' } }]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      ...signalled('build'),
+      'container.exited failed build',
+      'container.killed build',
+      'limit.exceeded denied build',
+      ...removed('build'),
+      ...failed('build'),
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'a task that is killed for memory',
+    play: onShared((it) => {
+      it.programs.set('build', { exitCode: 137, oomKilled: true });
+      return it.submit([build]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited failed build',
+      'container.oom_killed build',
+      'limit.exceeded denied build',
+      ...removed('build'),
+      ...failed('build'),
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'an image that is not the pinned one any more',
+    play: onShared(async (it) => {
+      const { images } = it.fake;
+      const pinned = images.get('node:20-alpine');
+      if (!pinned) throw new Error('there is no image');
+      images.set(pinned.reference, { ...pinned, id: `sha256:${'2'.repeat(64)}` });
+      try {
+        const id = await it.submit([build]);
+        await it.ended(id);
+        return id;
+      } finally {
+        images.set(pinned.reference, { ...pinned, id: imageId });
+      }
+    }),
+    trail: ['run.submitted', 'image.refused denied', 'run.refused denied', 'run.closed failed'],
+  },
+  {
+    name: 'a fault of our own in the middle of a task',
+    play: onShared(async (it) => {
+      const { layers } = it.rooms.deps.workspace;
+      const seal = layers.seal.bind(layers);
+      layers.seal = () => Promise.reject(new TypeError('ours'));
+      try {
+        const id = await it.submit([build]);
+        await it.ended(id);
+        return id;
+      } finally {
+        layers.seal = seal;
+      }
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'layer.dropped build',
+      'task.finished unknown build',
+      'run.refused denied',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'those who bring a workspace, read the log, fetch an artifact or pin an image',
+    play: async ({ shared: it }) => {
+      it.programs.set('build', { effect: writes('dist.txt', 'x') });
+      const id = await it.run([{ ...build, outputs: [dist] }]);
+      it.programs.clear();
+      const from = it.log.size;
+      await using index = await closable(openIndex({ dir: it.rooms.auditDir, log: it.log }));
+      const routes = allRoutes({
+        runs: it.rooms.runs,
+        runsDeps: it.rooms.deps,
+        index: index.value,
+        auditDir: it.rooms.auditDir,
+        settings: [],
+        doctor: () => Promise.resolve([]),
+        isStopping: () => false,
+      });
+      const call = (param: Record<string, string> = {}, more: object = {}) =>
+        ({ param: (name: string) => param[name] ?? '', query: {}, actor: user, ...more }) as never;
+      await routes.snapshotPut(call({}, { incoming: frames({ 'package.json': '{}' }) }));
+      await routes.artifactGet(call({ id, task: 'build', name: 'dist' }));
+      await routes.auditShow(call({ seq: '0' }));
+      await routes.auditVerify(call());
+      await it.rooms.deps.images.pin(it.log, 'node:20-alpine', user);
+      return (await it.records()).slice(from);
+    },
+    trail: [
+      'input.copied',
+      'artifact.downloaded build',
+      'log.read',
+      'log.verified',
+      'image.resolved',
+    ],
+  },
+  {
+    name: 'a sandbox that no policy may allow',
+    play: async ({ shared: it }) => {
+      const from = it.log.size;
+      const permit = it.rooms.deps.office.mint({ ...testSpec(), user: { uid: 0, gid: 0 } });
+      await it.rooms.deps.engine.create(permit, { task: 'build' }).catch(() => {});
+      return (await it.records()).slice(from);
+    },
+    trail: ['policy.decided denied build'],
+  },
+  {
+    name: 'a daemon that starts for the first time and ends',
+    play: async (theatre) => stopped(await theatre.open()),
+    trail: [
+      'log.genesis',
+      'daemon.started',
+      'config.loaded',
+      'policy.loaded',
+      'policy.loaded',
+      'policy.loaded',
+      'daemon.stopping',
+      'daemon.stopped',
+    ],
+  },
+  {
+    name: 'the first run of all',
+    play: async (theatre) => {
+      const it = await theatre.open();
+      return recordsOf(it, await it.submit([build]));
+    },
+    trail: [
+      'run.submitted',
+      'image.resolved',
+      ...planned.slice(1),
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a daemon that is stopped while a task runs',
+    play: async (theatre) => {
+      const it = await theatre.open();
+      it.programs.set('build', { hang: true });
+      const atWork = Promise.withResolvers<void>();
+      onceRunning(it, () => atWork.resolve());
+      await it.submit([build]);
+      await atWork.promise;
+      const records = await stopped(it);
+      return records.slice(records.findIndex(({ type }) => type === 'task.started'));
+    },
+    trail: [
+      ...started('build').slice(1),
+      'daemon.stopping',
+      ...signalled('build'),
+      'container.exited failed build',
+      'container.killed build',
+      ...removed('build'),
+      ...failed('build'),
+      'checkpoint.saved',
+      'checkpoint.saved',
+      'run.cancelled',
+      'run.closed failed',
+      'daemon.stopped',
+    ],
+  },
+  {
+    name: 'a daemon that starts after one that was killed in the middle of a task',
+    play: async (theatre) => {
+      const first = await theatre.open();
+      first.programs.set('build', { hang: true });
+      const atWork = Promise.withResolvers<void>();
+      onceRunning(first, () => atWork.resolve());
+      await first.submit([build]);
+      await atWork.promise;
+      const stateDir = mkdtempSync(join(tmpdir(), 'orchestra-crashed-'));
+      try {
+        cpSync(first.stateDir, stateDir, { recursive: true });
+        const left = first.log.size;
+        const second = await theatre.open({ stateDir, after: first });
+        const records = await stopped(second);
+        return records.slice(left);
+      } finally {
+        rmSync(stateDir, { recursive: true, force: true });
+      }
+    },
+    trail: [
+      'daemon.started',
+      'daemon.crashed failed',
+      'config.loaded',
+      'container.reconciled build',
+      ...removed('build'),
+      'workspace.cleaned',
+      'policy.loaded',
+      'policy.loaded',
+      'policy.loaded',
+      'task.finished unknown build',
+      'run.closed unknown',
+      'daemon.stopping',
+      'daemon.stopped',
+    ],
+  },
+  {
+    name: 'a daemon with a policy that nobody can read',
+    play: async (theatre) => {
+      const stateDir = mkdtempSync(join(tmpdir(), 'orchestra-policy-'));
+      const policies = join(stateDir, 'policies');
+      cpSync(new URL('../../../policies', import.meta.url).pathname, policies, { recursive: true });
+      writeFileSync(join(policies, 'zz.yaml'), 'version: 1\nname: zz\nimage: []\n');
+      for (const name of ['ci', 'default', 'strict']) rmSync(join(policies, `${name}.yaml`));
+      try {
+        await theatre.open({ policies, stateDir }).catch(() => {});
+        return await readBack(stateDir);
+      } finally {
+        rmSync(stateDir, { recursive: true, force: true });
+      }
+    },
+    trail: ['log.genesis', 'daemon.started', 'config.loaded', 'policy.rejected denied'],
+  },
+  {
+    name: 'a log that rotates, is torn, and then loses a record',
+    play: async () => {
+      const stateDir = mkdtempSync(join(tmpdir(), 'orchestra-log-'));
+      const dir = join(stateDir, 'audit');
+      const options = { dir, version: '0', origin: 'test', reserveBytes: 0, segmentBytes: 600 };
+      const note = { type: 'daemon.stopping', data: { reason: 'x' } } as const;
+      const newest = () => {
+        const [name] = readdirSync(join(dir, 'segments')).toSorted().toReversed();
+        return join(dir, 'segments', name ?? '');
+      };
+      try {
+        const first = await openLog(options);
+        await first.append(note);
+        await first.append(note);
+        await first.close();
+        appendFileSync(newest(), '{"half":');
+        const second = await openLog({ ...options, segmentBytes: 1e6 });
+        await second.append(note);
+        await second.close();
+        const text = readFileSync(newest(), 'utf8');
+        writeFileSync(newest(), text.slice(0, text.lastIndexOf('\n', text.length - 2) + 1));
+        await acknowledgeLoss({ ...options, segmentBytes: 1e6 }, 'the disk was bad');
+        return await readBack(stateDir);
+      } finally {
+        rmSync(stateDir, { recursive: true, force: true });
+      }
+    },
+    trail: [
+      'log.genesis',
+      'daemon.stopping',
+      'log.segment.closed',
+      'log.segment.opened',
+      'daemon.stopping',
+      'log.recovered',
+      'log.loss.acknowledged',
+    ],
+  },
+];
+
+/** Stops a daemon and reads what it left on disk. */
+async function stopped(it: Orchestra): Promise<AnyRecord[]> {
+  await it.stop();
+  return readBack(it.stateDir);
+}
+
+async function readBack(stateDir: string): Promise<AnyRecord[]> {
+  const dir = join(stateDir, 'audit');
+  const log = await openLog({ dir, version: '0', origin: 'reader', reserveBytes: 0 });
+  try {
+    const lines = await Array.fromAsync(log.read());
+    return lines.map(({ record }) => record as AnyRecord);
+  } finally {
+    await log.close();
+  }
+}
+
+async function closable<T extends { close(): Promise<void> }>(opening: Promise<T>) {
+  const value = await opening;
+  return { value, [Symbol.asyncDispose]: () => value.close() };
+}
+
+/** A place for scenarios, with every record call going through `gate`. */
+export async function openTheatre(gate: {
+  now: Gate;
+}): Promise<Theatre & AsyncDisposable & { clear(): Promise<void> }> {
+  const registry = await FakeRegistry.open();
+  const throughGate: Gate = (entry, site) => gate.now(entry, site);
+  const env = { npm_config_registry: registry.url };
+  const shared = await Orchestra.open({ gate: throughGate, env });
+  await shared.rooms.deps.images.pin(shared.log, 'node:20-alpine', user);
+  const opened: Orchestra[] = [];
+  const clear = async () => {
+    for (let it = opened.pop(); it !== undefined; it = opened.pop())
+      await it[Symbol.asyncDispose]();
+  };
+  return {
+    shared,
+    registry,
+    open: async ({ policies, stateDir, after: before } = {}) => {
+      const it = await Orchestra.open({
+        gate: throughGate,
+        env,
+        ...(policies === undefined ? {} : { policiesDir: policies }),
+        ...(stateDir === undefined ? {} : { stateDir }),
+        ...(before === undefined ? {} : { engine: before.fake, programs: before.programs }),
+      });
+      opened.push(it);
+      return it;
+    },
+    clear,
+    async [Symbol.asyncDispose]() {
+      await clear();
+      await shared[Symbol.asyncDispose]();
+      await registry[Symbol.asyncDispose]();
+    },
+  };
+}

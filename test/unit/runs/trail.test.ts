@@ -1,0 +1,179 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { recordTypes, type AnyRecord } from '#contract/records.ts';
+import type { AnyEntry } from '#daemon/audit/types.ts';
+import { inWords, type Gate, type Moment } from '#test/support/orchestra.ts';
+import { openTheatre, scenarios, type Scenario } from './scenarios.ts';
+
+const root = new URL('../../..', import.meta.url).pathname;
+const pass: Gate = () => true;
+const gate = { now: pass };
+let theatre: Awaited<ReturnType<typeof openTheatre>>;
+/** Each record call that a scenario made, as place and words, with the scenario that made it. */
+const calls = new Map<string, Scenario>();
+
+beforeAll(async () => {
+  theatre = await openTheatre(gate);
+});
+afterAll(async () => {
+  gate.now = pass;
+  await theatre[Symbol.asyncDispose]();
+});
+
+/** Plays a scenario; everything that is wrong with what it left behind. */
+async function complaintsAbout(scenario: Scenario, through: Gate): Promise<string[]> {
+  gate.now = through;
+  theatre.shared.moments.length = 0;
+  let records: AnyRecord[];
+  try {
+    records = await scenario.play(theatre);
+  } catch (error) {
+    return [String(error)];
+  } finally {
+    gate.now = pass;
+    await theatre.clear();
+  }
+  return [
+    ...differences(records.map(inWords), scenario.trail),
+    ...disorder(theatre.shared.moments),
+    ...unpaired(records),
+  ];
+}
+
+function differences(got: readonly string[], wanted: readonly string[]): string[] {
+  return JSON.stringify(got) === JSON.stringify(wanted)
+    ? []
+    : [`the trail is\n  ${got.join('\n  ')}\nand should be\n  ${wanted.join('\n  ')}`];
+}
+
+const effects: Readonly<Record<string, string>> = {
+  create: 'container.create',
+  start: 'container.start',
+  'signal SIGTERM': 'container.signal',
+  'signal SIGKILL': 'container.signal',
+  remove: 'container.remove',
+};
+
+/** What happened without an intent that was durable then and has no result yet. */
+function disorder(moments: readonly Moment[]): string[] {
+  const open = new Map<string, string>();
+  const seen = new Set<string>();
+  return moments.flatMap((moment) => {
+    if (moment.what === 'record') {
+      const { type, stage, req = '', run = '', obj } = moment.record;
+      if (stage === 'intent') open.set(req, type);
+      if (stage === 'result') open.delete(req);
+      const before = orders[type];
+      const task = obj?.['task'] ?? '';
+      seen.add(`${run} ${type}`).add(`${run} ${type} ${task}`);
+      if (before === undefined || run === '' || stage === 'result') return [];
+      const isThere = seen.has(`${run} ${before}`) || seen.has(`${run} ${before} ${task}`);
+      return isThere ? [] : [`${type} came before ${before}`];
+    }
+    const act = moment.what === 'registry' ? 'package.fetched' : effects[moment.call];
+    if (act === undefined) return [];
+    return [...open.values()].includes(act) ? [] : [`${JSON.stringify(moment)} has no intent`];
+  });
+}
+
+/** What has to be on record before the other is, in the same run. */
+const orders: Readonly<Record<string, string>> = {
+  'plan.requested': 'run.submitted',
+  'run.accepted': 'plan.made',
+  'provision.requested': 'run.accepted',
+  'package.fetched': 'provision.requested',
+  'policy.decided': 'run.accepted',
+  'task.started': 'policy.decided',
+  'container.create': 'task.started',
+  'container.start': 'container.create',
+  'container.exited': 'container.start',
+  'artifact.collected': 'container.remove',
+  'layer.sealed': 'container.remove',
+};
+
+/** Acts that were announced and never told the end of. */
+function unpaired(records: readonly AnyRecord[]): string[] {
+  const ends = new Set(records.flatMap(({ stage, req }) => (stage === 'result' ? [req] : [])));
+  return records
+    .filter(({ stage, req }) => stage === 'intent' && !ends.has(req))
+    .map((record) => `${inWords(record)} has no result`);
+}
+
+const callOf = (entry: AnyEntry, site: string) =>
+  `${site} ${inWords(entry.obj === undefined ? entry : { ...entry, obj: {} })}`;
+
+describe('the trail of', () => {
+  test.each(scenarios)('$name', async (scenario) => {
+    const made = new Set<string>();
+    const complaints = await complaintsAbout(scenario, (entry, site) => {
+      made.add(callOf(entry, site));
+      return true;
+    });
+    for (const call of made) if (!calls.has(call)) calls.set(call, scenario);
+    expect(complaints.join('\n')).toBe('');
+  });
+});
+
+describe('no record call can go', () => {
+  test('every call of the daemon to the log is made by a scenario, or tested where it says', () => {
+    const made = new Set([...calls.keys()].map((call) => call.split(' ')[0]));
+    const unknown = recordCalls().filter(
+      (site) => !made.has(site) && elsewhere[site.split(':')[0] ?? ''] === undefined,
+    );
+    expect(unknown).toEqual([]);
+    expect(calls.size).toBeGreaterThan(60);
+  });
+
+  test('each type of record is emitted by a scenario, or tested where it says', () => {
+    const emitted = new Set(scenarios.flatMap(({ trail }) => trail.map(typeIn)));
+    const missing = Object.keys(recordTypes).filter((type) => !emitted.has(type));
+    expect(missing.toSorted()).toEqual(Object.keys(testedElsewhere).toSorted());
+    for (const [type, file] of Object.entries(testedElsewhere)) {
+      expect(readFileSync(join(root, file), 'utf8'), `${type} in ${file}`).toContain(`'${type}'`);
+    }
+  });
+
+  test(
+    'a scenario whose record call is taken away does not leave its trail',
+    { timeout: 120_000 },
+    async () => {
+      const unnoticed: string[] = [];
+      for (const [call, scenario] of calls) {
+        const complaints = await complaintsAbout(
+          scenario,
+          (entry, site) => callOf(entry, site) !== call,
+        );
+        if (complaints.length === 0) unnoticed.push(`${call} in ${scenario.name}`);
+      }
+      expect(unnoticed).toEqual([]);
+    },
+  );
+});
+
+/** Record calls that only somebody on a socket makes, by file. */
+const elsewhere: Readonly<Record<string, string>> = {
+  'daemon/http/app.ts': 'test/unit/http/edge.test.ts',
+};
+
+const testedElsewhere: Readonly<Record<string, string>> = {
+  'api.rejected': 'test/unit/http/edge.test.ts',
+  'auth.succeeded': 'test/unit/http/edge.test.ts',
+  'daemon.error': 'test/unit/http/edge.test.ts',
+  'clock.jump': 'test/unit/audit/append.test.ts',
+};
+
+const typeIn = (words: string) => words.split(' ')[0] ?? '';
+
+/** Where the daemon's source calls the log, outside of the log itself. */
+function recordCalls(): string[] {
+  return readdirSync(join(root, 'daemon'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.startsWith('audit/'))
+    .flatMap((name) =>
+      readFileSync(join(root, 'daemon', name), 'utf8')
+        .split('\n')
+        .flatMap((line, i) =>
+          /\blog\??\.append(?:All)?\(/.test(line) ? [`daemon/${name}:${i + 1}`] : [],
+        ),
+    );
+}
