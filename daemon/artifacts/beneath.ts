@@ -1,6 +1,9 @@
 import * as fs from 'node:fs';
 import type { ByteString } from '#contract/path-bytes.ts';
 
+/** `unsaid` is everything that only `lstat` can tell. */
+export type Listed = { name: ByteString; kind: 'file' | 'directory' | 'symlink' | 'unsaid' };
+
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
 /**
@@ -29,6 +32,14 @@ export class Beneath implements Disposable {
   file(name: ByteString): { fd: number; stat: fs.Stats } | undefined {
     // Opening a device can have effects of its own, so the kind is asked before and after.
     if (!this.lstat(name)?.isFile()) return undefined;
+    return this.listedFile(name);
+  }
+
+  /**
+   * The same for a name that `entries` called a file, where nobody else writes any more: half the
+   * calls. What is behind the descriptor is still asked.
+   */
+  listedFile(name: ByteString): { fd: number; stat: fs.Stats } | undefined {
     const fd = fs.openSync(this.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     const stat = fs.fstatSync(fd);
     if (stat.isFile()) return { fd, stat };
@@ -42,20 +53,25 @@ export class Beneath implements Disposable {
 
   /** Names in byte order; throws RangeError when there are more than `max`. */
   list(max: number): ByteString[] {
-    const names: ByteString[] = [];
+    return this.entries(max).map(({ name }) => name);
+  }
+
+  /** The same with what the directory itself says of each, where its file system does say it. */
+  entries(max: number): Listed[] {
+    const listed: Listed[] = [];
     const dir = fs.opendirSync(this.at('.'), {
       encoding: 'latin1' as BufferEncoding,
       bufferSize: 512,
     });
     try {
       for (let entry = dir.readSync(); entry !== null; entry = dir.readSync()) {
-        if (names.length >= max) throw new RangeError(`more than ${max} entries`);
-        names.push(entry.name);
+        if (listed.length >= max) throw new RangeError(`more than ${max} entries`);
+        listed.push({ name: entry.name, kind: kindOf(entry) });
       }
     } finally {
       dir.closeSync();
     }
-    return names.sort();
+    return listed.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   readlink(name: ByteString): ByteString {
@@ -73,6 +89,12 @@ export class Beneath implements Disposable {
   [Symbol.dispose](): void {
     fs.closeSync(this.fd);
   }
+}
+
+function kindOf(entry: fs.Dirent): Listed['kind'] {
+  if (entry.isFile()) return 'file';
+  if (entry.isDirectory()) return 'directory';
+  return entry.isSymbolicLink() ? 'symlink' : 'unsaid';
 }
 
 /** A path of bytes in the form that Node hands to the kernel unchanged. */

@@ -133,7 +133,7 @@ class Collector {
       if (this.#bytes > this.#budget.bytes) {
         throw new Rejection(`more than ${this.#budget.bytes} bytes`);
       }
-      return { digest: storeFile(this.#blobs, { fd }), bytes: size };
+      return { digest: storeFile(this.#blobs, fd), bytes: size };
     } finally {
       fs.closeSync(fd);
     }

@@ -4,57 +4,16 @@ import { join } from 'node:path';
 import type { Digest } from '#contract/ids.ts';
 import { blobPath } from './blob-path.ts';
 
-export type StoreOptions = {
-  fd: number;
-  /** Where the same file may be hard-linked from, if it will never be written again. */
-  link?: string | Buffer;
-  /** A digest that is stored already; nothing is written when the file turns out to be that. */
-  known?: Digest | undefined;
-};
-
 const blockBytes = 1 << 20;
 
-/** Hashes an open file from its start and takes its content into the blobs. */
-export function storeFile(blobs: string, { fd, link, known }: StoreOptions): Digest {
-  if (link !== undefined) {
-    const digest = hashFile(fd);
-    if (digest !== known) linkIn(blobs, digest, link, fd);
-    return digest;
-  }
-  return copyIn(blobs, fd);
-}
-
-/** The same for bytes at hand. */
-export function storeBytes(blobs: string, content: Uint8Array): Digest {
-  const digest: Digest = `sha256:${hash('sha256', content, 'hex')}`;
-  const path = blobPath(blobs, digest);
-  const temp = join(blobs, 'tmp', randomBytes(8).toString('hex'));
-  fs.writeFileSync(temp, content, { flag: 'wx', mode: 0o600, flush: true });
-  fs.mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
-  fs.renameSync(temp, path);
-  return digest;
-}
-
-function linkIn(blobs: string, digest: Digest, link: string | Buffer, fd: number): void {
-  const path = blobPath(blobs, digest);
-  try {
-    fs.linkSync(link, path);
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code === 'ENOENT') {
-      fs.mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
-      linkIn(blobs, digest, link, fd);
-    } else copyIn(blobs, fd);
-  }
-}
-
-function copyIn(blobs: string, fd: number): Digest {
+/** Hashes an open file from its start and copies its content into the blobs. */
+export function storeFile(blobs: string, fd: number): Digest {
   const temp = join(blobs, 'tmp', randomBytes(8).toString('hex'));
   const out = fs.openSync(temp, 'wx', 0o600);
   try {
-    const digest = hashFile(fd, (block) => {
-      for (let at = 0; at < block.length;) at += fs.writeSync(out, block, at);
+    const block = Buffer.allocUnsafe(Math.min(blockBytes, fs.fstatSync(fd).size + 1));
+    const digest = hashFile(fd, block, (part) => {
+      for (let at = 0; at < part.length;) at += fs.writeSync(out, part, at);
     });
     const path = blobPath(blobs, digest);
     if (fs.existsSync(path)) return digest;
@@ -68,10 +27,53 @@ function copyIn(blobs: string, fd: number): Digest {
   }
 }
 
-/** Positioned reads: the descriptor's own place does not matter and does not move. */
-function hashFile(fd: number, each?: (block: Buffer) => void): Digest {
-  const { size } = fs.fstatSync(fd);
-  const block = Buffer.allocUnsafe(Math.min(blockBytes, size + 1));
+/** The same for bytes at hand. */
+export function storeBytes(blobs: string, content: Uint8Array): Digest {
+  const digest: Digest = `sha256:${hash('sha256', content, 'hex')}`;
+  const path = blobPath(blobs, digest);
+  const temp = join(blobs, 'tmp', randomBytes(8).toString('hex'));
+  fs.writeFileSync(temp, content, { flag: 'wx', mode: 0o600, flush: true });
+  fs.mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
+  fs.renameSync(temp, path);
+  return digest;
+}
+
+/**
+ * Takes a file of a sealed layer, which is never written again, into the blobs by a hard link. Its
+ * bytes are not read: whoever reads the blob hashes them. False when there is no such file.
+ */
+export function adoptFile(blobs: string, digest: Digest, source: string | Buffer): boolean {
+  const path = blobPath(blobs, digest);
+  try {
+    fs.linkSync(source, path);
+    return true;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return true;
+    if (code !== 'ENOENT') return copied(blobs, source);
+    if (fs.existsSync(join(path, '..'))) return false;
+    fs.mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
+    return adoptFile(blobs, digest, source);
+  }
+}
+
+/** A file may have only so many links, and some file systems know none. */
+function copied(blobs: string, source: string | Buffer): boolean {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  const fd = fs.openSync(source, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    storeFile(blobs, fd);
+    return true;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * The digest of an open file, read from its start through `block`, which must not be empty.
+ * Positioned reads: the descriptor's own place does not matter and does not move.
+ */
+export function hashFile(fd: number, block: Buffer, each?: (part: Buffer) => void): Digest {
   const first = fs.readSync(fd, block, 0, block.length, 0);
   if (first < block.length) {
     const whole = block.subarray(0, first);

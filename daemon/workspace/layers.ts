@@ -6,6 +6,7 @@ import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet } from '#contract/snapshot.ts';
 import type { Place, SealedLayer, Stack } from './operations.ts';
 import { snapshotDir } from './places.ts';
+import type { Trash } from './trash.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 export type { AncestorLayer, SealedLayer, Stack } from './operations.ts';
@@ -31,10 +32,12 @@ export type PreparedLayer = {
 export class Layers {
   readonly #place: Place;
   readonly #pool: WorkerPool;
+  readonly #trash: Trash;
 
-  constructor(place: Place, pool: WorkerPool) {
+  constructor(place: Place, pool: WorkerPool, trash: Trash) {
     this.#place = place;
     this.#pool = pool;
+    this.#trash = trash;
   }
 
   /**
@@ -68,19 +71,24 @@ export class Layers {
   }
 
   /**
-   * Hashes what the task left, takes file content into the store and gives the layer its digest.
-   * Equal changes give equal digests. Owners, times and special mode bits are not part of it;
+   * Hashes what the task left and gives the layer its digest. Content stays in the layer. Equal changes give equal digests. Owners, times and special mode bits are not part of it;
    * sockets, pipes and devices are left out and listed.
    */
   async seal(prepared: PreparedLayer, signal?: AbortSignal): Promise<SealedLayer> {
     const { id, stack } = prepared;
     await this.#removeWork(id);
-    return this.#pool.run('seal', { place: this.#place, id, stack }, signal ? { signal } : {});
+    const { sealed, kept } = await this.#pool.run(
+      'seal',
+      { place: this.#place, id, stack },
+      signal ? { signal } : {},
+    );
+    if (!kept) await this.#trash.put(join(this.#place.stateDir, 'l', id));
+    return sealed;
   }
 
+  /** Nothing of it is in its place when this resolves; the room on disk is free a little later. */
   async drop(prepared: Pick<PreparedLayer, 'id'>): Promise<void> {
-    await this.#removeWork(prepared.id);
-    await this.#pool.run('remove', { path: join(this.#place.stateDir, 'l', prepared.id) });
+    await this.#trash.put(join(this.#place.stateDir, 'l', prepared.id));
   }
 
   async has(layer: Digest): Promise<boolean> {
@@ -90,7 +98,7 @@ export class Layers {
     );
   }
 
-  /** What `layers`, oldest first, made of the snapshot. */
+  /** What `layers`, oldest first, made of the snapshot. Every content it names is a blob then. */
   async changes(snapshot: Digest, layers: readonly Digest[]): Promise<ChangeSet> {
     return this.#pool.run('changes', { place: this.#place, snapshot, layers });
   }

@@ -6,6 +6,7 @@ import { BlobStore } from '../artifacts/blobs.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
 import { Layers } from './layers.ts';
 import { Snapshots } from './snapshots.ts';
+import { Trash } from './trash.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 export type WorkspaceOptions = {
@@ -57,8 +58,10 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     limits: options.limits ?? defaultTreeLimits,
   };
   const snapshots = new Snapshots(place, pool);
-  const layers = new Layers(place, pool);
+  const trash = new Trash(stateDir, pool);
+  const layers = new Layers(place, pool, trash);
   const swept = { snapshots: await snapshots.sweep(), layers: await layers.sweep() };
+  await trash.emptied();
   return {
     blobs,
     snapshots,
@@ -66,6 +69,9 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     swept,
     collect: (request, signal) =>
       pool.run('collect', { request, blobsDir: blobs.directory }, signal ? { signal } : {}),
-    close: () => pool.close(),
+    close: async () => {
+      await trash.close();
+      await pool.close();
+    },
   };
 }

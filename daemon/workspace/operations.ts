@@ -24,7 +24,10 @@ export type Operations = {
   ingest: { args: { place: Place; temp: string }; value: SnapshotAnswer };
   missing: { args: { blobsDir: string; digests: readonly Digest[] }; value: Digest[] };
   stack: { args: { place: Place; stack: Stack }; value: { lower: string[] } };
-  seal: { args: { place: Place; id: string; stack: Stack }; value: SealedLayer };
+  seal: {
+    args: { place: Place; id: string; stack: Stack };
+    value: { sealed: SealedLayer; kept: boolean };
+  };
   changes: {
     args: { place: Place; snapshot: Digest; layers: readonly Digest[] };
     value: ChangeSet;

@@ -1,16 +1,16 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
 import { type ByteString, textOfBytes } from '#contract/path-bytes.ts';
 import type { LayerEntry, LeftOut } from '#contract/snapshot.ts';
-import { Beneath } from '../artifacts/beneath.ts';
+import { Beneath, type Listed } from '../artifacts/beneath.ts';
 import { isOpaque, isWhiteout, opaqueName } from '../artifacts/overlay.ts';
-import { storeFile } from '../artifacts/store-file.ts';
+import { hashFile } from '../artifacts/store-file.ts';
 import type { Xattrs } from '../artifacts/xattr.ts';
 import { layerDigest, type LayerManifest, readLayer, readManifest } from './manifest.ts';
-import type { Operations, Place, SealedLayer, Stack } from './operations.ts';
+import type { Operations, Place, Stack } from './operations.ts';
 import { layerLink } from './places.ts';
-import { removeTree } from './remove.ts';
 import { sameEntry, Tree } from './tree.ts';
 
 /**
@@ -18,11 +18,14 @@ import { sameEntry, Tree } from './tree.ts';
  * directory is brought to its shortest form: what equals the file below goes (the kernel copies a
  * file up when it is merely opened for writing), and so does every mode bit but the executable
  * one. Otherwise one task's untouched copy would hide what another really changed.
+ *
+ * Content stays where it is. Most of it, an installed tree of packages, nobody ever asks for by
+ * its digest; `changes` takes into the blobs what somebody may.
  */
 export function sealLayer(
   { place, id, stack }: Operations['seal']['args'],
   xattrs: Xattrs,
-): SealedLayer {
+): Operations['seal']['value'] {
   const dir = join(place.stateDir, 'l', id);
   const scan = new Scan(place, viewBelow(place, stack), xattrs);
   using upper = Beneath.open(join(dir, 'u'));
@@ -32,14 +35,19 @@ export function sealLayer(
   const manifest: LayerManifest = { digest, entries, bytes };
   fs.writeFileSync(join(dir, 'layer.json.tmp'), JSON.stringify(manifest));
   fs.renameSync(join(dir, 'layer.json.tmp'), join(dir, 'layer.json'));
+  const sealed = { digest, entries: entries.length, bytes, changes, leftOut };
+  return { sealed, kept: name(place, digest, id) };
+}
+
+/** False when the same changes are there already: one directory of them is enough. */
+function name({ stateDir }: Place, digest: Digest, id: string): boolean {
   try {
-    fs.symlinkSync(`../l/${id}`, layerLink(place.stateDir, digest));
+    fs.symlinkSync(`../l/${id}`, layerLink(stateDir, digest));
+    return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
-    // The same changes are there already: one directory of them is enough.
-    if (readLayer(place.stateDir, digest).id !== id) removeTree(dir);
+    return readLayer(stateDir, digest).id === id;
   }
-  return { digest, entries: entries.length, bytes, changes, leftOut };
 }
 
 function viewBelow({ stateDir }: Place, stack: Stack): Tree {
@@ -47,6 +55,8 @@ function viewBelow({ stateDir }: Place, stack: Stack): Tree {
   for (const { layer } of stack.ancestors) tree.apply(readLayer(stateDir, layer).entries);
   return tree;
 }
+
+const blockBytes = 256 << 10;
 
 class Scan {
   /** Parents before children. */
@@ -57,6 +67,7 @@ class Scan {
   readonly #place: Place;
   readonly #below: Tree;
   readonly #xattrs: Xattrs;
+  readonly #block = Buffer.allocUnsafeSlow(blockBytes);
   #seen = 0;
 
   constructor(place: Place, below: Tree, xattrs: Xattrs) {
@@ -70,35 +81,40 @@ class Scan {
     const { limits } = this.#place;
     if (depth > limits.depthMax)
       throw tooLarge(`directories nested deeper than ${limits.depthMax}`);
-    let names: ByteString[];
+    let listed: Listed[];
     try {
-      names = dir.list(limits.entriesMax - this.#seen);
+      listed = dir.entries(limits.entriesMax - this.#seen);
     } catch (cause) {
       if (cause instanceof RangeError) throw tooLarge(`more than ${limits.entriesMax} entries`);
       throw cause;
     }
-    this.#seen += names.length;
-    for (const name of names) {
+    this.#seen += listed.length;
+    for (const each of listed) {
+      const { name } = each;
       const path = prefix === '' ? name : `${prefix}/${name}`;
       if (path.length > limits.pathBytesMax) throw tooLarge('a path that is too long');
-      this.#entry(dir, name, { path, depth, hidden });
+      this.#entry(dir, each, { path, depth, hidden });
     }
   }
 
   #entry(
     dir: Beneath,
-    name: ByteString,
+    { name, kind }: Listed,
     where: { path: ByteString; depth: number; hidden: boolean },
   ): void {
-    const stat = dir.lstat(name);
-    if (stat === undefined) return;
     const path = textOfBytes(where.path);
     const below = where.hidden ? undefined : this.#below.get(path);
+    if (kind === 'file') {
+      this.#file(dir, name, path, below);
+      return;
+    }
+    const stat = dir.lstat(name);
+    if (stat === undefined) return;
     if (isWhiteout(stat)) {
       if (below === undefined) fs.unlinkSync(dir.at(name));
       else this.#add({ type: 'whiteout', path }, below);
     } else if (stat.isDirectory()) {
-      fs.chmodSync(dir.at(name), 0o755);
+      if ((stat.mode & 0o7777) !== 0o755) fs.chmodSync(dir.at(name), 0o755);
       const over = below?.type === 'dir';
       const opaque = isOpaque(this.#xattrs, dir.at(name));
       if (!over) {
@@ -120,7 +136,7 @@ class Scan {
   }
 
   #file(dir: Beneath, name: ByteString, path: string, below: LayerEntry | undefined): void {
-    const file = dir.file(name);
+    const file = dir.listedFile(name);
     if (file === undefined) throw new Error('a file changed its kind after its task was dead');
     try {
       const { fd, stat } = file;
@@ -129,11 +145,16 @@ class Scan {
         throw tooLarge(`more than ${this.#place.limits.bytesMax} bytes`);
       }
       const executable = (stat.mode & 0o100) !== 0;
-      fs.fchmodSync(fd, executable ? 0o755 : 0o644);
-      const blobs = join(this.#place.stateDir, 'blobs');
-      const known = below?.type === 'file' && below.bytes === stat.size ? below.digest : undefined;
-      const digest = storeFile(blobs, { fd, link: dir.at(name), known });
-      const entry = { type: 'file' as const, path, executable, bytes: stat.size, digest };
+      const mode = executable ? 0o755 : 0o644;
+      if ((stat.mode & 0o7777) !== mode) fs.fchmodSync(fd, mode);
+      const block = this.#block.subarray(0, Math.min(blockBytes, stat.size + 1));
+      const entry = {
+        type: 'file' as const,
+        path,
+        executable,
+        bytes: stat.size,
+        digest: hashFile(fd, block),
+      };
       this.#keepOrPrune(dir, name, entry, below);
     } finally {
       fs.closeSync(file.fd);

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { AncestorLayer, PreparedLayer, SealedLayer } from '#daemon/workspace/layers.ts';
 import type { Workspace } from '#daemon/workspace/open.ts';
 import { isRoot, Scratch } from './support.ts';
@@ -337,6 +337,7 @@ test('directories deeper than any path may be long are refused by seal and remov
   await layers.drop(prepared);
   await layers.drop(prepared);
   expect(fs.readdirSync(scratch.path('state/l'))).toEqual([]);
+  await vi.waitFor(() => expect(fs.readdirSync(scratch.path('state/tmp'))).toEqual([]), 10_000);
 });
 
 test('a dropped attempt leaves nothing and an unknown snapshot or layer is refused', async () => {
@@ -357,6 +358,48 @@ test('a dropped attempt leaves nothing and an unknown snapshot or layer is refus
   });
   expect(await layers.has(nowhere)).toBe(false);
   expect(fs.readdirSync(scratch.path('state/l'))).toEqual([]);
+});
+
+test('of equal layers one directory is kept, and the other leaves nothing', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const { layers } = bench.workspace;
+  const stack = { snapshot: bench.snapshot, ancestors: [] };
+  const sealed: SealedLayer[] = [];
+  for (let i = 0; i < 2; i += 1) {
+    const prepared = await layers.prepare(stack);
+    fs.writeFileSync(join(prepared.upper, 'made'), 'the same\n');
+    sealed.push(await layers.seal(prepared));
+  }
+
+  expect(sealed[1]).toEqual(sealed[0]);
+  expect(fs.readdirSync(scratch.path('state/l'))).toHaveLength(1);
+  await vi.waitFor(() => expect(fs.readdirSync(scratch.path('state/tmp'))).toEqual([]), 10_000);
+});
+
+test('whatever a change set names can be read from the blobs, and is hashed again then', async () => {
+  await using scratch = new Scratch();
+  const bench = await Bench.open(scratch);
+  const { layers, blobs } = bench.workspace;
+  const prepared = await layers.prepare({ snapshot: bench.snapshot, ancestors: [] });
+  fs.writeFileSync(join(prepared.upper, 'good'), 'good\n');
+  fs.writeFileSync(join(prepared.upper, 'spoilt'), 'spoilt\n');
+  fs.writeFileSync(join(prepared.upper, 'gone'), 'gone\n');
+  const { digest } = await layers.seal(prepared);
+  fs.writeFileSync(join(prepared.upper, 'spoilt'), 'other\n');
+  fs.unlinkSync(join(prepared.upper, 'gone'));
+
+  const { items } = await layers.changes(bench.snapshot, [digest]);
+
+  const contents = items.map(async ({ path, after }) => {
+    if (after?.type !== 'file') throw new Error(`${path} is no file`);
+    return [path, (await blobs.read(after.digest, { maxBytes: 100 })).toString()];
+  });
+  expect(await Promise.allSettled(contents)).toMatchObject([
+    { reason: { code: 'blob.unknown' } },
+    { value: ['good', 'good\n'] },
+    { reason: { code: 'blob.damaged' } },
+  ]);
 });
 
 test('a manifest that was meddled with is refused, not believed', async () => {
