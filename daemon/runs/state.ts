@@ -55,7 +55,9 @@ export class RunStates {
 
   fold(record: AnyRecord): void {
     if (record.run === undefined) return;
-    if (record.type === 'run.submitted') this.#runs.set(record.run, submitted(record));
+    if (record.type === 'run.submitted' && !this.#runs.has(record.run)) {
+      this.#runs.set(record.run, submitted(record));
+    }
     const run = this.#runs.get(record.run);
     if (!run) return;
     run.audit.last = record.seq;
@@ -91,12 +93,15 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
   };
 }
 
-/** Terminal states never move: what comes after `run.closed` or `task.finished` is only counted. */
+/**
+ * Terminal states never move: what comes after `run.closed` is only counted, and after its end a
+ * task is only moved by the start of a later attempt.
+ */
 function apply(run: RunFacts, record: AnyRecord): void {
   if (run.closedAt !== undefined) return;
   switch (record.type) {
     case 'plan.requested':
-      run.state = 'planning';
+      if (run.state === 'submitted') run.state = 'planning';
       run.planner = record.data.planner;
       return;
     case 'plan.made':
@@ -110,7 +115,7 @@ function apply(run: RunFacts, record: AnyRecord): void {
       run.reasons = [...new Set([...run.reasons, ...record.data.reasons])];
       return;
     case 'run.accepted':
-      run.state = 'running';
+      if (run.state !== 'cancelling') run.state = 'running';
       run.policy = record.data.policy;
       run.image = record.data.image;
       return;
@@ -136,7 +141,8 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
   const id = record.obj?.['task'];
   if (id === undefined) return;
   const task = run.tasks.get(id) ?? { state: 'waiting', attempt: 0, artifacts: [] };
-  if (task.finishedAt !== undefined && record.type !== 'task.started') return;
+  const isNext = record.type === 'task.started' && record.data.attempt > task.attempt;
+  if (task.finishedAt !== undefined && !isNext) return;
   run.tasks.set(id, task);
   switch (record.type) {
     case 'task.started':
