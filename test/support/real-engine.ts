@@ -12,7 +12,7 @@ import { findEngine } from '#setup/engine/find.ts';
 import { MemoryLog } from './memory-log.ts';
 import { testSpec } from './sandbox-spec.ts';
 
-const testImage = 'orchestra/node:20-assembled';
+export const testImage = 'orchestra/node:20-assembled';
 
 /** An engine on this machine with an installation of its own, for one test file. */
 export async function openRealEngine(host?: string) {

@@ -12,7 +12,7 @@ export const hostname = 'sandbox';
  * A spec in the words of Podman's own API. Pure; what the runtime was given is compared with the
  * spec, so a mistake here ends in a refused sandbox, not in a weaker one.
  */
-export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: string | undefined) {
+export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: string) {
   return {
     name: spec.name,
     image: spec.image.id.replace(/^sha256:/, ''),
@@ -62,14 +62,14 @@ function namespaces() {
   };
 }
 
-function confinement(spec: SandboxSpec, seccompFile: string | undefined) {
+function confinement(spec: SandboxSpec, seccompFile: string) {
   return {
     privileged: false,
     read_only_filesystem: true,
     no_new_privileges: true,
     cap_add: [],
     cap_drop: ['ALL'],
-    ...(seccompFile === undefined ? {} : { seccomp_profile_path: seccompFile }),
+    seccomp_profile_path: seccompFile,
     ...(spec.apparmor === undefined ? {} : { apparmor_profile: spec.apparmor }),
   };
 }

@@ -1,7 +1,5 @@
-import { hash } from 'node:crypto';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
-import path from 'node:path';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { SandboxSpec } from '../../../policy/spec.ts';
@@ -15,6 +13,7 @@ import { effectiveOf } from './effective.ts';
 import { podmanFacts } from './facts.ts';
 import { Inspected, OciConfig } from './oci.ts';
 import { openOomWatch } from './oom.ts';
+import { openSeccompFiles } from './seccomp-files.ts';
 
 const silenceMs = 120_000;
 const configMax = 4 * 1024 * 1024;
@@ -35,6 +34,7 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
   const patient = openLibpod(address, agent, 0);
   const compatible = dockerodeEngine({ host, facts });
   const oom = openOomWatch();
+  const seccompFiles = openSeccompFiles(dir, libpod);
 
   return {
     ...compatible,
@@ -42,7 +42,7 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
     facts: async () => podmanFacts(await compatible.facts(), address, libpod),
 
     async create({ spec }): Promise<Created> {
-      const seccompFile = await writeSeccomp(dir, spec.seccomp);
+      const seccompFile = await seccompFiles.write(spec.seccomp);
       const id = await explained(async () => {
         const id = await make(libpod, specGenerator(spec, facts, seccompFile));
         await call(libpod, `/containers/${id}/init`);
@@ -174,16 +174,4 @@ async function readEffective(found: Inspected, spec: SandboxSpec): Promise<Effec
     throw new OrchestraError('engine.failed', 'What Podman made is too long to be read back');
   }
   return effectiveOf(found, OciConfig.parse(JSON.parse(text)), spec);
-}
-
-/** Podman takes a profile only as a file. Named by its content, so that nobody's is overwritten. */
-async function writeSeccomp(
-  dir: string,
-  seccomp: SandboxSpec['seccomp'],
-): Promise<string | undefined> {
-  if (seccomp.profile === 'builtin') return undefined;
-  const file = path.join(dir, `seccomp-${hash('sha256', seccomp.json, 'hex')}.json`);
-  await writeFile(file, seccomp.json, { mode: 0o644 });
-  await chmod(file, 0o644);
-  return file;
 }

@@ -1,10 +1,11 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { EngineFacts } from '../../engine.ts';
 import type { EngineAddress } from '../address.ts';
 import { asking } from '../errors.ts';
 import type { Libpod } from './api.ts';
+import { tightenProfile } from './profile.ts';
 
 /** What Podman says about itself; refuses a Podman that cannot confirm what a sandbox gets. */
 export async function podmanFacts(
@@ -35,6 +36,13 @@ export async function podmanFacts(
       'run orchestrad as the user whose Podman it uses, on the same machine',
     );
   }
+  const profile = await readFile(info.host.security.seccompProfilePath, 'utf8').catch(() => '');
+  if (tightenProfile(profile) === undefined) {
+    throw cannot(
+      'its seccomp profile cannot be read',
+      'install the package with the default profile (containers-common)',
+    );
+  }
   const has = (controller: string) => info.host.cgroupControllers.includes(controller);
   const limits = {
     memory: compatible.limits.memory && has('memory'),
@@ -52,8 +60,9 @@ export async function podmanFacts(
   return { ...compatible, runtimes: [compatible.defaultRuntime], limits };
 }
 
-const Info = z.object({
+export const Info = z.object({
   host: z.object({
+    security: z.object({ seccompProfilePath: z.string() }),
     cgroupControllers: z
       .array(z.string())
       .nullish()

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { SandboxSpec } from '../../../policy/spec.ts';
 import { seccompName } from '../../asked.ts';
 import type { OciConfig } from './oci.ts';
+import { isTight } from './profile.ts';
 
 type Filter = OciConfig['linux']['seccomp'];
 
@@ -14,7 +15,7 @@ export function seccompOf(filter: Filter, asked: SandboxSpec['seccomp']): string
   if (filter === null || filter === undefined) return 'unconfined';
   const isDenying = /^SCMP_ACT_(?:ERRNO|KILL.*|TRAP)$/.test(filter.defaultAction);
   if (!isDenying || filter.syscalls.length === 0) return `default ${filter.defaultAction}`;
-  if (asked.profile === 'builtin') return 'builtin';
+  if (asked.profile === 'builtin') return isTight(filter.syscalls) ? 'builtin' : 'too wide';
   return isDeepStrictEqual(rulesOf(filter), rulesFrom(asked.json))
     ? seccompName(asked.json)
     : 'not the profile asked for';
