@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import { parseDuration } from '#contract/units.ts';
+import { readTextFile } from './read-text.ts';
 import type { Env } from './terminal/streams.ts';
 import { parseYaml } from './yaml-document.ts';
 
@@ -77,10 +77,13 @@ function userConfigFile(env: Env): string {
   return path.join(dir, 'orchestra/cli.yaml');
 }
 
+const bytesMax = 256 * 1024;
+
 async function readIfThere(file: string, must: boolean): Promise<string | undefined> {
   try {
-    return await readFile(file, 'utf8');
+    return await readTextFile(file, { bytesMax, code: 'config.invalid' });
   } catch (cause) {
+    if (cause instanceof OrchestraError) throw cause;
     if (!must && (cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new OrchestraError('config.invalid', `The configuration ${file} cannot be read`, {
       hint: 'check the path that -c names',

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import { PolicyDocument } from '#contract/policy.ts';
 import type { Command } from '../context.ts';
+import { readTextFile } from '../read-text.ts';
 import { safe } from '../terminal/clean.ts';
 import { table } from '../terminal/text.ts';
 import { parseYaml } from '../yaml-document.ts';
@@ -39,8 +39,13 @@ export const policyShow: Command = async ({ print, client }, [name]) => {
 export const policyCheck: Command = async ({ print, cwd }, [file = '']) => {
   let text: string;
   try {
-    text = await readFile(path.resolve(cwd, file), 'utf8');
+    text = await readTextFile(path.resolve(cwd, file), {
+      bytesMax: 256 * 1024,
+      code: 'policy.invalid',
+      shown: file,
+    });
   } catch (cause) {
+    if (cause instanceof OrchestraError) throw cause;
     throw new OrchestraError('policy.invalid', `The policy ${file} cannot be read`, { cause });
   }
   const policy = parseYaml(text, { file, schema: PolicyDocument, code: 'policy.invalid' });

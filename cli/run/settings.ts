@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { SubmitRun } from '#contract/run.ts';
 import { parseDuration } from '#contract/units.ts';
 import { readCliConfig, type CliConfig } from '../cli-config.ts';
 import type { Context, Options } from '../context.ts';
+import { readTextFile } from '../read-text.ts';
 import { choiceOption, countOption, textOption } from '../options.ts';
 import { outputForms, type OutputForm } from './show-live.ts';
 
@@ -96,16 +96,12 @@ async function readText(
   bytesMax: number,
   code: 'plan.invalid' | 'policy.invalid',
 ): Promise<string> {
-  let bytes: Buffer;
   try {
-    bytes = await readFile(file);
+    return await readTextFile(file, { bytesMax, code });
   } catch (cause) {
+    if (cause instanceof OrchestraError) throw cause;
     const why =
       (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'is not there' : 'cannot be read';
     throw new OrchestraError('usage.invalid', `The file ${file} ${why}`, { cause });
   }
-  if (bytes.length > bytesMax) {
-    throw new OrchestraError(code, `The file ${file} is larger than ${bytesMax} bytes`);
-  }
-  return bytes.toString('utf8');
 }

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -92,6 +93,8 @@ test.each<[string, string[], RegExp]>([
   ['more tasks at once than there may be', ['run', 'Build', '-j', '9e9'], /concurrency/],
   ['a plan that is not there', ['run', '--plan', 'nowhere.yaml'], /nowhere\.yaml is not there/],
   ['a plan that is a directory', ['run', '--plan', '.'], /cannot be read/],
+  ['a plan without end', ['run', '--plan', '/dev/zero'], /larger than/],
+  ['settings without end', ['run', 'Build', '-c', '/dev/zero'], /larger than/],
   ['a workspace that is not there', ['run', 'Build', '-w', 'nowhere'], /nowhere/],
   ['a workspace that is a file', ['run', 'Build', '-w', 'keep.txt'], /keep\.txt/],
   ['a policy that is not there', ['run', 'Build', '--policy', 'lax'], /lax/],
@@ -130,6 +133,7 @@ test.each<[string, string, RegExp]>([
   ],
   ['lists in lists, never closed', '['.repeat(1e5), /nested/],
   ['an alias that grows', bomb(), /alias/i],
+  ['more tasks than the policy allows', many(1001), /1000|1001/],
   ['a plan of 5 MiB', `# ${'x'.repeat(5 * 1024 ** 2)}\n${task('')}`, /larger than/],
 ])('a plan with %s is refused with exit 1 and its place', async (_, text, message) => {
   writeFileSync(join(dir, 'plan.yaml'), text);
@@ -149,6 +153,11 @@ function bomb(): string {
   return `${levels.join('\n')}\n${task('')}`;
 }
 
+function many(tasks: number): string {
+  const lines = Array.from({ length: tasks }, (_, i) => `  - { id: t${i}, tool: sh, args: [x] }`);
+  return `version: 1\ntasks:\n${lines.join('\n')}\n`;
+}
+
 test.each<[string, string, RegExp]>([
   ['broken YAML', 'version: 1\n  name: [', /policy\.yaml:\d+:\d+ /],
   ['an unknown key', 'version: 1\nname: mine\nnetwork: host\n', /network/],
@@ -159,6 +168,23 @@ test.each<[string, string, RegExp]>([
   const ran = await run('--plan', 'plan.yaml', '--policy', 'policy.yaml');
   expect(said(ran)).toMatch(message);
   expect(ran.code).toBe(1);
+});
+
+test('a plan that is no UTF-8 is refused, not repaired', async () => {
+  const text = Buffer.concat([Buffer.from('# '), Buffer.of(0xff), Buffer.from(`\n${task('')}`)]);
+  writeFileSync(join(dir, 'plan.yaml'), text);
+  const ran = await run('--plan', 'plan.yaml');
+  expect([ran.code, said(ran)]).toEqual([1, expect.stringContaining('UTF-8')]);
+});
+
+test('a workspace too large or too deep is refused before a byte of it is sent', async () => {
+  execFileSync('truncate', ['-s', '17G', join(dir, 'sparse')]);
+  const large = await daemon.cli(['exec', '--', 'true'], { cwd: dir });
+  expect([large.code, said(large)]).toEqual([1, expect.stringMatching(/too large|bytes/)]);
+  rmSync(join(dir, 'sparse'));
+  mkdirSync(join(dir, 'd/'.repeat(200)), { recursive: true });
+  const deep = await orchestra('exec', '--', 'true');
+  expect([deep.code, said(deep)]).toEqual([1, expect.stringMatching(/deep|too large/)]);
 });
 
 test('settings of the CLI and of the daemon are refused by line, with exit 1', async () => {
