@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest';
+import type { Plan } from '#contract/plan.ts';
+import { RunCheckpoint } from '#contract/run.ts';
+import { checkpointOf } from '#daemon/runs/checkpoint.ts';
+import { RunStates } from '#daemon/runs/state.ts';
+import {
+  artifactCollected,
+  layerSealed,
+  someDigest,
+  someRun,
+  submitted,
+  taskFinished,
+  taskStarted,
+} from '#test/support/records.ts';
+
+const plan = {
+  tasks: ['build', 'lint', 'test', 'pack'].map((id) => ({ id })),
+} as unknown as Plan;
+
+test('a checkpoint names what is done, with its digests, and everything else as pending', () => {
+  const states = new RunStates();
+  for (const record of [
+    submitted(),
+    taskStarted('build'),
+    layerSealed('build', 'a'),
+    artifactCollected('build', 'dist'),
+    taskFinished('build', 'succeeded'),
+    taskStarted('lint'),
+    artifactCollected('lint', 'findings'),
+    taskFinished('lint', 'failed'),
+    taskStarted('test'),
+    layerSealed('test', 'b'),
+  ]) {
+    states.fold(record);
+  }
+  const run = states.find(someRun);
+  if (!run) throw new Error('there is no run');
+  const digests = { plan: someDigest('c'), policy: someDigest('d') };
+  const checkpoint = checkpointOf(run, plan, digests, '2026-01-01T00:00:00.000Z');
+  expect(checkpoint).toEqual({
+    version: 1,
+    run_id: someRun,
+    checkpoint_at: '2026-01-01T00:00:00.000Z',
+    completed_tasks: ['build'],
+    pending_tasks: ['lint', 'test', 'pack'],
+    plan: someDigest('c'),
+    policy: someDigest('d'),
+    snapshot: run.snapshot,
+    // What was sealed by a task whose end nobody recorded is not done.
+    layers: { build: someDigest('a') },
+    outputs: { 'build/dist': '3'.repeat(64) },
+    state_snapshot: { build: 'succeeded', lint: 'failed', test: 'running', pack: 'waiting' },
+  });
+  expect(RunCheckpoint.parse(checkpoint)).toEqual(checkpoint);
+});
