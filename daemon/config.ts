@@ -109,6 +109,8 @@ async function readDocument(
       cause,
     });
   }
+  // Every key may be left out, and so may all of them.
+  if (text.length <= configBytesMax && saysNothing(text)) return { name, document: {} };
   const document = parseYaml(text, {
     file: name,
     schema: ConfigFile,
@@ -116,4 +118,8 @@ async function readDocument(
     maxBytes: configBytesMax,
   });
   return { name, document };
+}
+
+function saysNothing(text: string): boolean {
+  return text.split('\n').every((line) => /^\s*(?:#|$)/.test(line));
 }

@@ -106,7 +106,7 @@ test('a run that is being cancelled does not look as if it were running again', 
 test('a record of no run, of an unknown run or of an unknown task is let pass', () => {
   const stray = taskFinished('__proto__', 'succeeded');
   const states = folded([
-    { ...submitted(), run: undefined } as unknown as AnyRecord,
+    { ...submitted(), run: undefined },
     { ...taskStarted('build'), run: 'r-1111111111' },
     submitted(),
     stray,
