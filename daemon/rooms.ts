@@ -125,7 +125,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     mountRoots,
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
     runtime,
-    apparmor: engineFacts.apparmor ? 'docker-default' : undefined,
+    // Podman loads and names a profile of its own.
+    apparmor: engineFacts.apparmor && engineFacts.kind === 'docker' ? 'docker-default' : undefined,
     sandboxUser,
     slots: new Slots(config.tasksAtOnce),
     openRunsMax: config.openRuns,

@@ -29,6 +29,8 @@ export async function startPodman(): Promise<{ host: string; stop(): Promise<voi
   // In a mount namespace of its own: crun refuses a machine that has both versions of cgroups
   // mounted, and what Podman mounts goes with it.
   const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', serve, host], {
+    // conmon leaves a file named oom where it was started.
+    cwd: dir,
     stdio: 'ignore',
     env: { ...process.env, P: dir },
   });

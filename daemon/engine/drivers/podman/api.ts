@@ -37,7 +37,7 @@ export function openLibpod(address: EngineAddress, agent: Agent, silenceMs: numb
     req.end(text);
     const response = await promise;
     const status = response.statusCode ?? 0;
-    const answer = parse(await readAll(response));
+    const answer = parseJson(await readAll(response));
     if (status >= 200 && status < 400) return answer;
     throw Object.assign(new Error(`HTTP ${status}`), { statusCode: status, json: answer });
   };
@@ -54,7 +54,8 @@ async function readAll(response: IncomingMessage): Promise<string> {
   return Buffer.concat(parts).toString('utf8');
 }
 
-function parse(text: string): unknown {
+/** Undefined for what is not JSON, which no schema takes. */
+export function parseJson(text: string): unknown {
   try {
     return text.trim() === '' ? undefined : JSON.parse(text);
   } catch {

@@ -7,11 +7,11 @@ import type { ContainerExit, Created, Effective, Engine, HostFacts } from '../..
 import { parseAddress } from '../address.ts';
 import { dockerodeEngine } from '../dockerode.ts';
 import { asking, statusOf } from '../errors.ts';
-import { openLibpod, type Libpod } from './api.ts';
+import { openLibpod, parseJson, type Libpod } from './api.ts';
 import { specGenerator } from './create.ts';
 import { effectiveOf } from './effective.ts';
 import { podmanFacts } from './facts.ts';
-import { Inspected, OciConfig } from './oci.ts';
+import { Inspected, known, OciConfig } from './oci.ts';
 import { openOomWatch } from './oom.ts';
 import { openSeccompFiles } from './seccomp-files.ts';
 
@@ -50,7 +50,7 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
       });
       return asking('inspect a sandbox', async () => {
         const answer = await libpod({ method: 'GET', path: `/containers/${id}/json` });
-        const found = Inspected.parse(answer);
+        const found = known(Inspected, answer);
         await oom.prepare(id, found.State.Pid);
         return { id, effective: await readEffective(found, spec) };
       });
@@ -66,7 +66,7 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
         await patient({ method: 'POST', path: `/containers/${id}/wait?${waitOptions}` }, signal);
         const oomKilled = await oom.ended(id);
         const answer = await libpod({ method: 'GET', path: `/containers/${id}/json` });
-        const { State: state } = Ended.parse(answer);
+        const { State: state } = known(Ended, answer);
         return {
           exitCode: state.ExitCode,
           oomKilled: oomKilled || state.OOMKilled,
@@ -114,7 +114,7 @@ const Ended = z.object({
 
 async function make(libpod: Libpod, spec: { name: string }): Promise<string> {
   try {
-    return Made.parse(await call(libpod, '/containers/create', spec)).Id;
+    return known(Made, await call(libpod, '/containers/create', spec)).Id;
   } catch (error) {
     // Podman answers 500 to a name that is taken, as to everything else, and leaves nothing behind
     // when it fails: what has the name now is another container.
@@ -137,7 +137,7 @@ async function isOver(libpod: Libpod, id: string): Promise<boolean> {
 async function inspected(libpod: Libpod, name: string): Promise<string | undefined> {
   try {
     const answer = await libpod({ method: 'GET', path: `/containers/${name}/json` });
-    return z.object({ State: z.object({ Status: z.string() }) }).parse(answer).State.Status;
+    return known(z.object({ State: z.object({ Status: z.string() }) }), answer).State.Status;
   } catch (error) {
     if (statusOf(error) === 404) return undefined;
     throw error;
@@ -173,5 +173,5 @@ async function readEffective(found: Inspected, spec: SandboxSpec): Promise<Effec
   if (text.length > configMax) {
     throw new OrchestraError('engine.failed', 'What Podman made is too long to be read back');
   }
-  return effectiveOf(found, OciConfig.parse(JSON.parse(text)), spec);
+  return effectiveOf(found, known(OciConfig, parseJson(text)), spec);
 }

@@ -5,6 +5,7 @@ import type { EngineFacts } from '../../engine.ts';
 import type { EngineAddress } from '../address.ts';
 import { asking } from '../errors.ts';
 import type { Libpod } from './api.ts';
+import { known } from './oci.ts';
 import { tightenProfile } from './profile.ts';
 
 /** What Podman says about itself; refuses a Podman that cannot confirm what a sandbox gets. */
@@ -26,7 +27,7 @@ export async function podmanFacts(
     throw cannot('it is older than 4.0', 'use Podman 4 or Docker');
   }
   const info = await asking('describe itself', async () =>
-    Info.parse(await libpod({ method: 'GET', path: '/info' })),
+    known(Info, await libpod({ method: 'GET', path: '/info' })),
   );
   try {
     await access(info.store.graphRoot, constants.R_OK | constants.X_OK);

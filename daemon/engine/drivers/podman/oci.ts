@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { OrchestraError } from '#contract/errors.ts';
 
 // Written out as far as it is judged. What is not named here and gives power is caught by
 // `powersOf` in `effective.ts`, which looks at the names of the keys.
@@ -19,7 +20,6 @@ export const Inspected = z.looseObject({
   Pod: text.optional(),
   OCIRuntime: text,
   OCIConfigPath: text,
-  StaticDir: text,
   State: z.looseObject({ Status: text, Pid: z.int() }),
   Dependencies: list(text),
   Config: z.looseObject({
@@ -93,3 +93,13 @@ export const OciConfig = z.looseObject({
   }),
 });
 export type OciConfig = z.infer<typeof OciConfig>;
+
+/** Reads an answer of Podman; one in words that are not known is refused, never guessed at. */
+export function known<T extends z.ZodType>(schema: T, answer: unknown): z.infer<T> {
+  const read = schema.safeParse(answer);
+  if (read.success) return read.data;
+  throw new OrchestraError('engine.failed', 'Podman answered in words that are not known', {
+    hint: 'Podman 4.3 is known to work',
+    cause: read.error,
+  });
+}

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseJson } from './api.ts';
 
 /**
  * Podman's own seccomp profile lets a task make user namespaces, where it is root and may mount:
@@ -6,7 +7,7 @@ import { z } from 'zod';
  * without capabilities. Pure; undefined for a profile that this cannot be done to.
  */
 export function tightenProfile(json: string): string | undefined {
-  const profile = Profile.safeParse(parse(json));
+  const profile = Profile.safeParse(parseJson(json));
   if (!profile.success) return undefined;
   const { syscalls, ...rest } = profile.data;
   const kept = syscalls
@@ -90,11 +91,3 @@ const Profile = z.looseObject({
   defaultAction: z.string().regex(/^SCMP_ACT_(?:ERRNO|KILL.*|TRAP)$/),
   syscalls: z.array(z.looseObject({ names: z.array(z.string()), action: z.string() })),
 });
-
-function parse(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-}

@@ -7,6 +7,7 @@ import type { SandboxSpec } from '../../../policy/spec.ts';
 import { asking } from '../errors.ts';
 import type { Libpod } from './api.ts';
 import { Info } from './facts.ts';
+import { known } from './oci.ts';
 import { tightenProfile } from './profile.ts';
 
 /** Podman takes a profile only as a file, in a directory of the daemon that no sandbox sees. */
@@ -29,7 +30,7 @@ export function openSeccompFiles(dir: string, libpod: Libpod) {
 
 async function writeBuiltin(dir: string, libpod: Libpod): Promise<string> {
   const profile = await asking('describe itself', async () => {
-    const { host } = Info.parse(await libpod({ method: 'GET', path: '/info' }));
+    const { host } = known(Info, await libpod({ method: 'GET', path: '/info' }));
     return readFile(host.security.seccompProfilePath, 'utf8').catch(() => '');
   });
   const tight = tightenProfile(profile);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { SandboxSpec } from '../../../policy/spec.ts';
 import { seccompName } from '../../asked.ts';
+import { parseJson } from './api.ts';
 import type { OciConfig } from './oci.ts';
 import { isTight } from './profile.ts';
 
@@ -37,7 +38,7 @@ const Profile = z.object({
 });
 
 function rulesFrom(json: string): unknown {
-  const profile = Profile.safeParse(JSON.parse(json));
+  const profile = Profile.safeParse(parseJson(json));
   return profile.success ? rulesOf(profile.data) : undefined;
 }
 

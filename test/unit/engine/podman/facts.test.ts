@@ -1,0 +1,60 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { EngineFacts } from '#daemon/engine/engine.ts';
+import { podmanFacts } from '#daemon/engine/drivers/podman/facts.ts';
+import { tempDir } from '#test/support/temp-dir.ts';
+
+const facts: EngineFacts = {
+  kind: 'podman',
+  version: '4.3.1',
+  apiVersion: '1.41',
+  os: 'linux',
+  arch: 'amd64',
+  runtimes: ['crun', 'runc'],
+  defaultRuntime: 'crun',
+  seccomp: true,
+  apparmor: false,
+  selinux: false,
+  userns: false,
+  rootless: false,
+  cgroupVersion: '1',
+  limits: { memory: true, swap: true, pids: true, cpu: true },
+  kernel: '6.1',
+  cpus: 2,
+  memoryBytes: 2 ** 34,
+};
+const socket = { socketPath: '/run/podman/podman.sock' };
+const controllers = ['cpu', 'memory', 'pids'];
+
+let dir: Awaited<ReturnType<typeof tempDir>>;
+beforeAll(async () => {
+  dir = await tempDir();
+});
+afterAll(async () => dir[Symbol.asyncDispose]());
+
+function info(change: { controllers?: string[]; profile?: string; root?: string } = {}) {
+  const file = path.join(dir.path, 'seccomp.json');
+  writeFileSync(file, change.profile ?? '{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}');
+  const host = {
+    cgroupControllers: change.controllers ?? controllers,
+    security: { seccompProfilePath: file },
+  };
+  return async () => ({ host, store: { graphRoot: change.root ?? dir.path } });
+}
+
+test('a Podman that can confirm everything is used, with the runtime that is surely there', async () => {
+  expect(await podmanFacts(facts, socket, info())).toEqual({ ...facts, runtimes: ['crun'] });
+});
+
+test.each([
+  ['over a network', facts, { host: '192.0.2.1', port: 1 }, {}, /network/],
+  ['of another age', { ...facts, version: '3.4.4' }, socket, {}, /older/],
+  ['with storage out of sight', facts, socket, { root: '/nowhere/at/all' }, /storage/],
+  ['with a profile that allows', facts, socket, { profile: '{}' }, /seccomp/],
+  ['without limits', facts, socket, { controllers: ['cpu', 'pids'] }, /limits/],
+])('Podman %s is refused at once, with the reason', async (_, said, address, change, reason) => {
+  const refused = podmanFacts(said, address, info(change));
+  await expect(refused).rejects.toMatchObject({ code: 'engine.unavailable' });
+  await expect(refused).rejects.toThrow(reason);
+});
