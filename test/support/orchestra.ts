@@ -239,7 +239,7 @@ export function ofType<T extends RecordType>(records: readonly AnyRecord[], type
 }
 
 /** The settings of a daemon that nobody configured. */
-export async function plainConfig(stateDir: string): Promise<Config> {
+async function plainConfig(stateDir: string): Promise<Config> {
   return readConfig({
     flags: {},
     file: undefined,
