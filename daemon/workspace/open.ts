@@ -18,6 +18,8 @@ export type WorkspaceOptions = {
   limits?: TreeLimits;
   /** Where the worker's program is, when it is not next to this file (a bundled daemon). */
   workerUrl?: URL;
+  /** How long the sender of an upload may be silent. */
+  silenceMs?: number;
 };
 
 export type Workspace = {
@@ -49,7 +51,9 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   for (const name of ['blobs', 'snapshots', 'layers', 'l', 'tmp']) {
     await chmod(join(stateDir, name), 0o700);
   }
-  const pool = new WorkerPool(options.workerUrl ?? new URL('./worker.ts', import.meta.url));
+  const workerUrl = options.workerUrl ?? new URL('./worker.ts', import.meta.url);
+  const pool = new WorkerPool(workerUrl);
+  const uploads = new WorkerPool(workerUrl);
   const blobs = await BlobStore.open(join(stateDir, 'blobs'));
   const place = {
     stateDir,
@@ -57,7 +61,11 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     gid: options.sandboxGid,
     limits: options.limits ?? defaultTreeLimits,
   };
-  const snapshots = new Snapshots(place, pool);
+  const snapshots = new Snapshots(place, {
+    files: pool,
+    uploads,
+    ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
+  });
   const trash = new Trash(stateDir, pool);
   const layers = new Layers(place, pool, trash);
   const swept = { snapshots: await snapshots.sweep(), layers: await layers.sweep() };
@@ -72,6 +80,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     close: async () => {
       await trash.close();
       await pool.close();
+      await uploads.close();
     },
   };
 }

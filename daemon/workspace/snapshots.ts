@@ -8,16 +8,24 @@ import { blobPath, blobVariants } from '../artifacts/blob-path.ts';
 import { readManifest } from './manifest.ts';
 import type { Place } from './operations.ts';
 import { snapshotDir } from './places.ts';
+import { patient } from './patient.ts';
 import type { WorkerPool } from './worker-pool.ts';
+
+const silenceMs = 30_000;
 
 /** Read-only trees by digest: hard links into the blobs, there whole or not at all. */
 export class Snapshots {
   readonly #place: Place;
   readonly #pool: WorkerPool;
+  readonly #uploads: WorkerPool;
+  readonly #silenceMs: number;
 
-  constructor(place: Place, pool: WorkerPool) {
+  /** Uploads have threads of their own: they are as slow as their senders, and tasks wait for nobody. */
+  constructor(place: Place, pools: { files: WorkerPool; uploads: WorkerPool; silenceMs?: number }) {
     this.#place = place;
-    this.#pool = pool;
+    this.#pool = pools.files;
+    this.#uploads = pools.uploads;
+    this.#silenceMs = pools.silenceMs ?? silenceMs;
   }
 
   /** `undefined` when it is not there. */
@@ -41,10 +49,10 @@ export class Snapshots {
     const place = this.#place;
     const temp = join(place.stateDir, 'tmp', `s${randomBytes(6).toString('hex')}`);
     try {
-      return await this.#pool.run(
+      return await this.#uploads.run(
         'ingest',
         { place, temp },
-        { input, ...(signal ? { signal } : {}) },
+        { input: patient(input, this.#silenceMs), ...(signal ? { signal } : {}) },
       );
     } catch (cause) {
       // An aborted worker had no chance to clean up. What cannot go now goes at the next start.

@@ -181,7 +181,8 @@ async function converse(worker: Worker, { name, args, input, signal }: Call): Pr
     worker.postMessage(message, transfer);
   try {
     send({ kind: 'start', name, args, streamed: input !== undefined });
-    if (input !== undefined) await feed(input, window, send);
+    // Who is aborted or refused does not wait for a sender that may never send again.
+    if (input !== undefined) await Promise.race([feed(input, window, send), answer.promise]);
     return await answer.promise;
   } finally {
     signal?.removeEventListener('abort', onAbort);

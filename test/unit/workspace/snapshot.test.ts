@@ -8,6 +8,7 @@ import type { SnapshotTransport } from '#cli/workspace/upload.ts';
 import { takeSnapshot } from '#cli/workspace/upload.ts';
 import { textOfBytes } from '#contract/path-bytes.ts';
 import { defaultTreeLimits, type UploadHeader } from '#contract/snapshot.ts';
+import { openWorkspace } from '#daemon/workspace/open.ts';
 import { direct, isRoot, sandbox, Scratch } from './support.ts';
 
 const old = new Date('2024-01-01T00:00:00Z');
@@ -283,6 +284,29 @@ test('after a refused upload everybody still gets the answer to their own questi
     expect(await upload(dirFrame, end(1))).toMatchObject({ files: 0, digests: [] });
   }
 });
+
+test('uploads that stall keep nobody else from their files and are given up', async () => {
+  await using scratch = new Scratch();
+  await using workspace = await openedWith(scratch, { silenceMs: 400 });
+  async function* stalled(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(`${JSON.stringify(dirFrame)}\n`);
+    await new Promise(() => {});
+  }
+  const uploads = Promise.allSettled([1, 2, 3].map(() => workspace.snapshots.ingest(stalled())));
+  const first = await Promise.race([uploads, workspace.snapshots.missing([])]);
+
+  expect(first).toEqual([]);
+  for (const upload of await uploads) {
+    expect(upload).toMatchObject({ status: 'rejected', reason: { code: 'request.timeout' } });
+  }
+  expect(fs.readdirSync(scratch.path('state/tmp'))).toEqual([]);
+});
+
+async function openedWith(scratch: Scratch, options: { silenceMs: number }) {
+  const ids = { sandboxUid: sandbox, sandboxGid: sandbox };
+  const workspace = await openWorkspace({ stateDir: scratch.path('state'), ...ids, ...options });
+  return Object.assign(workspace, { [Symbol.asyncDispose]: () => workspace.close() });
+}
 
 test('content named but not there is blob.unknown', async () => {
   await using scratch = new Scratch();
