@@ -33,7 +33,11 @@ function isolation({ engineFacts: facts }: RunsDeps): Check[] {
     {
       name: 'seccomp',
       status: facts.seccomp ? 'ok' : 'problem',
-      message: facts.seccomp ? 'on, the engine’s profile' : 'the engine reports no seccomp',
+      message: !facts.seccomp
+        ? 'the engine reports no seccomp'
+        : facts.kind === 'podman'
+          ? 'on, the engine’s profile without namespaces and mounts'
+          : 'on, the engine’s profile',
       ...(facts.seccomp ? {} : { remedy: 'use a kernel and an engine built with seccomp' }),
     },
     {

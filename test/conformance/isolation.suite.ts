@@ -23,7 +23,6 @@ const devicesAlways =
 
 /** Where engines may differ without a sandbox being weaker. */
 export type Extra = {
-  devices: readonly string[];
   /** What the first process says when there is no such program. */
   exitOfNoProgram: number;
 };
@@ -145,7 +144,12 @@ export function isolationSuite(name: string, extra: Extra, open: () => Promise<R
       );
       const [processes, devices, ...rest] = stdout.trim().split('\n');
       expect(Number(processes)).toBeLessThan(8);
-      expect(devices?.trim().split(' ')).toEqual([...devicesAlways, ...extra.devices].toSorted());
+      // crun links /dev/core to /proc/kcore, which is masked (the line below); runc does not.
+      const there = devices
+        ?.trim()
+        .split(' ')
+        .filter((name) => name !== 'core');
+      expect(there).toEqual(devicesAlways);
       expect(rest).toEqual(['0', 'sandbox']);
     });
 

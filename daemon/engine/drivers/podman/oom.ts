@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { findUsageFiles } from '../cgroup.ts';
+import { findUsageFiles, type CgroupPlaces } from '../cgroup.ts';
 
 const lookMs = 20;
 const watchedMax = 4096;
@@ -22,11 +22,11 @@ type Watched = { file: string; over: AbortController; seen?: Promise<boolean> };
  * after a real kill, and takes the counter away with the container. To do so it starts a program,
  * which takes longer than the time between two looks.
  */
-export function openOomWatch(): OomWatch {
+export function openOomWatch(places?: CgroupPlaces): OomWatch {
   const watched = new Map<string, Watched>();
   return {
     async prepare(id, pid) {
-      const files = await findUsageFiles(pid, id);
+      const files = await findUsageFiles(pid, id, places);
       if (files === undefined) return;
       const name = files.version === 1 ? 'memory.oom_control' : 'memory.events';
       const file = path.join(path.dirname(files.memory), name);
