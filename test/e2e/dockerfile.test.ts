@@ -49,9 +49,12 @@ beforeAll(async () => {
   for (const folder of [state, run]) mkdirSync(folder, { mode: 0o755 });
   started = await image
     .withCommand([
-      ...['--engine', 'unix:///var/run/docker.sock'],
-      ...['--state-dir', state],
-      ...['--socket', join(run, 'orchestra.sock')],
+      '--engine',
+      'unix:///var/run/docker.sock',
+      '--state-dir',
+      state,
+      '--socket',
+      join(run, 'orchestra.sock'),
     ])
     .withBindMounts([
       { source: engine.socketPath ?? '', target: '/var/run/docker.sock' },

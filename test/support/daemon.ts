@@ -128,9 +128,12 @@ export class TestDaemon implements AsyncDisposable {
 async function launch(dir: string, flags: readonly string[]): Promise<ChildProcess> {
   const engine = await findEngine({ env: process.env });
   const given = [
-    ...['--state-dir', join(dir, 'state')],
-    ...['--socket', join(dir, 'run', 'orchestra.sock')],
-    ...['--engine', engine.host],
+    '--state-dir',
+    join(dir, 'state'),
+    '--socket',
+    join(dir, 'run', 'orchestra.sock'),
+    '--engine',
+    engine.host,
     ...flags,
   ];
   return spawn(process.execPath, [join(root, 'daemon/main.ts'), ...given], {
