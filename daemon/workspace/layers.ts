@@ -33,6 +33,8 @@ export class Layers {
   readonly #place: Place;
   readonly #pool: WorkerPool;
   readonly #trash: Trash;
+  /** The last answer: whoever applies a change set asks again with every file of it. */
+  #compared: { key: string; changes: ChangeSet } | undefined;
 
   constructor(place: Place, pool: WorkerPool, trash: Trash) {
     this.#place = place;
@@ -100,7 +102,11 @@ export class Layers {
 
   /** What `layers`, oldest first, made of the snapshot. Every content it names is a blob then. */
   async changes(snapshot: Digest, layers: readonly Digest[]): Promise<ChangeSet> {
-    return this.#pool.run('changes', { place: this.#place, snapshot, layers });
+    const key = [snapshot, ...layers].join('\n');
+    if (this.#compared?.key === key) return this.#compared.changes;
+    const changes = await this.#pool.run('changes', { place: this.#place, snapshot, layers });
+    this.#compared = { key, changes };
+    return changes;
   }
 
   /**
