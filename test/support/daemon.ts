@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { findEngine } from '#setup/engine/find.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
+const sources = join(root, 'daemon/main.ts');
 
 export type Ran = { code: number | null; stdout: string; stderr: string };
 
@@ -27,10 +28,11 @@ export class TestDaemon implements AsyncDisposable {
     this.#listen();
   }
 
-  static async start(flags: readonly string[] = []): Promise<TestDaemon> {
+  /** `entry` is the program: the sources, or what the npm package ships. */
+  static async start(flags: readonly string[] = [], entry = sources): Promise<TestDaemon> {
     // Not under the world-writable /tmp itself: mkdtemp makes a folder of mode 0700 in it.
     const dir = await mkdtemp(join(tmpdir(), 'orc-'));
-    const daemon = new TestDaemon(dir, await launch(dir, flags));
+    const daemon = new TestDaemon(dir, await launch(dir, flags, entry));
     await daemon.#untilReady();
     return daemon;
   }
@@ -125,7 +127,11 @@ export class TestDaemon implements AsyncDisposable {
   }
 }
 
-async function launch(dir: string, flags: readonly string[]): Promise<ChildProcess> {
+async function launch(
+  dir: string,
+  flags: readonly string[],
+  entry = sources,
+): Promise<ChildProcess> {
   const engine = await findEngine({ env: process.env });
   const given = [
     '--state-dir',
@@ -136,7 +142,7 @@ async function launch(dir: string, flags: readonly string[]): Promise<ChildProce
     engine.host,
     ...flags,
   ];
-  return spawn(process.execPath, [join(root, 'daemon/main.ts'), ...given], {
+  return spawn(process.execPath, [entry, ...given], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
