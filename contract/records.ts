@@ -156,7 +156,8 @@ export const recordTypes = {
   'policy.decided': note({
     ...place,
     decision: z.enum(['allow', 'deny']),
-    spec: Digest,
+    /** Absent where a whole plan was denied: then no sandbox was specified. */
+    spec: Digest.optional(),
     reasons: z.array(text(512)).max(64),
   }),
   'checkpoint.saved': note({ checkpoint: Digest, bytes: count }),

@@ -115,7 +115,7 @@ export async function loadPlan(deps: RunsDeps, digest: Plan['image']['id']): Pro
   return JSON.parse(bytes.toString('utf8')) as Plan;
 }
 
-function plannerName(request: SubmitRun): string {
+export function plannerName(request: SubmitRun): string {
   if (request.exec) return 'exec';
   return request.plan ? 'file' : 'rules';
 }

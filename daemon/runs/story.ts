@@ -5,7 +5,14 @@ import { canonicalJson } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import { dispatch } from '../scheduler/dispatch.ts';
 import { topological } from '../scheduler/graph.ts';
-import { concurrencyFor, planFor, recordPlan, type Accepted } from './accept.ts';
+import {
+  concurrencyFor,
+  planFor,
+  plannerName,
+  policyFor,
+  recordPlan,
+  type Accepted,
+} from './accept.ts';
 import { checkpointOf } from './checkpoint.ts';
 import type { RunsDeps } from './deps.ts';
 import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
@@ -102,18 +109,35 @@ async function planned(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promis
   try {
     return await planFor(deps, run.id, request);
   } catch (error) {
-    if (!(error instanceof OrchestraError) || !error.code.startsWith('plan.')) throw error;
+    if (error instanceof OrchestraError) await recordUnplanned(deps, run, request, error);
+    throw error;
+  }
+}
+
+/** Why there is no plan: none could be made, or the policy denies the one there is. */
+async function recordUnplanned(
+  deps: RunsDeps,
+  run: OpenRun,
+  request: SubmitRun,
+  error: OrchestraError,
+): Promise<void> {
+  const reasons = reasonsOf(error);
+  if (error.code === 'policy.denied') {
+    await deps.log.append({
+      type: 'policy.decided',
+      run: run.id,
+      outcome: 'denied',
+      sev: 'alert',
+      pol: { hash: policyFor(deps, request).digest, rule: 'plan' },
+      data: { decision: 'deny', reasons },
+    });
+  } else if (error.code.startsWith('plan.')) {
     await deps.log.append({
       type: 'plan.failed',
       run: run.id,
       outcome: 'failed',
-      data: {
-        planner: request.plan ? 'file' : request.exec ? 'exec' : 'rules',
-        code: error.code,
-        reasons: reasonsOf(error),
-      },
+      data: { planner: plannerName(request), code: error.code, reasons },
     });
-    throw error;
   }
 }
 

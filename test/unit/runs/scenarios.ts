@@ -299,7 +299,13 @@ export const scenarios: readonly Scenario[] = [
     play: onShared((it) =>
       it.submit([{ ...build, tool: 'exec', args: ['ls'] }], { policy: { name: 'strict' } }),
     ),
-    trail: ['run.submitted', 'plan.requested', 'run.refused denied', 'run.closed failed'],
+    trail: [
+      'run.submitted',
+      'plan.requested',
+      'policy.decided denied',
+      'run.refused denied',
+      'run.closed failed',
+    ],
   },
   {
     name: 'a plan that is none',

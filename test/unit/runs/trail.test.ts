@@ -64,8 +64,9 @@ function disorder(moments: readonly Moment[]): string[] {
       const { type, stage, req = '', run = '', obj } = moment.record;
       if (stage === 'intent') open.set(req, type);
       if (stage === 'result') open.delete(req);
-      const before = orders[type];
       const task = obj?.['task'] ?? '';
+      // A decision about no single task is one about the whole plan.
+      const before = type === 'policy.decided' && task === '' ? 'plan.requested' : orders[type];
       seen.add(`${run} ${type}`).add(`${run} ${type} ${task}`);
       if (before === undefined || run === '' || stage === 'result') return [];
       const isThere = seen.has(`${run} ${before}`) || seen.has(`${run} ${before} ${task}`);
