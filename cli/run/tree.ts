@@ -27,6 +27,7 @@ export function liveRows(view: RunView, screen: Screen, activity?: string): stri
     { tasks: running, more: 'running' },
     { tasks: waiting, more: 'waiting' },
   ];
+  const open = new Set([...running, ...waiting].map((task) => task.id));
   const rows: string[] = [];
   let left = room - 1; // The counts line.
   for (const [at, { tasks, more }] of groups.entries()) {
@@ -35,7 +36,7 @@ export function liveRows(view: RunView, screen: Screen, activity?: string): stri
     const share = Math.max(0, left - reserved);
     const shown = tasks.length <= share ? tasks.length : Math.max(0, share - 1);
     const kept = more === 'failed' ? tasks.slice(-shown || tasks.length) : tasks.slice(0, shown);
-    for (const task of shown === 0 ? [] : kept) rows.push(row(task, screen, detail(task)));
+    for (const task of shown === 0 ? [] : kept) rows.push(row(task, screen, detail(task, open)));
     left -= shown;
     if (shown < tasks.length && left > 0) {
       rows.push(cut(`  … ${tasks.length - shown} more ${more}`, screen.columns - 1));
@@ -57,10 +58,11 @@ function row(task: TaskView, screen: Screen, note: string): string {
   return screen.styles[style](whole);
 }
 
-function detail(task: TaskView): string {
+function detail(task: TaskView, open: ReadonlySet<string>): string {
   if (isBad(task.state)) return task.reason ?? '';
-  if (task.state === 'waiting') return task.deps.length > 0 ? `for ${task.deps.join(', ')}` : '';
-  return task.title;
+  if (task.state !== 'waiting') return task.title;
+  const before = task.deps.filter((id) => open.has(id));
+  return before.length > 0 ? `for ${before.join(', ')}` : 'for a free slot';
 }
 
 function elapsed(task: TaskView, nowMs: number): string {

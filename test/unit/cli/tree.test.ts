@@ -42,6 +42,19 @@ function crowd(state: TaskView['state'], count: number): TaskView[] {
   return Array.from({ length: count }, (_, at) => taskView({ id: `${state}-${at}`, state }));
 }
 
+test('a waiting task says what it waits for, and what has ended is no reason any more', () => {
+  const tasks = [
+    taskView({ id: 'install', state: 'succeeded' }),
+    taskView({ id: 'build', state: 'running', deps: ['install'] }),
+    taskView({ id: 'pack', state: 'waiting', deps: ['install', 'build'] }),
+    taskView({ id: 'test', state: 'waiting', deps: ['install'] }),
+  ];
+  const screen = { rows: 20, columns: 80, nowMs, styles };
+  const drawn = liveRows(runView({ state: 'running', tasks }), screen).join('\n');
+  expect(drawn).toMatch(/pack +waiting +for build$/m);
+  expect(drawn).toMatch(/test +waiting +for a free slot$/m);
+});
+
 test('failures stay in sight however much is waiting', () => {
   const tasks = [...crowd('waiting', 5000), ...crowd('running', 8), ...crowd('failed', 1)];
   const view = runView({ state: 'running', tasks });
