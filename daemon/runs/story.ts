@@ -27,6 +27,7 @@ import { runTask } from './task.ts';
  * recorded any more (the log is blocked) stops the daemon elsewhere.
  */
 export async function tellStory(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<void> {
+  using _quiet = deps.workspace.holdTrash();
   const startedAt = performance.now();
   const close = async ({ outcome, exitCode, reason }: Closing) => {
     // In the same tick as the record, so that nothing of this run can follow it.

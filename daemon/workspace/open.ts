@@ -20,6 +20,8 @@ export type WorkspaceOptions = {
   workerUrl?: URL;
   /** How long the sender of an upload may be silent. */
   silenceMs?: number;
+  /** How long nobody must have held the trash before it is emptied. */
+  trashQuietMs?: number;
 };
 
 export type Workspace = {
@@ -30,6 +32,8 @@ export type Workspace = {
   swept: { snapshots: number; layers: number };
   /** Declared outputs of a task. Only after its last process is dead. */
   collect(request: CollectRequest, signal?: AbortSignal): Promise<Collected>;
+  /** Until it is disposed, nothing that was thrown away is removed from the disk. */
+  holdTrash(): Disposable;
   close(): Promise<void>;
 };
 
@@ -66,15 +70,15 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     uploads,
     ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
   });
-  const trash = new Trash(stateDir, pool);
+  const trash = new Trash(stateDir, pool, options.trashQuietMs);
   const layers = new Layers(place, pool, trash);
-  const swept = { snapshots: await snapshots.sweep(), layers: await layers.sweep() };
-  await trash.emptied();
+  const swept = { snapshots: await trash.sweep(), layers: await layers.sweep() };
   return {
     blobs,
     snapshots,
     layers,
     swept,
+    holdTrash: () => trash.hold(),
     collect: (request, signal) =>
       pool.run('collect', { request, blobsDir: blobs.directory }, signal ? { signal } : {}),
     close: async () => {

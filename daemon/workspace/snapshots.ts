@@ -84,12 +84,4 @@ export class Snapshots {
     }
     throw new OrchestraError('blob.unknown', `The content of ${path} is gone`);
   }
-
-  /** Removes half-built trees. Only at start, before anything is ingested. */
-  async sweep(): Promise<number> {
-    const tmp = join(this.#place.stateDir, 'tmp');
-    const names = await fs.readdir(tmp);
-    for (const name of names) await this.#pool.run('remove', { path: join(tmp, name) });
-    return names.length;
-  }
 }

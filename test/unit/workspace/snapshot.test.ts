@@ -343,7 +343,7 @@ test('half-built trees of a crash are swept at start', async () => {
   fs.mkdirSync(scratch.path('state/l/dead/u'), { recursive: true });
   await scratch.workspace();
 
-  expect(fs.readdirSync(scratch.path('state/tmp'))).toEqual([]);
+  await expect.poll(() => fs.readdirSync(scratch.path('state/tmp'))).toEqual([]);
   expect(fs.readdirSync(scratch.path('state/l'))).toEqual([]);
 });
 

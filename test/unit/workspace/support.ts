@@ -22,6 +22,7 @@ export class Scratch implements AsyncDisposable {
       stateDir: this.path('state'),
       sandboxUid: sandbox,
       sandboxGid: sandbox,
+      trashQuietMs: 0,
       ...(limits === undefined ? {} : { limits }),
     });
     return this.#workspace;

@@ -60,3 +60,40 @@ test('more than the queue takes makes the one who throws away wait, and all of i
   await trash.close();
   await pool.close();
 });
+
+test('nothing is removed while it is held, and soon after it was let go', async () => {
+  await using scratch = new Scratch();
+  fs.mkdirSync(scratch.path('tmp'));
+  const pool = new WorkerPool(worker);
+  const trash = new Trash(scratch.root, pool, 20);
+  const left = () => fs.readdirSync(scratch.path('tmp')).length;
+
+  const [one, two] = [trash.hold(), trash.hold()];
+  await trash.put(fill(scratch.path('old')));
+  one[Symbol.dispose]();
+  one[Symbol.dispose]();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(left()).toBe(1);
+  two[Symbol.dispose]();
+  await expect.poll(left).toBe(0);
+
+  await trash.close();
+  await pool.close();
+});
+
+test('what a crash left is taken on at start, and emptying does not ask who holds', async () => {
+  await using scratch = new Scratch();
+  fs.mkdirSync(scratch.path('tmp'));
+  fs.mkdirSync(scratch.path('tmp/left-by-a-crash'));
+  const pool = new WorkerPool(worker);
+  const trash = new Trash(scratch.root, pool);
+
+  using _hold = trash.hold();
+  expect(await trash.sweep()).toBe(1);
+  await trash.put(fill(scratch.path('old')));
+  await trash.emptied();
+
+  expect(fs.readdirSync(scratch.path('tmp'))).toEqual([]);
+  await trash.close();
+  await pool.close();
+});
