@@ -206,7 +206,11 @@ export const commands: readonly CommandSpec[] = [
     first: 'run',
     text: 'write what the run changed into the workspace',
     group: 'Watch',
-    options: [workspace, { flags: '--check', text: 'only say whether it would apply' }],
+    options: [
+      workspace,
+      { flags: '--check', text: 'only say whether it would apply' },
+      { flags: '--ignored', text: 'also what .gitignore names, such as build outputs' },
+    ],
     load: async () => (await import('./commands/apply.ts')).apply,
   },
   {

@@ -17,6 +17,7 @@ export const apply: Command = async (context, [id = ''], options) => {
     workspace,
     changes,
     check,
+    withIgnored: flagOption(options, 'ignored'),
     blob: async (digest) => client.bytes('runBlob', { params: { id, digest } }),
   });
   if (print.json) {
@@ -24,12 +25,27 @@ export const apply: Command = async (context, [id = ''], options) => {
     return 0;
   }
   for (const { path: name, change } of result.applied) print.line(`${marks[change]} ${safe(name)}`);
-  for (const { path: name, reason } of result.leftOut) {
-    print.warn(`left out: ${safe(name)} (${safe(reason)})`);
-  }
+  for (const line of leftOutLines(result.leftOut)) print.warn(line);
   const already = result.already.length === 0 ? '' : `, ${result.already.length} already there`;
   const done = check ? 'would be applied' : 'applied';
   const count = result.applied.length;
   print.line(`${count} ${count === 1 ? 'change' : 'changes'} ${done}${already}`);
   return 0;
 };
+
+const ignoredHere = 'ignored here';
+
+/** One line a path, but only one for all that is ignored: that may be a whole `node_modules`. */
+function leftOutLines(leftOut: readonly { path: string; reason: string }[]): string[] {
+  const ignored = leftOut.filter(({ reason }) => reason === ignoredHere);
+  const rest = leftOut.filter(({ reason }) => reason !== ignoredHere);
+  const lines = rest.map(({ path: name, reason }) => `left out: ${safe(name)} (${safe(reason)})`);
+  if (ignored.length === 0) return lines;
+  const tops = [...new Set(ignored.map(({ path: name }) => name.split('/')[0] ?? ''))];
+  const shown = tops.slice(0, 5).map(safe).join(', ');
+  const more = tops.length > 5 ? ', …' : '';
+  return [
+    ...lines,
+    `left out: ${ignored.length} paths that are ignored here (${shown}${more}); --ignored takes them too`,
+  ];
+}

@@ -15,6 +15,8 @@ export type ApplyOptions = {
   blob: (digest: string) => Promise<AsyncIterable<Uint8Array>>;
   /** Only say what would happen. */
   check?: boolean;
+  /** Also what the workspace's ignore rules name, such as build outputs. */
+  withIgnored?: boolean;
 };
 
 export type Applied = {
@@ -31,13 +33,14 @@ export type Applied = {
  *
  * A sandbox wrote these changes, so they are not trusted: nothing goes into `.git` (its hooks run
  * on the next commit), no link may lead out, none is followed, and each file appears complete or not.
- * What the workspace's ignore rules name was never in the snapshot and is left out too.
+ * What the workspace's ignore rules name was never in the snapshot and is left out too, unless it is
+ * asked for.
  */
 export async function applyChanges(options: ApplyOptions): Promise<Applied> {
   const { workspace, changes } = options;
   const result: Applied = { applied: [], already: [], leftOut: [] };
   using root = Folder.root(workspace);
-  const wanted = select(workspace, changes.items, result.leftOut);
+  const wanted = select(workspace, changes.items, result.leftOut, options.withIgnored === true);
   const plan = planOf(wanted);
   sort(root, wanted, plan, result);
   if (options.check === true || result.applied.length === 0) return result;
@@ -69,8 +72,9 @@ function select(
   workspace: string,
   changes: readonly Change[],
   leftOut: Applied['leftOut'],
+  withIgnored: boolean,
 ): Change[] {
-  const ignored = ignoredIn(workspace);
+  const ignored = withIgnored ? () => false : ignoredIn(workspace);
   return changes.filter((change) => {
     const path = bytesOfText(change.path);
     const { after } = change;

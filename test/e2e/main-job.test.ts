@@ -102,10 +102,16 @@ test('what the run changed is shown, applied to the directory, and refused where
   const added = items.find((item) => item.change === 'added' && !item.path.endsWith('/'));
   expect(added).toBeDefined();
 
-  const checked = await daemon.cli(['apply', id, '--check', '--workspace', dir], { cwd: dir });
+  const plain = await daemon.cli(['apply', id, '--workspace', dir], { cwd: dir });
+  expect([plain.code, plain.stderr]).toEqual([0, expect.stringContaining('ignored here')]);
+  expect(existsSync(join(dir, added?.path ?? ''))).toBe(false);
+
+  const apply = (where: string, ...flags: string[]) =>
+    daemon.cli(['apply', id, '--ignored', '--workspace', where, ...flags], { cwd: where });
+  const checked = await apply(dir, '--check');
   expect(checked.code).toBe(0);
   expect(existsSync(join(dir, added?.path ?? ''))).toBe(false);
-  const applied = await daemon.cli(['apply', id, '--workspace', dir], { cwd: dir });
+  const applied = await apply(dir);
   expect(applied.code).toBe(0);
   expect(existsSync(join(dir, added?.path ?? ''))).toBe(true);
 
@@ -113,7 +119,7 @@ test('what the run changed is shown, applied to the directory, and refused where
   const file = items.find((item) => item.change === 'added' && item.path.includes('.'))?.path ?? '';
   cpSync(join(dir, file), join(other, file), { recursive: true });
   writeFileSync(join(other, file), 'somebody else wrote this');
-  const refused = await daemon.cli(['apply', id, '--workspace', other], { cwd: other });
+  const refused = await apply(other);
   expect(refused.code).not.toBe(0);
   expect(readFileSync(join(other, file), 'utf8')).toBe('somebody else wrote this');
 });

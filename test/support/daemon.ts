@@ -62,7 +62,10 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Runs the CLI against this daemon. */
-  async cli(args: readonly string[], options: { cwd?: string; input?: string } = {}): Promise<Ran> {
+  async cli(
+    args: readonly string[],
+    options: { cwd?: string; input?: string; program?: string } = {},
+  ): Promise<Ran> {
     return runCli(args, {
       ...options,
       env: {
