@@ -3,20 +3,18 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { verifyLog } from '#verifier/verify.ts';
-import { reopen, tempDir } from './fixture.ts';
+import { reopen, tempDir } from '#test/unit/audit/fixture.ts';
+
+const writer = join(import.meta.dirname, '../unit/audit/writer-child.ts');
 
 test('nothing that was acknowledged is lost when the writer is killed', async () => {
   await using temp = await tempDir();
   const acknowledged = new Map<number, string>();
   for (let round = 0; round < 20; round += 1) {
-    const child = spawn(
-      process.execPath,
-      [join(import.meta.dirname, 'writer-child.ts'), temp.path],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: { ...process.env, NODE_COMPILE_CACHE: join(temp.path, 'cache') },
-      },
-    );
+    const child = spawn(process.execPath, [writer, temp.path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, NODE_COMPILE_CACHE: join(temp.path, 'cache') },
+    });
     let text = '';
     child.stdout.on('data', (chunk: Buffer) => {
       text += chunk.toString();
@@ -52,7 +50,7 @@ test.skipIf(!canMount)(
   async () => {
     await using temp = await tempDir();
     const script = `mount -t tmpfs -o size=1m tmpfs "$1" && "$2" "$3" "$1" ; cp -r "$1" "$4"`;
-    const child = join(import.meta.dirname, 'writer-child.ts');
+    const child = writer;
     const copy = `${temp.path}-copy`;
     let said = '';
     try {
