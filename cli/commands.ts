@@ -104,7 +104,7 @@ export const commands: readonly CommandSpec[] = [
       policy,
       config,
       ...limits,
-      { flags: '-o, --out <file>', text: 'write the plan there as JSON', values: 'file' },
+      { flags: '-o, --out <file>', text: 'write the plan there, for run --plan', values: 'file' },
     ],
     load: async () => (await import('./commands/plan.ts')).plan,
   },

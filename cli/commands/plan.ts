@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Command } from '../context.ts';
 import { textOption } from '../options.ts';
+import { planFileOf } from '../run/plan-file.ts';
 import { runSettings } from '../run/settings.ts';
 import { snapshotWorkspace } from '../run/snapshot.ts';
 import { safe } from '../terminal/clean.ts';
@@ -38,9 +39,7 @@ export const plan: Command = async (context, [intent], options) => {
   });
   const out = textOption(options, 'out');
   if (out !== undefined)
-    await writeFileFresh(path.resolve(context.cwd, out), [
-      Buffer.from(`${JSON.stringify(answer.plan, null, 2)}\n`),
-    ]);
+    await writeFileFresh(path.resolve(context.cwd, out), [Buffer.from(planFileOf(answer.plan))]);
   if (print.json) {
     print.object(answer);
     return 0;

@@ -271,7 +271,10 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('planMake', {
       json: {
         digest,
-        plan: { version: 1, tasks: [{ id: 'build', command: ['npm', 'run', 'build'], deps: [] }] },
+        plan: {
+          version: 1,
+          tasks: [{ id: 'build', tool: 'npm', command: ['npm', 'run', 'build'], deps: [] }],
+        },
         clamped: [],
         summary: [],
       },

@@ -1,0 +1,56 @@
+import { stringify } from 'yaml';
+import { z } from 'zod';
+import { spellLimits, type Limits } from '#contract/limits.ts';
+import type { PlanFile } from '#contract/plan.ts';
+
+/** What a plan file can say of a plan; what the daemon derives (commands, image) it finds again. */
+const Said = z.looseObject({
+  intent: z.string().default(''),
+  assumptions: z.array(z.string()).default([]),
+  tasks: z.array(
+    z.looseObject({
+      id: z.string(),
+      title: z.string().default(''),
+      why: z.string().default(''),
+      tool: z.string(),
+      args: z.array(z.string()).default([]),
+      env: z.record(z.string(), z.string()).default({}),
+      cwd: z.string().default('.'),
+      deps: z.array(z.string()).default([]),
+      outputs: z
+        .array(z.strictObject({ name: z.string(), path: z.string(), required: z.boolean() }))
+        .default([]),
+      limits: z.record(z.string(), z.number()).default({}),
+      onFailure: z.enum(['stop', 'continue']).default('stop'),
+    }),
+  ),
+});
+
+/** A plan as the YAML that `orchestra run --plan FILE` takes; edited or not. */
+export function planFileOf(plan: unknown): string {
+  const { intent, assumptions, tasks } = Said.parse(plan);
+  const document: z.input<typeof PlanFile> = {
+    version: 1,
+    ...(intent === '' ? {} : { name: [...intent].slice(0, 120).join('').slice(0, 120) }),
+    tasks: tasks.map(({ onFailure, limits, ...task }) => ({
+      id: task.id,
+      ...(task.title === '' ? {} : { title: task.title }),
+      ...(task.why === '' ? {} : { why: task.why }),
+      tool: task.tool,
+      args: task.args,
+      ...(Object.keys(task.env).length === 0 ? {} : { env: task.env }),
+      ...(task.cwd === '.' ? {} : { cwd: task.cwd }),
+      ...(task.deps.length === 0 ? {} : { deps: task.deps }),
+      ...(task.outputs.length === 0 ? {} : { outputs: task.outputs }),
+      limits: spellLimits(limits as Partial<Limits>),
+      ...(onFailure === 'stop' ? {} : { on_failure: onFailure }),
+    })),
+  };
+  const comment = ['orchestra run --plan THIS', ...assumptions.map((text) => `assumed: ${text}`)];
+  return `${comment.map((line) => `# ${oneLine(line)}\n`).join('')}${stringify(document)}`;
+}
+
+/** A comment ends with its line, so no text of others may bring one along. */
+function oneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028\u2029]/gu, ' ');
+}
