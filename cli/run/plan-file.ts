@@ -31,7 +31,7 @@ export function planFileOf(plan: unknown): string {
   const { intent, assumptions, tasks } = Said.parse(plan);
   const document: z.input<typeof PlanFile> = {
     version: 1,
-    ...(intent === '' ? {} : { name: [...intent].slice(0, 120).join('').slice(0, 120) }),
+    ...(intent === '' ? {} : { name: intent.slice(0, 120).toWellFormed() }),
     tasks: tasks.map(({ onFailure, limits, ...task }) => ({
       id: task.id,
       ...(task.title === '' ? {} : { title: task.title }),
