@@ -92,10 +92,19 @@ async function ensureDaemon(
   mkdirSync(paths.stateDir, { recursive: true, mode: 0o700 });
   const logFile = path.join(paths.stateDir, 'demo-daemon.log');
   const log = openSync(logFile, 'w', 0o600);
-  const flags = ['--state-dir', paths.stateDir, '--socket', paths.socket, '--engine', engine];
+  const flags = [
+    // Even if the demo is killed, its end of the pipe closes and the daemon stops.
+    '--stop-with-stdin',
+    '--state-dir',
+    paths.stateDir,
+    '--socket',
+    paths.socket,
+    '--engine',
+    engine,
+  ];
   // A group of its own: a Ctrl-C is for the run, and the daemon is needed to cancel it cleanly.
   const daemon = spawn(process.execPath, [path.join(root, 'daemon/main.ts'), ...flags], {
-    stdio: ['ignore', log, log],
+    stdio: ['pipe', log, log],
     detached: true,
   });
   closeSync(log);
