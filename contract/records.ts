@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Digest } from './ids.ts';
-import { LimitName } from './run.ts';
+import { LimitName, runOutcomes } from './run.ts';
 
 /**
  * The registry of everything the log can say. One row a type; the data schema is closed.
@@ -129,15 +129,7 @@ export const recordTypes = {
   'run.cancelled': note({ reason: text(256) }),
   'run.timed_out': note({ timeout_ms: count }),
   'run.closed': note({
-    outcome: z.enum([
-      'succeeded',
-      'failed',
-      'timed_out',
-      'violated',
-      'cancelled',
-      'refused',
-      'unknown',
-    ]),
+    outcome: z.enum(runOutcomes),
     records: count,
     artifacts: count,
     duration_ms: count,

@@ -83,7 +83,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     log,
     office,
     floor: {
-      roots: [...mountRoots, join(stateDir, 'engine')],
+      roots: mountRoots,
       secrets: [auditDir, config.socket, join(stateDir, 'blobs')],
     },
   });

@@ -17,7 +17,7 @@ export function connectionError(cause: unknown, socketPath: string): OrchestraEr
 
 const notStarted = {
   why: 'there is no such socket; the daemon is not installed or not started',
-  cure: 'start it (systemctl start orchestrad.socket, or run orchestrad), or use --local for one run without it',
+  cure: 'start it (orchestrad), or use --local for one command without it',
 };
 const noAccess = {
   why: 'the socket is there, but this user may not use it',
@@ -28,7 +28,7 @@ const stories: Readonly<Record<string, { why: string; cure: string }>> = {
   ENOTDIR: notStarted,
   ECONNREFUSED: {
     why: 'a socket is there, but nobody listens; the daemon stopped without tidying up',
-    cure: 'read why (journalctl -u orchestrad -n 20), then start orchestrad again',
+    cure: 'read what it said last, then start orchestrad again',
   },
   EACCES: noAccess,
   EPERM: noAccess,
