@@ -20,6 +20,8 @@ export type DefaultPaths = {
 export type EnginePaths = {
   runDir: string;
   dataDir: string;
+  /** A shared mount, made before the engine starts: what is mounted beneath it reaches sandboxes. */
+  slotsDir: string;
   socket: string;
   pidFile: string;
   execDir: string;
@@ -60,6 +62,7 @@ export function enginePaths(env: Env): EnginePaths {
   return {
     runDir,
     dataDir: dir === undefined ? '/var/lib/orchestra/engine' : path.join(dir, 'data'),
+    slotsDir: dir === undefined ? '/var/lib/orchestra/slots' : path.join(dir, 'slots'),
     socket: path.join(runDir, 'docker.sock'),
     pidFile: path.join(runDir, 'docker.pid'),
     execDir: path.join(runDir, 'exec'),

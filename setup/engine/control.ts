@@ -9,6 +9,7 @@ import type { Progress } from '../progress.ts';
 import { ask, askJson } from './http.ts';
 import { answering } from './private.ts';
 import { isDead, livePid } from './processes.ts';
+import { unshareDirectory } from './shared-mount.ts';
 
 export type EngineStatus = {
   running: boolean;
@@ -83,6 +84,7 @@ export async function stopEngine(
     rmSync(paths.socket, { force: true });
     rmSync(paths.pidFile, { force: true });
     removeEmptyCgroups(paths.cgroupParent);
+    unshareDirectory(paths.slotsDir);
     return true;
   });
 }

@@ -18,6 +18,7 @@ import type { EnginePaths } from '../paths.ts';
 import type { Progress } from '../progress.ts';
 import { findEngine, type FoundEngine } from './find.ts';
 import { isDead, livePid, pidsBelowCgroup } from './processes.ts';
+import { shareDirectory } from './shared-mount.ts';
 
 const readyMs = 60_000;
 const slowMs = 30_000;
@@ -39,6 +40,7 @@ export async function startPrivateEngine(
       if (running !== undefined) return running;
       progress('starting Orchestra’s own container engine');
       await clearRemains(paths);
+      shareDirectory(paths.slotsDir);
       const pid = launch(paths);
       return untilReady(paths, pid);
     },
