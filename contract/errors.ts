@@ -32,6 +32,7 @@ const table = {
   'image.changed': { status: 403, exit: 4, retry: false },
   'engine.unavailable': { status: 503, exit: 5, retry: true },
   'engine.conflict': { status: 409, exit: 2, retry: false },
+  'engine.not_connected': { status: 502, exit: 2, retry: false },
   'engine.failed': { status: 502, exit: 2, retry: true },
   'sandbox.mismatch': { status: 500, exit: 4, retry: false },
   'run.unknown': { status: 404, exit: 1, retry: false },

@@ -221,6 +221,16 @@ export const recordTypes = {
   }),
   'container.settings.mismatch': note({ ...place, differences: z.array(text(512)).max(64) }),
   'container.start': act({ ...place, reason: text(512).optional() }),
+  'container.release': act({
+    ...place,
+    spec: Digest,
+    /** It stood ready before the task was there. */
+    slot: z.boolean(),
+    /** Digest of the canonical argv: which command, without its words. */
+    command: Digest,
+    env_names: names,
+    reason: text(512).optional(),
+  }),
   'container.signal': act({
     ...place,
     signal: text(16),
@@ -230,6 +240,7 @@ export const recordTypes = {
   'container.remove': act({ ...place, reason: text(512).optional() }),
   'container.exited': note({
     ...place,
+    by: z.enum(['engine', 'kernel']),
     exit_code: count,
     oom_killed: z.boolean(),
     started_at: text(40),
@@ -239,6 +250,8 @@ export const recordTypes = {
     stderr_bytes: count,
     output: Digest.optional(),
   }),
+  /** The engine's word on an exit that was told on the kernel's. */
+  'container.confirmed': note({ exit_code: count, oom_killed: z.boolean(), agrees: z.boolean() }),
   'container.oom_killed': note({ ...place, memory_bytes: count }),
   'container.killed': note({ ...place, why: text(64) }),
   'container.reconciled': note({ ...place, found: text(64), action: text(64) }),

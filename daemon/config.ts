@@ -32,6 +32,8 @@ export const ConfigFile = z.strictObject({
   tasks_at_once: z.number().int().min(1).max(1024).optional(),
   /** Runs that may be open at once; more are answered with 429. */
   open_runs: z.number().int().min(1).max(10_000).optional(),
+  /** Sandboxes that may stand ready for tasks to come; 0 makes each only when its task is there. */
+  slots_ready: z.number().int().min(0).max(256).optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
 });
 type ConfigFile = z.infer<typeof ConfigFile>;
@@ -48,6 +50,7 @@ export type Config = {
   policy: string;
   tasksAtOnce: number;
   openRuns: number;
+  slotsReady: number;
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -89,6 +92,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     // Two tasks a core keep both busy while one of them waits for the disk or the engine.
     tasksAtOnce: pick('tasks_at_once', availableParallelism() * 2),
     openRuns: pick('open_runs', 64),
+    slotsReady: pick('slots_ready', Math.min(8, availableParallelism() * 2)),
     logLevel: pick('log_level', 'info'),
   };
   return { ...config, digest: digestOf(config), settings };

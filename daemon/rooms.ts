@@ -10,6 +10,7 @@ import { cutText } from './base/text.ts';
 import type { Config } from './config.ts';
 import type { Engine, EngineFacts } from './engine/engine.ts';
 import type { EngineParts } from './engine/open.ts';
+import type { Machine } from './engine/machine.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { openPermitOffice } from './policy/permit.ts';
@@ -20,6 +21,7 @@ import { ImagePins, Images } from './runs/images.ts';
 import { closeLeftRuns } from './runs/recover.ts';
 import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
+import { ReadySlots, slotSettings } from './sandbox/ready-slots.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
 import { Slots } from './scheduler/slots.ts';
 import { openWorkspace, type Workspace } from './workspace/open.ts';
@@ -35,6 +37,8 @@ export type RoomOptions = {
   openLog(options: LogOptions): Promise<Log>;
   /** The guarded engine; nobody here ever holds another one. */
   openEngine(parts: Omit<EngineParts, 'host'>): Engine;
+  /** What this machine has to offer beyond the engine; nothing if left out. */
+  openMachine?: (installId: string) => Promise<Machine>;
 };
 
 /** Everything below the edge, ready: what the last daemon left is swept and closed. */
@@ -78,10 +82,17 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
   const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
   const office = openPermitOffice();
+  const { kernel, doors } = (await options.openMachine?.(installId)) ?? {};
+  if (doors) {
+    mountRoots.push(doors.root);
+    opened.defer(() => doors.dispose());
+  }
   const engine = options.openEngine({
     dir: join(stateDir, 'engine'),
     log,
     office,
+    kernel,
+    doors,
     floor: {
       roots: mountRoots,
       secrets: [auditDir, config.socket, join(stateDir, 'blobs')],
@@ -105,6 +116,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     ceiling: config.ceiling,
     standard: config.policy,
   });
+  const slots = new ReadySlots({ engine, doors, ...slotSettings(config.slotsReady) });
+  opened.defer(() => slots.close());
   const deps: RunsDeps = {
     stateDir,
     installId,
@@ -117,7 +130,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     workspace,
     engine,
     engineFacts,
-    sandbox: { engine, log, clock },
+    sandbox: { engine, slots, log, clock },
     office,
     policies,
     images: new Images(engine, [describeImage()], pins),
@@ -148,6 +161,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     },
     recordEnd: async () => {
       if (log.blocked) return;
+      await slots.close();
       await sweep();
       await log.append({ type: 'daemon.stopped', data: { runs_open: runs.openCount } });
     },

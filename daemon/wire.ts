@@ -3,6 +3,7 @@ import { findEngine } from '#setup/engine/find.ts';
 import { openIndex } from './audit/index-db.ts';
 import { openLog } from './audit/log.ts';
 import { examine } from './doctor.ts';
+import { openMachine } from './engine/machine.ts';
 import { openEngine } from './engine/open.ts';
 import { openPeerReader } from './http/identity.ts';
 import { allRoutes } from './http/routes/index.ts';
@@ -15,7 +16,7 @@ export type Daemon = {
   stop(reason: string): Promise<void>;
 };
 
-export type WireOptions = Omit<RoomOptions, 'openLog' | 'openEngine'> & {
+export type WireOptions = Omit<RoomOptions, 'openLog' | 'openEngine' | 'openMachine'> & {
   /** systemd passed the listening socket. */
   isPassed: boolean;
 };
@@ -30,6 +31,8 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     ...options,
     openLog,
     openEngine: (parts) => openEngine({ host, ...parts }),
+    openMachine: async (installId) =>
+      openMachine({ installId, stateDir: config.stateDir, env: options.env }),
   });
   const { deps, runs, auditDir } = rooms;
   const { log } = deps;

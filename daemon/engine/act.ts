@@ -6,7 +6,11 @@ import type { ActContext } from './engine.ts';
 
 export type ActType = Extract<
   RecordType,
-  'container.create' | 'container.start' | 'container.signal' | 'container.remove'
+  | 'container.create'
+  | 'container.start'
+  | 'container.release'
+  | 'container.signal'
+  | 'container.remove'
 >;
 
 export type Act<T extends ActType> = {

@@ -2,13 +2,17 @@ import { hash } from 'node:crypto';
 import { digestOf } from '../base/canonical.ts';
 import type { Mount, OverlayMount, SandboxSpec, TmpfsMount } from '../policy/spec.ts';
 import type { Effective, EffectiveSettings, HostFacts } from './engine.ts';
+import { gate } from './gate.ts';
 
 type EffectiveMount = EffectiveSettings['mounts'][number];
 
 /** Bytes of /dev/shm. Counted against the memory limit like every other page. */
 export const shmBytes = 64 * 1024 * 1024;
 
-/** What an engine that does exactly as it is told reports for this spec. */
+/**
+ * What an engine that does exactly as it is told reports for this spec. The command is the gate's:
+ * what the task brings is not there yet.
+ */
 export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
   return {
     settings: {
@@ -36,17 +40,17 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       readonly_paths: 0,
       init: true,
       shm_bytes: shmBytes,
-      command: digestOf(spec.command),
-      env_names: Object.keys(spec.env).toSorted(),
+      command: digestOf(gate.command),
+      env_names: Object.keys(gate.env).toSorted(),
       mounts: [
         ...spec.mounts.map(effectiveMount),
         { kind: 'bind', source: host.hostsFile, target: '/etc/hosts', ...readonlyBind },
       ].toSorted(byTarget),
     },
     name: spec.name,
-    command: spec.command,
-    cwd: spec.cwd,
-    env: spec.env,
+    command: gate.command,
+    cwd: gate.cwd,
+    env: gate.env,
     labels: spec.labels,
     maskedPaths: [],
     readonlyPaths: [],
@@ -60,6 +64,14 @@ function effectiveMount(mount: Mount): EffectiveMount {
   switch (mount.kind) {
     case 'bind':
       return { kind: 'bind', source: mount.source, target: mount.target, ...readonlyBind };
+    case 'door':
+      return {
+        kind: 'bind',
+        source: mount.source,
+        target: mount.target,
+        readonly: true,
+        options: 'rslave',
+      };
     case 'overlay':
       return {
         kind: 'overlay',

@@ -60,7 +60,9 @@ export type ContainerState = {
   exitCode: number | undefined;
 };
 
+/** Whose word an exit code is: the engine's, or the kernel's where it can be asked (pidfd). */
 export type ContainerExit = {
+  by: 'engine' | 'kernel';
   exitCode: number;
   oomKilled: boolean;
   startedAt: string;
@@ -74,6 +76,8 @@ export type Usage = { memoryPeakBytes: number; cpuMs: number; forksRefused: numb
 export type OutputPiece = { s: 1 | 2; bytes: Uint8Array };
 
 export type Attached = {
+  /** Resolves once the started sandbox stands at its gate; rejects where it ended before. */
+  ready: Promise<void>;
   /** One reader only. Whoever reads slowly slows the container down: nothing is buffered here. */
   output: AsyncIterable<OutputPiece>;
   close(): void;
@@ -91,10 +95,12 @@ export type ActContext = {
 /**
  * A dozen verbs in front of Docker, Podman or a fake.
  *
- * Order: create → attach → start → wait → remove. `create` makes the container and its overlay
- * volumes, reads the effective settings back, and never starts anything. `attach` before `start`
- * loses no byte; standard input is empty. `wait` is called after `start` only, resolves once the
- * container has exited, and may be called again. `usage` reads the peaks so far and is undefined
+ * Order: create → attach → start → release → wait → remove. `create` makes the container and its
+ * overlay volumes, reads the effective settings back, and never starts anything. `attach` comes
+ * before `start` and loses no byte of the task. A started sandbox waits at its gate (`gate.ts`);
+ * `release` gives it the task of this permit, once: command, variables, secrets, and its layers
+ * where it waited without them. The task's standard input is empty. `wait` is called after `start`
+ * only, resolves once the container has exited, and may be called again. `usage` reads the peaks so far and is undefined
  * once the container is gone. `signal` on an exited or missing container is not an error. `remove`
  * is forced, takes the name or the id, takes the container's volumes along, may be repeated, and
  * resolves when both are gone.
@@ -108,7 +114,13 @@ export interface Engine {
   findImage(reference: string): Promise<ImageFacts | undefined>;
   create(permit: Permit, context: ActContext): Promise<Created>;
   attach(id: string): Promise<Attached>;
-  start(id: string, context: ActContext): Promise<void>;
+  start(id: string, context: ActContext): Promise<Started>;
+  release(
+    id: string,
+    permit: Permit,
+    context: ActContext,
+    secrets?: readonly Secret[],
+  ): Promise<void>;
   wait(id: string, signal?: AbortSignal): Promise<ContainerExit>;
   usage(id: string): Promise<Usage | undefined>;
   signal(id: string, name: SignalName, context: ActContext): Promise<void>;
@@ -121,6 +133,12 @@ export interface Engine {
 export type SignalName = 'SIGTERM' | 'SIGKILL';
 
 export type Created = { id: string; effective: Effective };
+
+/** The first process, by its number on the engine's machine; undefined where nobody can say. */
+export type Started = { pid: number | undefined };
+
+/** A file of a task's own, see `gate.ts`. The name is a plain file name. */
+export type Secret = { name: string; value: Uint8Array };
 
 /** What this host adds to every sandbox: needed to ask for it and to know what should come back. */
 export type HostFacts = {

@@ -30,10 +30,13 @@ export function floorBreaches(spec: SandboxSpec, facts: FloorFacts): string[] {
     ),
     ...check(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(spec.runtime), 'the runtime is malformed'),
     ...check(
-      spec.command.length > 0 && spec.command.length <= 4096 && spec.command.every(isText),
+      spec.role === 'slot' ? spec.command.length === 0 : isCommand(spec.command),
       'the command is empty, too long, or holds a NUL byte',
     ),
-    ...check(spec.command[0] !== '', 'the command names no program'),
+    ...check(
+      spec.role === 'slot' || (spec.command[0] !== '' && spec.command[0]?.includes('=') !== true),
+      'the command names no program',
+    ),
     ...check(isPlainPath(spec.cwd), 'the working directory is not an absolute, plain path'),
     ...envBreaches(spec),
     ...seccompBreaches(spec),
@@ -41,7 +44,7 @@ export function floorBreaches(spec: SandboxSpec, facts: FloorFacts): string[] {
     ...limitNames
       .filter((name) => !isLimit(spec.limits[name]))
       .map((name) => `the limit ${name} is not a whole number above zero`),
-    ...mountBreaches(spec.mounts, facts),
+    ...mountBreaches(spec, facts),
   ];
 }
 
@@ -49,6 +52,8 @@ const check = (holds: boolean, reason: string) => (holds ? [] : [reason]);
 
 const isId = (id: number) => Number.isInteger(id) && id >= 1 && id <= 65_534;
 const isLimit = (value: number) => Number.isSafeInteger(value) && value > 0;
+const isCommand = (command: readonly string[]) =>
+  command.length > 0 && command.length <= 4096 && command.every(isText);
 const isText = (text: string) => text.length <= 131_072 && !text.includes('\0');
 
 function envBreaches({ env }: SandboxSpec): string[] {
@@ -79,7 +84,7 @@ function seccompBreaches({ seccomp }: SandboxSpec): string[] {
   }
 }
 
-function mountBreaches(mounts: readonly Mount[], facts: FloorFacts): string[] {
+function mountBreaches({ mounts, role }: SandboxSpec, facts: FloorFacts): string[] {
   const targets = mounts.map((mount) => mount.target);
   return [
     ...check(mounts.length <= 30, 'more than 30 mounts'),
@@ -89,12 +94,17 @@ function mountBreaches(mounts: readonly Mount[], facts: FloorFacts): string[] {
       sourcesOf(mount).flatMap((source) => sourceBreaches(source, facts)),
     ),
     ...mounts.flatMap(kindBreaches),
+    ...check(
+      mounts.every(({ kind }) => kind === 'tmpfs' || (kind === 'door') === (role === 'slot')),
+      'a sandbox that waits has layers, or one that has its task has doors',
+    ),
   ];
 }
 
 function sourcesOf(mount: Mount): readonly string[] {
   switch (mount.kind) {
     case 'bind':
+    case 'door':
       return [mount.source];
     case 'overlay':
       return [...mount.lower, mount.upper, mount.work];
@@ -121,6 +131,8 @@ function kindBreaches(mount: Mount): string[] {
           'an overlay has more layers than the kernel takes',
         ),
       ];
+    case 'door':
+      return [];
     case 'tmpfs':
       return check(isLimit(mount.sizeBytes), 'a tmpfs has no size');
   }

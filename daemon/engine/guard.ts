@@ -8,9 +8,13 @@ import { assertGenuine, type Permit, type PermitOffice } from '../policy/permit.
 import { act } from './act.ts';
 import { askedFor } from './asked.ts';
 import { compare } from './compare.ts';
+import type { Doors } from './doors.ts';
 import type { ActContext, Created, Engine, HostFacts, SignalName } from './engine.ts';
+import { openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
+import type { Kernel } from './kernel.ts';
 import { assertRealSources } from './sources.ts';
+import { shapeOf, type DoorMount, type SandboxSpec } from '../policy/spec.ts';
 
 export type GuardParts = {
   driver: Engine;
@@ -20,6 +24,10 @@ export type GuardParts = {
   host: HostFacts;
   /** False for an engine on another machine, whose files cannot be looked at from here. */
   sameMachine?: boolean;
+  /** Asked about exits before the engine where it is there. */
+  kernel?: Kernel | undefined;
+  /** Absent where layers cannot reach a sandbox that already runs: then none may wait for a task. */
+  doors?: Doors | undefined;
   /** How long an engine may take for one verb before it counts as lost. */
   deadlineMs?: number;
 };
@@ -40,13 +48,16 @@ export function guardEngine(parts: GuardParts): Engine {
         }),
     );
 
-  // Containers that were compared and not started yet: nothing else is ever started, and nothing
-  // twice. Shrinks with every start and removal.
-  const startable = new Set<string>();
+  // What each container that is not removed yet was made as, and how far it has come: nothing but
+  // what was compared is ever started, nothing is started or released twice.
+  const known = new Map<string, Known>();
+  const exits = openExits({ driver, log, kernel: parts.kernel });
 
   const remove = async (id: string, context: ActContext): Promise<void> => {
     const data = place(context);
-    startable.delete(id);
+    await exits.settled(id);
+    const doors = doorsOf(known.get(id));
+    known.delete(id);
     await act(
       log,
       { type: 'container.remove', data, context, obj: named(id, context) },
@@ -54,6 +65,8 @@ export function guardEngine(parts: GuardParts): Engine {
         await timely('remove a sandbox', driver.remove(id, context));
       },
     );
+    exits.forget(id);
+    parts.doors?.close(doors);
   };
 
   return {
@@ -61,8 +74,7 @@ export function guardEngine(parts: GuardParts): Engine {
     findImage: async (reference) => timely('look for an image', driver.findImage(reference)),
     list: async (labels) => timely('list its containers', driver.list(labels)),
     usage: async (id) => timely('report usage', driver.usage(id)),
-    attach: async (id) => timely('attach to a sandbox', driver.attach(id)),
-    wait: async (id, signal) => driver.wait(id, signal),
+    attach: async (id) => exits.hear(id, await timely('attach to a sandbox', driver.attach(id))),
     close: () => driver.close(),
     remove,
 
@@ -91,7 +103,11 @@ export function guardEngine(parts: GuardParts): Engine {
       );
       const differences = compare(askedFor(permit.spec, parts.host), created.effective);
       if (differences.length === 0) {
-        startable.add(created.id);
+        known.set(created.id, {
+          spec: permit.spec,
+          effective: created.effective,
+          stage: 'created',
+        });
         return created;
       }
       const obj = named(created.id, context);
@@ -116,20 +132,52 @@ export function guardEngine(parts: GuardParts): Engine {
     },
 
     async start(id, context) {
-      if (!startable.delete(id)) {
+      const one = known.get(id);
+      if (one?.stage !== 'created') {
         throw new OrchestraError(
           'engine.failed',
           'A sandbox is started only once, and only by the daemon that checked it',
         );
       }
+      one.stage = 'starting';
       const data = place(context);
-      await act(
+      const started = await act(
         log,
         { type: 'container.start', data, context, obj: named(id, context) },
+        async () => timely('start a sandbox', driver.start(id, context)),
+      );
+      one.pid = started.pid;
+      if (started.pid !== undefined) await exits.watch(id, started.pid);
+      await assertDoors(parts, one);
+      one.stage = 'waiting';
+      return started;
+    },
+
+    async release(id, permit, context, secrets = []) {
+      assertGenuine(parts.office, permit);
+      const one = known.get(id);
+      if (one?.stage !== 'waiting') {
+        throw new OrchestraError('engine.failed', 'A sandbox that does not wait takes no task');
+      }
+      one.stage = 'released';
+      await assertFloor(parts, permit, context);
+      assertFits(one.spec, permit.spec);
+      const data = releaseData(one, permit.spec, context);
+      await act(
+        log,
+        { type: 'container.release', data, context, obj: named(id, context) },
         async () => {
-          await timely('start a sandbox', driver.start(id, context));
+          if (one.spec.role === 'slot') await openDoorsOf(parts, one, permit.spec);
+          await timely('let a task go', driver.release(id, permit, context, secrets));
         },
       );
+    },
+
+    async wait(id, signal) {
+      const exit = await exits.wait(id, signal);
+      // The last process is dead: nobody sees the layers any more.
+      parts.doors?.close(doorsOf(known.get(id)));
+      return exit;
     },
 
     async signal(id, name, context) {
@@ -145,6 +193,63 @@ export function guardEngine(parts: GuardParts): Engine {
       const data = { ...place(context), signal: name satisfies SignalName, why: why(context) };
       await act(log, { type: 'container.signal', data, context, obj: named(id, context) }, send);
     },
+  };
+}
+
+type Known = {
+  spec: SandboxSpec;
+  effective: Created['effective'];
+  stage: 'created' | 'starting' | 'waiting' | 'released';
+  pid?: number | undefined;
+};
+
+function doorsOf(one: Known | undefined): DoorMount[] {
+  return one?.spec.mounts.filter((mount) => mount.kind === 'door') ?? [];
+}
+
+async function assertDoors({ doors }: GuardParts, one: Known): Promise<void> {
+  const made = doorsOf(one);
+  if (made.length === 0) return;
+  if (doors === undefined || one.pid === undefined) {
+    throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
+  }
+  await doors.assertConnected(one.pid, made);
+}
+
+/** A task gets the sandbox that its own permit allows, whatever that sandbox was made for. */
+function assertFits(waiting: SandboxSpec, task: SandboxSpec): void {
+  const isSame =
+    waiting.role === 'task'
+      ? digestOf(waiting) === digestOf(task)
+      : digestOf(shapeOf(waiting)) === digestOf(shapeOf(task));
+  if (task.role === 'task' && isSame) return;
+  throw new OrchestraError('sandbox.mismatch', 'The sandbox is not the one that policy allowed', {
+    hint: 'orchestra doctor',
+  });
+}
+
+async function openDoorsOf(
+  { doors }: GuardParts,
+  { pid, spec }: Known,
+  task: SandboxSpec,
+): Promise<void> {
+  if (doors === undefined || pid === undefined) {
+    throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
+  }
+  await doors.open(pid, spec, task);
+}
+
+function releaseData(
+  { spec: waited }: Known,
+  task: SandboxSpec,
+  context: ActContext,
+): RecordData<'container.release'> {
+  return {
+    ...place(context),
+    spec: digestOf(task),
+    slot: waited.role === 'slot',
+    command: digestOf(task.command),
+    env_names: Object.keys(task.env).toSorted(),
   };
 }
 

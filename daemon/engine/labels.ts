@@ -4,6 +4,7 @@ export const labelNames = {
   run: 'orchestra.run',
   task: 'orchestra.task',
   attempt: 'orchestra.attempt',
+  slot: 'orchestra.slot',
 } as const;
 
 export function sandboxLabels(of: {

@@ -1,10 +1,12 @@
 import type { Log } from '../audit/types.ts';
 import type { PermitOffice } from '../policy/permit.ts';
+import type { Doors } from './doors.ts';
 import { parseAddress } from './drivers/address.ts';
 import { chooseEngine } from './drivers/choose.ts';
 import type { Engine } from './engine.ts';
 import type { FloorFacts } from './floor.ts';
 import { guardEngine } from './guard.ts';
+import type { Kernel } from './kernel.ts';
 import { readHostLimits } from './host-limits.ts';
 import { writeHostsFile } from './hosts-file.ts';
 
@@ -17,18 +19,22 @@ export type EngineParts = {
   office: PermitOffice;
   floor: FloorFacts;
   deadlineMs?: number;
+  kernel?: Kernel | undefined;
+  doors?: Doors | undefined;
 };
 
 /** The only place that makes a driver, and it never gives out a bare one. Connects on first use. */
 export function openEngine({ host, dir, floor, ...parts }: EngineParts): Engine {
   const address = parseAddress(host);
   const sockets = 'socketPath' in address ? [address.socketPath] : [];
+  const isHere = sockets.length > 0;
   const facts = { hostsFile: writeHostsFile(dir), ...readHostLimits() };
   return guardEngine({
     ...parts,
+    ...(isHere ? {} : { kernel: undefined, doors: undefined }),
     driver: chooseEngine({ host, facts, dir }),
     floor: { ...floor, secrets: [...floor.secrets, ...sockets] },
     host: facts,
-    sameMachine: sockets.length > 0,
+    sameMachine: isHere,
   });
 }

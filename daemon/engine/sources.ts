@@ -9,6 +9,7 @@ import type { SandboxSpec } from '../policy/spec.ts';
 export async function assertRealSources(spec: SandboxSpec): Promise<void> {
   const wanted = spec.mounts.flatMap((mount) => {
     if (mount.kind === 'tmpfs') return [];
+    if (mount.kind === 'door') return [{ path: mount.source, directory: true }];
     if (mount.kind === 'bind') return [{ path: mount.source, directory: false }];
     return [...mount.lower, mount.upper, mount.work].map((path) => ({ path, directory: true }));
   });

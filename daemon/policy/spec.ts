@@ -20,7 +20,13 @@ export type OverlayMount = {
 
 export type TmpfsMount = { kind: 'tmpfs'; target: string; sizeBytes: number; executable: boolean };
 
-export type Mount = BindMount | OverlayMount | TmpfsMount;
+/**
+ * An empty directory of the host, read-only in the sandbox, through which an overlay arrives when a
+ * waiting sandbox is taken: what is mounted on `source` later appears at `target`.
+ */
+export type DoorMount = { kind: 'door'; source: string; target: string };
+
+export type Mount = BindMount | OverlayMount | TmpfsMount | DoorMount;
 
 /**
  * Everything that decides what one sandbox may do: what policy judges, what the engine is asked
@@ -28,6 +34,11 @@ export type Mount = BindMount | OverlayMount | TmpfsMount;
  * a device, a privileged container or a host namespace.
  */
 export type SandboxSpec = {
+  /**
+   * `task`: all of it is known. `slot`: a sandbox that waits for one, with everything that confines
+   * it and nothing of what will run in it: no command, no variables, doors instead of layers.
+   */
+  role: 'task' | 'slot';
   /** The container's name, unique for run, task and attempt: creating it twice is noticed. */
   name: string;
   image: { reference: string; id: Digest };
@@ -48,3 +59,13 @@ export type SandboxSpec = {
 export const workspaceTarget = '/workspace';
 export const npmCacheTarget = '/opt/npm-cache';
 export const homeTarget = '/home/node';
+
+/**
+ * What a task and the sandbox that waited for it must have in common, to the letter: everything but
+ * what identifies a task and what it brings along.
+ */
+export function shapeOf(spec: SandboxSpec): object {
+  const { role: _, name: _name, labels: _labels, ...rest } = spec;
+  const { command: _command, cwd: _cwd, env: _env, mounts, ...shape } = rest;
+  return { ...shape, tmpfs: mounts.filter((mount) => mount.kind === 'tmpfs') };
+}

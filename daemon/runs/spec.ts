@@ -6,6 +6,7 @@ import {
   homeTarget,
   npmCacheTarget,
   workspaceTarget,
+  type DoorMount,
   type Mount,
   type OverlayMount,
   type SandboxSpec,
@@ -26,14 +27,20 @@ export type SpecRequest = {
   npmCache: Layers | undefined;
 };
 
+export type SlotSpecRequest = Pick<
+  SpecRequest,
+  'installId' | 'image' | 'user' | 'runtime' | 'apparmor'
+> & { limits: SandboxSpec['limits'] };
+
 const homeBytesMax = 64 * 1024 * 1024;
 
 /** Turns a task of a plan into the exact sandbox that policy then judges. */
 export function sandboxSpec(request: SpecRequest): SandboxSpec {
   const { task, runId, attempt } = request;
   return {
+    ...confinement({ ...request, limits: task.limits }),
+    role: 'task',
     name: `orc-${request.installId}-${runId}-${task.id.replaceAll(':', '.')}-a${attempt}`,
-    image: request.image,
     command: task.command,
     cwd: posix.join(workspaceTarget, task.cwd),
     env: {
@@ -42,12 +49,7 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
       ...toolEnvironment[task.tool],
       ...task.env,
     },
-    user: request.user,
-    runtime: request.runtime,
-    seccomp: { profile: 'builtin' },
-    apparmor: request.apparmor,
-    limits: task.limits,
-    mounts: mounts(request),
+    mounts: [...layers(request), ...memory(task.limits)],
     labels: {
       'orchestra.install': request.installId,
       'orchestra.run': runId,
@@ -57,19 +59,44 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
   };
 }
 
-function mounts({ workspace, npmCache, task }: SpecRequest): Mount[] {
-  const { tmpBytes } = task.limits;
-  const homeBytes = Math.min(homeBytesMax, tmpBytes);
-  const overlay = (layers: Layers, target: string): OverlayMount => ({
+/** A sandbox that waits for a task which `sandboxSpec` makes of the same request. */
+export function slotSpec(
+  request: SlotSpecRequest,
+  { slot, doors }: { slot: string; doors: readonly DoorMount[] },
+): SandboxSpec {
+  return {
+    ...confinement(request),
+    role: 'slot',
+    name: `orc-${request.installId}-slot-${slot}`,
+    command: [],
+    cwd: '/',
+    env: {},
+    mounts: [...doors, ...memory(request.limits)],
+    labels: { 'orchestra.install': request.installId, 'orchestra.slot': slot },
+  };
+}
+
+function confinement({ image, user, runtime, apparmor, limits }: SlotSpecRequest) {
+  return { image, user, runtime, seccomp: { profile: 'builtin' } as const, apparmor, limits };
+}
+
+function layers({ workspace, npmCache }: SpecRequest): Mount[] {
+  const overlay = ({ lower, upper, work }: Layers, target: string): OverlayMount => ({
     kind: 'overlay',
-    lower: layers.lower,
-    upper: layers.upper,
-    work: layers.work,
+    lower,
+    upper,
+    work,
     target,
   });
   return [
     overlay(workspace, workspaceTarget),
     ...(npmCache ? [overlay(npmCache, npmCacheTarget)] : []),
+  ];
+}
+
+function memory({ tmpBytes }: SandboxSpec['limits']): Mount[] {
+  const homeBytes = Math.min(homeBytesMax, tmpBytes);
+  return [
     { kind: 'tmpfs', target: '/tmp', sizeBytes: tmpBytes, executable: false },
     { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
   ];

@@ -19,6 +19,7 @@ import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
 import { closingOf, type Closing } from './outcome.ts';
 import { planNeeds, provide, type ProvideRequest } from './provide.ts';
 import { artifactsOf, finishLeftTasks } from './recover.ts';
+import { expectTasks } from './slot.ts';
 import { stopOf } from './stop.ts';
 import { runTask } from './task.ts';
 
@@ -145,12 +146,16 @@ async function recordUnplanned(
 async function execute(deps: RunsDeps, run: AcceptedRun, concurrency: number): Promise<void> {
   const { signal } = run.controller;
   const save = oneAtATime(() => saveCheckpoint(deps, run));
+  const left = new Set(run.plan.tasks);
+  expectTasks(deps, run, [...left], concurrency);
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
     concurrency,
     slots: deps.slots,
     signal,
     execute: async (task) => {
+      left.delete(task);
+      expectTasks(deps, run, [...left], concurrency);
       const passed = await runTask(deps, run, task, signal);
       await save();
       return passed || task.onFailure === 'continue';

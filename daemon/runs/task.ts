@@ -5,7 +5,6 @@ import type { PlanTask } from '#contract/plan.ts';
 import type { RecordData } from '#contract/records.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
-import { decide } from '../policy/decide.ts';
 import type { Permit } from '../policy/permit.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { ancestorsOf } from '../scheduler/graph.ts';
@@ -15,6 +14,7 @@ import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
+import { askSlot, judgeSpec, requestFor } from './slot.ts';
 import { sandboxSpec } from './spec.ts';
 import { Stop, stopOf } from './stop.ts';
 
@@ -130,6 +130,7 @@ async function workIn(
     );
     const result = await runInSandbox(deps.sandbox, {
       permit,
+      askSlot: askSlot(deps, run, task),
       context: { run: run.id, task: task.id, attempt },
       output: { write: (stream, bytes) => output.write(stream, bytes) },
       signal,
@@ -198,22 +199,14 @@ async function askPolicy(
   npmCache: Awaited<ReturnType<typeof prepareNpmCache>>,
 ): Promise<{ permit: Permit; spec: Digest }> {
   const spec = sandboxSpec({
-    installId: deps.installId,
+    ...requestFor(deps, run, task),
     runId: run.id,
     attempt,
     task,
-    image: { reference: run.image.reference, id: run.image.id },
-    user: deps.sandboxUser,
-    runtime: deps.runtime,
-    apparmor: deps.apparmor,
     workspace: layer,
     npmCache,
   });
-  const decision = decide(spec, run.policy, {
-    engine: deps.engineFacts,
-    image: { ...run.image, pinned: deps.pins.get(run.image.reference) },
-    roots: deps.mountRoots,
-  });
+  const decision = judgeSpec(deps, run, spec);
   const { digest } = await deps.blobs.put(Buffer.from(canonicalJson(spec)), {
     maxBytes: 1024 * 1024,
   });

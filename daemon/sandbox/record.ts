@@ -28,6 +28,7 @@ export async function recordExit(
       outcome: judged.outcome === 'exited' && judged.exitCode === 0 ? 'ok' : 'failed',
       data: {
         attempt,
+        by: exit.by,
         exit_code: exit.exitCode,
         oom_killed: exit.oomKilled,
         started_at: exit.startedAt.slice(0, 40),

@@ -1,15 +1,17 @@
 import type { Log } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
-import type { ActContext, Attached, Engine, Usage } from '../engine/engine.ts';
+import type { Engine, Secret, Usage } from '../engine/engine.ts';
 import type { Permit } from '../policy/permit.ts';
 import { Ending } from './ending.ts';
 import { judgeExit } from './judge.ts';
 import { pumpOutput, type OutputSink } from './output.ts';
 import { watchPeaks } from './peaks.ts';
+import type { AskSlot, AtGate, ReadySlots } from './ready-slots.ts';
 import { recordExit } from './record.ts';
 
 export type SandboxDeps = {
   engine: Engine;
+  slots: ReadySlots;
   log: Pick<Log, 'appendAll'>;
   clock: Clock;
   /** Between asking a task to end and killing it. */
@@ -20,6 +22,10 @@ export type SandboxDeps = {
 
 export type SandboxRequest = {
   permit: Permit;
+  /** Asks for a sandbox that waits for tasks like this one; left out, one is made for this task. */
+  askSlot?: AskSlot;
+  /** Files of this task alone; their names are in the permit. */
+  secrets?: readonly Secret[];
   context: { run: string; task: string; attempt: number };
   output: OutputSink;
   /** Cancels the task. What is done to clean up never depends on it. */
@@ -47,40 +53,35 @@ export type SandboxResult = {
 };
 
 /**
- * Runs one task in one container, and resolves only once every process of it is dead, its exit is
- * on record, and its container was removed. A task that fails is a result. Rejects where the engine,
+ * Runs one task in one container, and resolves only once every process of it is dead and its exit
+ * is on record; its container is then on its way out. A task that fails is a result. Rejects where the engine,
  * the log or the sink failed; then too the container is removed as far as the engine answers.
  */
 export async function runInSandbox(
   deps: SandboxDeps,
   request: SandboxRequest,
 ): Promise<SandboxResult> {
-  const { engine } = deps;
   const { permit, context, signal } = request;
   if (signal.aborted) return neverStarted(deps.clock);
-  const { id } = await engine.create(permit, context);
-  let attached: Attached | undefined;
+  const atGate = await deps.slots.open(permit, request.askSlot, context, signal);
+  if (atGate === undefined) return neverStarted(deps.clock);
   try {
     if (signal.aborted) return neverStarted(deps.clock);
-    attached = await engine.attach(id);
-    if (signal.aborted) return neverStarted(deps.clock);
-    return await runToEnd(deps, request, id, attached);
+    return await runToEnd(deps, request, atGate);
   } finally {
-    attached?.close();
-    await putAway(engine, id, context);
+    await deps.slots.retire(atGate, { task: context.task, attempt: context.attempt, why: 'over' });
   }
 }
 
 async function runToEnd(
   deps: SandboxDeps,
-  { permit, context, output, signal }: SandboxRequest,
-  id: string,
-  attached: Attached,
+  { permit, context, output, signal, secrets }: SandboxRequest,
+  { id, attached }: AtGate,
 ): Promise<SandboxResult> {
   const { engine, clock } = deps;
   const { limits } = permit.spec;
   const monoAtStart = clock.mono();
-  await engine.start(id, context);
+  await engine.release(id, permit, context, secrets);
   using ending = new Ending(deps, id, context);
   using _timeout = ending.after(limits.timeoutMs, 'timeout');
   using _cancel = ending.when(signal, 'cancelled');
@@ -92,8 +93,8 @@ async function runToEnd(
     onEnd: () => peaks.read(),
   });
   const exit = await ending.untilDead((until) => engine.wait(id, until));
-  const usage = await peaks.last();
   const flowed = await ending.soon(flow, 'The output of a dead sandbox did not end');
+  const usage = await peaks.last();
   const judged = judgeExit({ exit, cause: ending.cause, usage, limits });
   const startedAt = exit.startedAt;
   const durationMs = durationOf(exit, (clock.mono() - monoAtStart) / 1000);
@@ -110,18 +111,6 @@ async function runToEnd(
     stdoutBytes: flowed.stdoutBytes,
     stderrBytes: flowed.stderrBytes,
   };
-}
-
-/**
- * A removal that fails is on record by the guard and left to the sweep; it must not hide what
- * happened before. What may still run is at least ended.
- */
-async function putAway(engine: Engine, id: string, context: ActContext): Promise<void> {
-  try {
-    await engine.remove(id, context);
-  } catch {
-    await engine.signal(id, 'SIGKILL', { ...context, why: 'removal failed' }).catch(() => {});
-  }
 }
 
 function durationOf(

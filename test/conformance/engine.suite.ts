@@ -9,6 +9,8 @@ export type EngineUnderTest = {
   /** A permit for a sandbox of its own, with a name of its own. */
   permit(change?: Partial<SandboxSpec>): Permit;
   install: string;
+  /** Plays commands and cannot run any. */
+  isFake?: boolean;
   close(): Promise<void>;
 };
 
@@ -25,6 +27,7 @@ export const suiteScripts: Readonly<Record<string, Script>> = {
   'head -c 300000 /dev/zero': { output: [[1, new Uint8Array(300_000)]] },
   'cat; echo end': { output: [[1, 'end\n']] },
   'sleep 60': { hang: true },
+  'echo ready; exec sleep 60': { hang: true },
   'trap "" TERM; echo ready; while :; do sleep 1; done': {
     hang: true,
     survives: 'SIGTERM',
@@ -51,10 +54,18 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
     const create = async (script: string) => (await under.engine.create(sh(script), context)).id;
     const left = () => under.engine.list({ 'orchestra.install': under.install });
 
-    async function run(script: string) {
-      const id = await create(script);
+    async function go(script: string) {
+      const permit = sh(script);
+      const { id } = await under.engine.create(permit, context);
       const attached = await under.engine.attach(id);
       await under.engine.start(id, context);
+      await attached.ready;
+      await under.engine.release(id, permit, context);
+      return { id, attached, permit };
+    }
+
+    async function run(script: string) {
+      const { id, attached } = await go(script);
       const out: Record<1 | 2, Buffer[]> = { 1: [], 2: [] };
       for await (const { s, bytes } of attached.output) out[s].push(Buffer.from(bytes));
       const exit = await under.engine.wait(id);
@@ -100,17 +111,14 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
     });
 
     test('SIGTERM ends a program that has no handler for it', async () => {
-      const id = await create('sleep 60');
-      await under.engine.start(id, context);
+      const { id } = await go('echo ready; exec sleep 60');
       await under.engine.signal(id, 'SIGTERM', context);
       expect((await under.engine.wait(id)).exitCode).toBe(143);
       await under.engine.remove(id, context);
     });
 
     test('SIGKILL ends a program that ignores SIGTERM', async () => {
-      const id = await create('trap "" TERM; echo ready; while :; do sleep 1; done');
-      const attached = await under.engine.attach(id);
-      await under.engine.start(id, context);
+      const { id, attached } = await go('trap "" TERM; echo ready; while :; do sleep 1; done');
       const output = attached.output[Symbol.asyncIterator]();
       await output.next();
       await under.engine.signal(id, 'SIGTERM', context);
@@ -121,8 +129,7 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
     });
 
     test('signals and removals may come late and often', async () => {
-      const id = await create('exit 0');
-      await under.engine.start(id, context);
+      const { id } = await go('exit 0');
       await under.engine.wait(id);
       await under.engine.wait(id);
       await under.engine.signal(id, 'SIGKILL', context);
@@ -133,9 +140,7 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
     });
 
     test('a running container is removed by its name too', async () => {
-      const permit = sh('sleep 60');
-      const { id } = await under.engine.create(permit, context);
-      await under.engine.start(id, context);
+      const { id, permit } = await go('sleep 60');
       await under.engine.remove(permit.spec.name, context);
       expect(await left()).toEqual([]);
       expect(await under.engine.usage(id)).toBeUndefined();
@@ -152,8 +157,7 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
     });
 
     test('a container that was started does not start again', async () => {
-      const id = await create('exit 0');
-      await under.engine.start(id, context);
+      const { id } = await go('exit 0');
       await under.engine.wait(id);
       await expect(under.engine.start(id, context)).rejects.toMatchObject({
         code: 'engine.failed',
@@ -161,9 +165,64 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
       await under.engine.remove(id, context);
     });
 
-    test('waiting can be given up without ending the container', async () => {
-      const id = await create('sleep 60');
+    test('a started sandbox runs nothing of its task before it is released', async () => {
+      const permit = sh('printf out; printf err >&2');
+      const { id } = await under.engine.create(permit, context);
+      const attached = await under.engine.attach(id);
       await under.engine.start(id, context);
+      await attached.ready;
+      expect(await left()).toMatchObject([{ id, status: 'running' }]);
+      await under.engine.remove(id, context);
+      const said = await Array.fromAsync(attached.output).catch(() => []);
+      expect(said).toEqual([]);
+    });
+
+    test('a sandbox is released once, and to the task it was allowed for', async () => {
+      const permit = sh('sleep 60');
+      const { id } = await under.engine.create(permit, context);
+      const attached = await under.engine.attach(id);
+      const release = async (to: Permit) => under.engine.release(id, to, context);
+      await expect(release(permit)).rejects.toMatchObject({ code: 'engine.failed' });
+      await under.engine.start(id, context);
+      await attached.ready;
+      await release(permit);
+      await expect(release(permit)).rejects.toMatchObject({ code: 'engine.failed' });
+      await under.engine.remove(id, context);
+      const { id: other } = await under.engine.create(sh('exit 0'), context);
+      const attachedToOther = await under.engine.attach(other);
+      await under.engine.start(other, context);
+      await attachedToOther.ready;
+      await expect(under.engine.release(other, sh('exit 7'), context)).rejects.toMatchObject({
+        code: 'sandbox.mismatch',
+      });
+      await under.engine.remove(other, context);
+    });
+
+    test('arguments, variables and directory arrive byte for byte', async () => {
+      const words = ["it's", '$(id)', '`id`', 'a\nb', '"', '\\', '-n', 'é✓', '', ' ', '*', 'A=B'];
+      const script = 'for w; do printf "<%s>" "$w"; done; printf "|%s|%s" "$ODD" "$PWD"';
+      const permit = under.permit({
+        command: ['sh', '-c', script, 'sh', ...words],
+        cwd: '/tmp',
+        env: { PATH: '/usr/local/bin:/usr/bin:/bin', ODD: "x'y\n$z" },
+      });
+      const { id } = await under.engine.create(permit, context);
+      const attached = await under.engine.attach(id);
+      await under.engine.start(id, context);
+      await attached.ready;
+      await under.engine.release(id, permit, context);
+      const parts: Buffer[] = [];
+      for await (const { bytes } of attached.output) parts.push(Buffer.from(bytes));
+      await under.engine.wait(id);
+      await under.engine.remove(id, context);
+      const said = Buffer.concat(parts).toString();
+      if (under.isFake !== true) {
+        expect(said).toBe(`${words.map((word) => `<${word}>`).join('')}|x'y\n$z|/tmp`);
+      }
+    });
+
+    test('waiting can be given up without ending the container', async () => {
+      const { id } = await go('sleep 60');
       await expect(under.engine.wait(id, AbortSignal.timeout(50))).rejects.toThrow();
       expect(await left()).toMatchObject([{ id, status: 'running' }]);
       await under.engine.remove(id, context);

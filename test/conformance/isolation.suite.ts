@@ -9,6 +9,7 @@ import {
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { OverlayMount, SandboxSpec } from '#daemon/policy/spec.ts';
+import { withoutSlots } from '#daemon/sandbox/ready-slots.ts';
 import { runInSandbox } from '#daemon/sandbox/sandbox.ts';
 import { sweepStrays } from '#daemon/sandbox/sweep.ts';
 import { keepOutput } from '#test/support/fake-sandbox.ts';
@@ -49,10 +50,13 @@ export function isolationSuite(name: string, extra: Extra, open: () => Promise<R
       signal: AbortSignal = new AbortController().signal,
     ) {
       const output = keepOutput();
+      const { engine, log, clock } = real;
+      const slots = withoutSlots(engine);
       const result = await runInSandbox(
-        { engine: real.engine, log: real.log, clock: real.clock },
+        { engine, slots, log, clock },
         { permit: real.permit({ command, ...change }), context, output, signal },
       );
+      await slots.settled();
       return { ...result, stdout: output.text(1), stderr: output.text(2) };
     }
     const sh = async (script: string, change?: Partial<SandboxSpec>, signal?: AbortSignal) =>

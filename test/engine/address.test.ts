@@ -1,5 +1,6 @@
 import { createServer, connect, type AddressInfo } from 'node:net';
 import { afterEach, expect, test, vi } from 'vitest';
+import { withoutSlots } from '#daemon/sandbox/ready-slots.ts';
 import { runInSandbox } from '#daemon/sandbox/sandbox.ts';
 import { findEngine } from '#setup/engine/find.ts';
 import { keepOutput } from '#test/support/fake-sandbox.ts';
@@ -25,7 +26,12 @@ test('an engine is reached by tcp as well', async () => {
   const real = await openRealEngine(`tcp://127.0.0.1:${forward.port}`);
   const output = keepOutput();
   const result = await runInSandbox(
-    { engine: real.engine, log: real.log, clock: real.clock },
+    {
+      engine: real.engine,
+      slots: withoutSlots(real.engine),
+      log: real.log,
+      clock: real.clock,
+    },
     {
       permit: real.permit({ command: ['sh', '-c', 'echo over tcp'] }),
       context: { run: 'r-0000000000', task: 'build', attempt: 1 },

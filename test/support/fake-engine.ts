@@ -12,6 +12,7 @@ import type {
   ImageFacts,
   OutputPiece,
   SignalName,
+  Started,
   Usage,
 } from '#daemon/engine/engine.ts';
 import type { SandboxSpec } from '#daemon/policy/spec.ts';
@@ -40,11 +41,14 @@ type Container = {
   spec: SandboxSpec;
   status: ContainerState['status'];
   createdAt: string;
+  started: PromiseWithResolvers<void>;
   exit: PromiseWithResolvers<ContainerExit>;
   pieces: OutputPiece[];
   more: PromiseWithResolvers<void>;
   isOver: boolean;
+  /** What the task that it was released for does; nothing before. */
   script: Script;
+  task: SandboxSpec | undefined;
 };
 
 export const fakeHost: HostFacts = {
@@ -129,11 +133,13 @@ export class FakeEngine implements Engine {
         spec,
         status: 'created',
         createdAt: new Date().toISOString(),
+        started: Promise.withResolvers(),
         exit: Promise.withResolvers(),
         pieces: [],
         more: Promise.withResolvers(),
         isOver: false,
-        script: this.#programs(spec),
+        script: {},
+        task: undefined,
       };
       container.exit.promise.catch(() => {});
       this.#containers.set(container.id, container);
@@ -149,15 +155,25 @@ export class FakeEngine implements Engine {
   attach(id: string): Promise<Attached> {
     return this.#do('attach', () => {
       const container = this.#need(id, ['created', 'running'], 'attach to a sandbox');
-      return { output: drain(container), close: () => {} };
+      return { ready: container.started.promise, output: drain(container), close: () => {} };
     });
   }
 
-  start(id: string): Promise<void> {
+  start(id: string): Promise<Started> {
     return this.#do('start', () => {
       const container = this.#need(id, ['created'], 'start a sandbox');
       container.status = 'running';
-      void this.#run(container);
+      container.started.resolve();
+      return { pid: undefined };
+    });
+  }
+
+  release(id: string, { spec }: { spec: SandboxSpec }): Promise<void> {
+    return this.#do('release', () => {
+      const container = this.#need(id, ['running'], 'let a task go');
+      container.script = this.#programs(spec);
+      container.task = spec;
+      void this.#run(container, spec);
     });
   }
 
@@ -249,9 +265,9 @@ export class FakeEngine implements Engine {
     return container;
   }
 
-  async #run(container: Container): Promise<void> {
+  async #run(container: Container, task: SandboxSpec): Promise<void> {
     const { script } = container;
-    await script.effect?.(container.spec);
+    await script.effect?.(task);
     for (const [s, text] of script.output ?? []) {
       container.pieces.push({ s, bytes: typeof text === 'string' ? Buffer.from(text) : text });
       container.more.resolve();
@@ -269,6 +285,7 @@ export class FakeEngine implements Engine {
     const now = new Date().toISOString();
     this.#endOutput(container);
     container.exit.resolve({
+      by: 'engine',
       exitCode,
       oomKilled: container.script.oomKilled ?? false,
       startedAt: now,

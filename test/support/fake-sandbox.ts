@@ -3,6 +3,7 @@ import type { Engine } from '#daemon/engine/engine.ts';
 import { guardEngine } from '#daemon/engine/guard.ts';
 import { openPermitOffice } from '#daemon/policy/permit.ts';
 import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import { withoutSlots } from '#daemon/sandbox/ready-slots.ts';
 import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
 import { MemoryLog } from './memory-log.ts';
 import { testSpec } from './sandbox-spec.ts';
@@ -21,12 +22,14 @@ export function openFakeSandboxes(script: Script | ((spec: SandboxSpec) => Scrip
     sameMachine: false,
     deadlineMs: 200,
   });
+  const slots = withoutSlots(engine);
   return {
     fake,
     log,
     office,
     engine,
-    deps: { engine, log, clock: systemClock(), graceMs: 20, killMs: 200 },
+    slots,
+    deps: { engine, slots, log, clock: systemClock(), graceMs: 20, killMs: 200 },
     permit: (change: Partial<SandboxSpec> = {}) => office.mint(testSpec(change)),
   };
 }

@@ -158,6 +158,7 @@ export class Orchestra implements AsyncDisposable {
 
   async ended(run: RunId): Promise<void> {
     await this.rooms.runs.open(run)?.done;
+    await this.rooms.deps.sandbox.slots.settled();
   }
 
   /** Submits, and waits for the end. */
@@ -167,10 +168,17 @@ export class Orchestra implements AsyncDisposable {
     return id;
   }
 
-  /** Everything on disk, of one run where one is named. */
+  /** Everything on disk; of one run, where one is named, with the removal of its sandboxes. */
   async records(run?: RunId): Promise<AnyRecord[]> {
-    const lines = await Array.fromAsync(this.log.read(run === undefined ? {} : { run }));
-    return lines.map(({ record }) => record as AnyRecord);
+    const lines = await Array.fromAsync(this.log.read());
+    const all = lines.map(({ record }) => record as AnyRecord);
+    if (run === undefined) return all;
+    const containers = new Set(
+      all.flatMap((record) => (record.run === run ? [record.obj?.['container']] : [])),
+    );
+    const isOfRun = ({ type, obj, run: of }: AnyRecord) =>
+      of === run || (type === 'container.remove' && containers.has(obj?.['container'] ?? ''));
+    return all.filter(isOfRun);
   }
 
   /** Ends in the order in which the daemon does. */

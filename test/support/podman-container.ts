@@ -31,7 +31,7 @@ export function podmanContainer(spec: SandboxSpec, host: HostFacts) {
     Dependencies: [],
     Config: {
       Labels: { ...spec.labels, 'of.the.image': 'x' },
-      OpenStdin: false,
+      OpenStdin: true,
       Tty: false,
       Healthcheck: { Test: ['NONE'] },
     },
@@ -53,8 +53,8 @@ export function podmanContainer(spec: SandboxSpec, host: HostFacts) {
     process: {
       user: { uid: spec.user.uid, gid: spec.user.gid, umask: 18, additionalGids: [spec.user.gid] },
       args: ['/run/podman-init', '--', ...asked.command],
-      env: [...Object.entries(spec.env).map(([k, v]) => `${k}=${v}`), 'HOSTNAME=sandbox'],
-      cwd: spec.cwd,
+      env: [...Object.entries(asked.env).map(([k, v]) => `${k}=${v}`), 'HOSTNAME=sandbox'],
+      cwd: asked.work_dir,
       capabilities: {} as Record<string, string[]>,
       rlimits: asked.r_limits.map(({ type, soft, hard }) => ({
         type: `RLIMIT_${type.toUpperCase()}`,

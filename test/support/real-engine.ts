@@ -5,6 +5,7 @@ import path from 'node:path';
 import { systemClock } from '#daemon/base/clock.ts';
 
 import { labelNames, sandboxLabels } from '#daemon/engine/labels.ts';
+import { openMachine } from '#daemon/engine/machine.ts';
 import { openEngine } from '#daemon/engine/open.ts';
 import { openPermitOffice, type Permit } from '#daemon/policy/permit.ts';
 import type { SandboxSpec } from '#daemon/policy/spec.ts';
@@ -15,7 +16,7 @@ import { testSpec } from './sandbox-spec.ts';
 export const testImage = 'orchestra/node:20-assembled';
 
 /** An engine on this machine with an installation of its own, for one test file. */
-export async function openRealEngine(host?: string) {
+export async function openRealEngine(host?: string, hasDoors = false) {
   const address = host ?? (await findEngine({ env: process.env })).host;
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'orchestra-engine-test-')));
   const layers = path.join(dir, 'layers');
@@ -23,12 +24,17 @@ export async function openRealEngine(host?: string) {
   const log = new MemoryLog();
   const office = openPermitOffice();
   const install = `test-${randomUUID()}`;
+  const machine = await openMachine({ installId: install, stateDir: dir, env: process.env });
+  const { kernel } = machine;
+  const doors = hasDoors ? machine.doors : undefined;
   const engine = openEngine({
+    kernel,
+    doors,
     host: address,
     dir: path.join(dir, 'engine'),
     log,
     office,
-    floor: { roots: [layers], secrets: [path.join(dir, 'log')] },
+    floor: { roots: [layers, ...(doors ? [doors.root] : [])], secrets: [path.join(dir, 'log')] },
   });
   const [facts, image] = await Promise.all([engine.facts(), engine.findImage(testImage)]);
   if (image === undefined) throw new Error(`${testImage} is not on the engine: npm run setup`);
@@ -45,6 +51,8 @@ export async function openRealEngine(host?: string) {
 
   return {
     address,
+    office,
+    doors,
     engine,
     facts,
     image,
@@ -60,6 +68,7 @@ export async function openRealEngine(host?: string) {
         await engine.remove(one.id, { why: 'test over' });
       }
       engine.close();
+      machine.doors?.dispose();
       rmSync(dir, { recursive: true, force: true });
     },
   };

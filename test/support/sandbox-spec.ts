@@ -23,6 +23,7 @@ export const testLabels = sandboxLabels({
 /** A spec that passes the floor; a test says what it wants otherwise. */
 export function testSpec(change: Partial<SandboxSpec> = {}): SandboxSpec {
   return {
+    role: 'task',
     name: 'orchestra-test-build-1',
     image: { reference: 'test/image', id: `sha256:${'a'.repeat(64)}` },
     command: ['sh', '-c', 'true'],

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Attached, OutputPiece } from '../engine.ts';
-import { engineError } from './errors.ts';
+import { throughGate } from '../gate.ts';
+import { asking, engineError } from './errors.ts';
 import type { EngineAddress } from './address.ts';
 
 const answerMs = 30_000;
@@ -12,9 +13,34 @@ const answerMs = 30_000;
  * Attaches by an HTTP upgrade of our own. The client library sends its options as a request body
  * too, which Podman feeds into the container's standard input.
  */
-export async function attachTo(address: EngineAddress, id: string): Promise<Attached> {
-  const socket = await upgrade(address, `/containers/${id}/attach?stream=1&stdout=1&stderr=1`);
-  return { output: demultiplex(socket), close: () => socket.destroy() };
+export function openAttachments(address: EngineAddress) {
+  const sockets = new Map<string, Socket>();
+  return {
+    async attach(id: string): Promise<Attached> {
+      const path = `/containers/${id}/attach?stream=1&stdin=1&stdout=1&stderr=1`;
+      const socket = await upgrade(address, path);
+      sockets.set(id, socket);
+      const { ready, output } = throughGate(demultiplex(socket));
+      return {
+        ready: asking('start a sandbox', () => ready),
+        output,
+        close: () => socket.destroy(),
+      };
+    },
+
+    /** Writes to the standard input of an attached container. */
+    async send(id: string, bytes: Uint8Array): Promise<void> {
+      const socket = sockets.get(id);
+      await asking('let a task go', async () => {
+        if (socket === undefined) throw new Error('not attached');
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+        await promise;
+      });
+    },
+
+    forget: (id: string) => void sockets.delete(id),
+  };
 }
 
 async function upgrade(address: EngineAddress, path: string): Promise<Socket> {

@@ -178,7 +178,8 @@ function othersOf({ HostConfig: host, Config: config }: ContainerInspectInfo): s
     ['RestartPolicy', host.RestartPolicy?.Name, ['', 'no', undefined]],
     ['LogConfig', (host.LogConfig as { Type?: string } | undefined)?.Type, ['none']],
     ['NetworkDisabled', (config as { NetworkDisabled?: boolean }).NetworkDisabled, [true]],
-    ['OpenStdin', config.OpenStdin, [false]],
+    ['OpenStdin', config.OpenStdin, [true]],
+    ['StdinOnce', config.StdinOnce, [true]],
     ['Tty', config.Tty, [false]],
     ['Healthcheck', config.Healthcheck?.Test?.[0] ?? 'NONE', ['NONE']],
   ];

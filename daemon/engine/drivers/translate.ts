@@ -2,6 +2,7 @@ import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerod
 import type { Mount, SandboxSpec } from '../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../asked.ts';
 import type { HostFacts } from '../engine.ts';
+import { gate } from '../gate.ts';
 
 /**
  * A spec in the words of the engine's API. Pure; what comes back is compared with the spec, so a
@@ -17,19 +18,20 @@ export function createOptions(
     Image: spec.image.id,
     // An empty list clears the image's entry point; leaving it out would keep it.
     Entrypoint: [],
-    Cmd: [...spec.command],
-    WorkingDir: spec.cwd,
-    Env: envOf(spec, imageEnv),
+    Cmd: [...gate.command],
+    WorkingDir: gate.cwd,
+    Env: envOf(imageEnv),
     User: `${spec.user.uid}:${spec.user.gid}`,
     Hostname: 'sandbox',
     Labels: { ...spec.labels },
     // Beside saving half of the start, this gives a network namespace with nothing but loopback
     // even if the mode below were ignored.
     NetworkDisabled: true,
-    AttachStdin: false,
+    AttachStdin: true,
     AttachStdout: true,
     AttachStderr: true,
-    OpenStdin: false,
+    OpenStdin: true,
+    StdinOnce: true,
     Tty: false,
     StopTimeout: 1,
     Healthcheck: { Test: ['NONE'] },
@@ -73,17 +75,17 @@ function hostConfig(spec: SandboxSpec, host: HostFacts): HostConfig & { Cgroupns
     ),
     Mounts: [
       ...spec.mounts.flatMap((mount) => mountSettings(mount, spec.labels)),
-      bind(host.hostsFile, '/etc/hosts'),
+      bind(host.hostsFile, '/etc/hosts', 'rprivate'),
     ],
   };
 }
 
-// A name without "=" takes a variable of the image away: the task sees the spec's and no other.
-function envOf(spec: SandboxSpec, imageEnv: readonly string[]): string[] {
+// A name without "=" takes a variable of the image away.
+function envOf(imageEnv: readonly string[]): string[] {
   const inherited = imageEnv.map((entry) => entry.split('=', 1)[0] ?? '');
   return [
-    ...Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
-    ...inherited.filter((name) => name !== '' && !Object.hasOwn(spec.env, name)),
+    ...Object.entries(gate.env).map(([name, value]) => `${name}=${value}`),
+    ...inherited.filter((name) => name !== '' && !Object.hasOwn(gate.env, name)),
   ];
 }
 
@@ -98,7 +100,9 @@ function securityOptions(spec: SandboxSpec): string[] {
 function mountSettings(mount: Mount, labels: SandboxSpec['labels']): MountSettings[] {
   switch (mount.kind) {
     case 'bind':
-      return [bind(mount.source, mount.target)];
+      return [bind(mount.source, mount.target, 'rprivate')];
+    case 'door':
+      return [bind(mount.source, mount.target, 'rslave')];
     case 'overlay':
       // No name: the engine makes the volume with the container and takes it away with it, so that
       // neither can be left behind without the other.
@@ -123,13 +127,13 @@ function mountSettings(mount: Mount, labels: SandboxSpec['labels']): MountSettin
 }
 
 // Not recursive: what may be mounted beneath the source would not be read-only.
-function bind(source: string, target: string): MountSettings {
+function bind(source: string, target: string, propagation: 'rprivate' | 'rslave'): MountSettings {
   return {
     Type: 'bind',
     Source: source,
     Target: target,
     ReadOnly: true,
-    BindOptions: { Propagation: 'rprivate', NonRecursive: true } as MountSettings['BindOptions'] &
+    BindOptions: { Propagation: propagation, NonRecursive: true } as MountSettings['BindOptions'] &
       object,
   };
 }

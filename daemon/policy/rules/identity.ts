@@ -1,6 +1,9 @@
 import type { Rule } from './rule.ts';
 
-const required = ['orchestra.install', 'orchestra.run', 'orchestra.task', 'orchestra.attempt'];
+const required = {
+  task: ['orchestra.install', 'orchestra.run', 'orchestra.task', 'orchestra.attempt'],
+  slot: ['orchestra.install', 'orchestra.slot'],
+} as const;
 
 /** Never root, and always to be found again: a name and labels that recovery can read. */
 export const identity: Rule = (spec) => {
@@ -10,7 +13,7 @@ export const identity: Rule = (spec) => {
     reasons.push(`user ${uid}:${gid} is not an ordinary one`);
   if (typeof spec.name !== 'string' || !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(spec.name))
     reasons.push('the name is not a container name');
-  for (const label of required) {
+  for (const label of required[spec.role]) {
     const value = Object.hasOwn(spec.labels, label) ? spec.labels[label] : undefined;
     if (typeof value !== 'string' || value === '') reasons.push(`label ${label} is missing`);
   }

@@ -17,6 +17,12 @@ export const mounts: Rule = (spec, policy, facts) => {
     }
     if (seen.has(mount.target)) reasons.push(`two mounts on ${quoted(mount.target)}`);
     seen.add(mount.target);
+    if (mount.kind === 'door' && spec.role !== 'slot') {
+      reasons.push(`a door on ${quoted(mount.target)} in a sandbox that has its task`);
+    }
+    if ((mount.kind === 'overlay' || mount.kind === 'bind') && spec.role === 'slot') {
+      reasons.push(`a ${mount.kind} on ${quoted(mount.target)} in a sandbox that waits`);
+    }
     for (const source of sourcesOf(mount)) {
       if (!isUnder(source, facts.roots)) {
         reasons.push(`mount source ${quoted(source)} is not one of the daemon's directories`);
@@ -39,7 +45,7 @@ export const mounts: Rule = (spec, policy, facts) => {
 };
 
 function sourcesOf(mount: Mount): readonly string[] {
-  if (mount.kind === 'bind') return [mount.source];
+  if (mount.kind === 'bind' || mount.kind === 'door') return [mount.source];
   return mount.kind === 'overlay' ? [...mount.lower, mount.upper, mount.work] : [];
 }
 

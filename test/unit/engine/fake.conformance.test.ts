@@ -10,6 +10,7 @@ engineSuite('the fake', () => {
     engine,
     permit: (change = {}) => permit({ name: `box-${++made}`, ...change }),
     install: 'test',
+    isFake: true,
     close: () => Promise.resolve(),
   });
 });

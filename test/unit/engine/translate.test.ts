@@ -21,9 +21,18 @@ test('a spec becomes exactly these words of the engine', () => {
   expect(createOptions(spec, fakeHost, ['PATH=/image', 'NODE_VERSION=20'])).toMatchSnapshot();
 });
 
-test('variables of the image that the spec does not name are taken away', () => {
-  const env = createOptions(testSpec({ env: { A: 'b=c' } }), fakeHost, ['A=x', 'B=y', 'C']).Env;
-  expect(env).toEqual(['A=b=c', 'B', 'C']);
+test('neither the command nor a variable of a task is told to the engine', () => {
+  const spec = testSpec({
+    command: ['node', 'secret.js'],
+    env: { TOKEN: 'secret' },
+    cwd: '/secret',
+  });
+  expect(JSON.stringify(createOptions(spec, fakeHost, []))).not.toContain('secret');
+});
+
+test('variables of the image are taken away', () => {
+  const env = createOptions(testSpec(), fakeHost, ['PATH=x', 'B=y', 'C']).Env;
+  expect(env).toEqual([expect.stringMatching(/^PATH=\/usr\/local/), 'B', 'C']);
 });
 
 test('a profile of seccomp and one of AppArmor are passed on as they are', () => {

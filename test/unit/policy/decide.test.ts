@@ -21,6 +21,7 @@ const overlay: Mount = {
   target: '/workspace',
 };
 const good: SandboxSpec = {
+  role: 'task',
   name: 'orc-r-1-build-1',
   image: testImage,
   command: ['npm', 'test'],

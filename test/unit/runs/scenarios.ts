@@ -45,6 +45,8 @@ const started = (task: string) =>
     'container.create result',
     'container.start intent',
     'container.start result',
+    'container.release intent',
+    'container.release result',
   ].map((words) => `${words} ${task}`);
 const signalled = (task: string) => [
   `container.signal intent ${task}`,

@@ -4,6 +4,7 @@ import { testLimits as limits } from '#test/support/sandbox-spec.ts';
 
 const nothing = { memoryPeakBytes: 0, cpuMs: 0, forksRefused: 0 };
 const exit = (exitCode: number, oomKilled = false) => ({
+  by: 'engine' as const,
   exitCode,
   oomKilled,
   startedAt: '',

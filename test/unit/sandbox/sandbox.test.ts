@@ -8,19 +8,23 @@ import { runInSandbox } from '#daemon/sandbox/sandbox.ts';
 const context = { run: 'r-0000000000', task: 'build', attempt: 1 };
 const never = new AbortController().signal;
 
-test('a task that succeeds goes through create, attach, start, wait and remove', async () => {
+test('a task that succeeds goes through create, attach, start, release, wait and remove', async () => {
   const { fake, deps, permit, log } = openFakeSandboxes({ output: [[1, 'hello']] });
   const output = keepOutput();
   const result = await runInSandbox(deps, { permit: permit(), context, output, signal: never });
   expect(result).toMatchObject({ outcome: 'exited', exitCode: 0, stdoutBytes: 5, stderrBytes: 0 });
   expect(output.text(1)).toBe('hello');
-  expect(fake.calls).toEqual(['create', 'attach', 'start', 'wait', 'remove']);
+  await deps.slots.settled();
+  expect(fake.calls).toEqual(['create', 'attach', 'start', 'release', 'wait', 'remove']);
+  await deps.slots.settled();
   expect(fake.left).toEqual([]);
   expect(log.story).toEqual([
     'container.create intent',
     'container.create result',
     'container.start intent',
     'container.start result',
+    'container.release intent',
+    'container.release result',
     'container.exited',
     'container.remove intent',
     'container.remove result',
@@ -52,6 +56,7 @@ test('a task past its time is asked to end, then killed, and both are on record'
   ]);
   expect(log.of('container.killed')[0]?.data.why).toBe('timeout');
   expect(log.of('limit.exceeded')[0]?.data).toEqual({ attempt: 1, limit: 'timeout', allowed: 20 });
+  await deps.slots.settled();
   expect(fake.left).toEqual([]);
 });
 
@@ -60,10 +65,11 @@ test('a task that outlives its kill is an error of the engine, and removal is tr
   const limits = { ...testLimits, timeoutMs: 10 };
   const request = { permit: permit({ limits }), context, output: keepOutput(), signal: never };
   await expect(runInSandbox(deps, request)).rejects.toMatchObject({ code: 'engine.failed' });
+  await deps.slots.settled();
   expect(fake.calls.at(-1)).toBe('remove');
 });
 
-test.each<Verb>(['create', 'attach', 'start', 'wait'])(
+test.each<Verb>(['create', 'attach', 'start', 'release', 'wait'])(
   'cancelled during %s, a task leaves no container and never runs on',
   async (verb) => {
     const { fake, deps, permit } = openFakeSandboxes({ hang: true });
@@ -74,8 +80,9 @@ test.each<Verb>(['create', 'attach', 'start', 'wait'])(
     const request = { permit: permit(), context, output: keepOutput(), signal: controller.signal };
     const result = await runInSandbox(deps, request);
     expect(result.outcome).toBe('cancelled');
+    await deps.slots.settled();
     expect(fake.left).toEqual([]);
-    if (verb === 'create' || verb === 'attach') expect(fake.calls).not.toContain('start');
+    if (verb !== 'release' && verb !== 'wait') expect(fake.calls).not.toContain('release');
   },
 );
 
@@ -161,6 +168,7 @@ test('a sink that fails ends the task, and its own error comes out', async () =>
     runInSandbox(deps, { permit: permit(), context, output, signal: never }),
   ).rejects.toBe(failure);
   expect(fake.calls).toContain('signal SIGKILL');
+  await deps.slots.settled();
   expect(fake.left).toEqual([]);
 });
 
@@ -169,6 +177,7 @@ test('an engine that makes the container and loses the answer leaves none behind
   fake.failNext('create', 'lose');
   const request = { permit: permit(), context, output: keepOutput(), signal: never };
   await expect(runInSandbox(deps, request)).rejects.toMatchObject({ code: 'engine.unavailable' });
+  await deps.slots.settled();
   expect(fake.left).toEqual([]);
   expect(log.story).toContain('container.create result unknown');
 });
@@ -178,6 +187,7 @@ test('a start whose answer is lost ends in removal, not in a task that runs on',
   fake.failNext('start', 'lose');
   const request = { permit: permit(), context, output: keepOutput(), signal: never };
   await expect(runInSandbox(deps, request)).rejects.toMatchObject({ code: 'engine.unavailable' });
+  await deps.slots.settled();
   expect(fake.left).toEqual([]);
 });
 
@@ -195,6 +205,7 @@ test('a failed removal does not hide the result, and is on record', async () => 
   fake.failNext('remove');
   const request = { permit: permit(), context, output: keepOutput(), signal: never };
   expect((await runInSandbox(deps, request)).exitCode).toBe(0);
+  await deps.slots.settled();
   expect(log.story).toContain('container.remove result failed');
 });
 
@@ -205,6 +216,7 @@ test('when the log blocks in the middle, the task is killed rather than left run
   };
   const request = { permit: permit(), context, output: keepOutput(), signal: never };
   await expect(runInSandbox(deps, request)).rejects.toMatchObject({ code: 'audit.unavailable' });
+  await deps.slots.settled();
   expect(fake.calls.at(-1)).toBe('signal SIGKILL');
 });
 

@@ -1,6 +1,7 @@
 import type { Mount, SandboxSpec } from '../../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../../asked.ts';
 import type { HostFacts } from '../../engine.ts';
+import { gate } from '../../gate.ts';
 
 type OciMount = { destination: string; type: string; source: string; options: string[] };
 
@@ -18,9 +19,9 @@ export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: s
     image: spec.image.id.replace(/^sha256:/, ''),
     image_volume_mode: 'ignore',
     entrypoint: [],
-    command: [...spec.command],
-    work_dir: spec.cwd,
-    env: { ...spec.env },
+    command: [...gate.command],
+    work_dir: gate.cwd,
+    env: { ...gate.env },
     // Neither the image's variables nor Podman's own `container` and `TERM`.
     unsetenvall: true,
     httpproxy: false,
@@ -32,7 +33,7 @@ export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: s
     hostname,
     labels: { ...spec.labels },
     terminal: false,
-    stdin: false,
+    stdin: true,
     stop_timeout: 1,
     healthconfig: { Test: ['NONE'] },
     restart_policy: 'no',
@@ -46,7 +47,10 @@ export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: s
     ...namespaces(),
     ...confinement(spec, seccompFile),
     ...resources(spec, host),
-    mounts: [...spec.mounts.map(ociMount), bind(host.hostsFile, '/etc/hosts')] satisfies OciMount[],
+    mounts: [
+      ...spec.mounts.map(ociMount),
+      bind(host.hostsFile, '/etc/hosts', 'rprivate'),
+    ] satisfies OciMount[],
   };
 }
 
@@ -94,7 +98,9 @@ function resources(spec: SandboxSpec, host: HostFacts) {
 function ociMount(mount: Mount): OciMount {
   switch (mount.kind) {
     case 'bind':
-      return bind(mount.source, mount.target);
+      return bind(mount.source, mount.target, 'rprivate');
+    case 'door':
+      return bind(mount.source, mount.target, 'rslave');
     case 'overlay':
       // Mounted by the runtime itself, so there is no volume that could be left behind.
       return {
@@ -123,6 +129,6 @@ function tmpfsWords(options: string): string[] {
 }
 
 // Not recursive: what may be mounted beneath the source would not be read-only.
-function bind(source: string, destination: string): OciMount {
-  return { destination, type: 'bind', source, options: ['ro', 'bind', 'rprivate'] };
+function bind(source: string, destination: string, propagation: string): OciMount {
+  return { destination, type: 'bind', source, options: ['ro', 'bind', propagation] };
 }

@@ -58,7 +58,7 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
 
     async start(id, context) {
       oom.start(id);
-      await compatible.start(id, context);
+      return compatible.start(id, context);
     },
 
     async wait(id, signal): Promise<ContainerExit> {
@@ -68,6 +68,7 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
         const answer = await libpod({ method: 'GET', path: `/containers/${id}/json` });
         const { State: state } = known(Ended, answer);
         return {
+          by: 'engine',
           exitCode: state.ExitCode,
           oomKilled: oomKilled || state.OOMKilled,
           startedAt: state.StartedAt,

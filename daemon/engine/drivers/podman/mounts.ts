@@ -60,7 +60,7 @@ function effectiveMount({ destination, type, source, options }: OciMount): Effec
         kind: 'bind',
         source,
         // Any other word, such as `rbind` or `shared`, is shown and so differs.
-        options: isSame(words, ['ro', 'bind', 'rprivate']) ? 'rprivate' : options.join(','),
+        options: propagationOf(words) ?? options.join(','),
       };
     case 'overlay':
       return {
@@ -74,6 +74,10 @@ function effectiveMount({ destination, type, source, options }: OciMount): Effec
     default:
       return { ...common, kind: type.slice(0, 64), source, options: plain.slice(0, 256) };
   }
+}
+
+function propagationOf(words: ReadonlySet<string>): string | undefined {
+  return ['rprivate', 'rslave'].find((word) => isSame(words, ['ro', 'bind', word]));
 }
 
 function isSame(words: ReadonlySet<string>, wanted: readonly string[]): boolean {

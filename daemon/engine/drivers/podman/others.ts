@@ -14,7 +14,7 @@ export function othersOf(found: Inspected, oci: OciConfig): string[] {
     ...unless(host.VolumesFrom.length === 0, 'volumes of another container'),
     ...unless(found.Dependencies.length === 0 && (found.Pod ?? '') === '', 'pod'),
     ...unless(config.Secrets.length === 0, 'secret'),
-    ...unless(!config.OpenStdin && !config.Tty && !process.terminal, 'standard input or terminal'),
+    ...unless(config.OpenStdin && !config.Tty && !process.terminal, 'standard input or terminal'),
     ...unless((config.Healthcheck?.Test[0] ?? 'NONE') === 'NONE', 'health check'),
     ...unless(Object.keys(oci.hooks ?? {}).length === 0, 'hook'),
     ...unless(

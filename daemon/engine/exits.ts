@@ -1,0 +1,175 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Log } from '../audit/types.ts';
+import type { Attached, ContainerExit, Engine, OutputPiece } from './engine.ts';
+import { exitCodeOf, type Kernel, type ProcessHandle } from './kernel.ts';
+
+type Watched = {
+  process: ProcessHandle;
+  startedAt: string;
+  /** Its output ended, which is the first sign that it is over. */
+  isSilent: boolean;
+  /** Cuts the current pause between two looks short. */
+  wake: () => void;
+  engine: Promise<ContainerExit> | undefined;
+  /** The confirmation of what the kernel told. */
+  confirmed: Promise<void> | undefined;
+};
+
+/** Pauses between two looks at a process, ms: first those after a sign of its end. */
+const soonMs = [0, 0, 1, 1, 1, 2, 2, 4, 4, 8];
+const usualMs = 25;
+const killed = 137;
+const confirmMs = 10_000;
+
+/**
+ * Who learns first that a container is over. The kernel tells at once, the engine some ten
+ * milliseconds later; what the kernel told is confirmed by the engine's word afterwards, on record.
+ */
+export function openExits(parts: {
+  driver: Engine;
+  log: Pick<Log, 'append' | 'blocked'>;
+  kernel: Kernel | undefined;
+  /** Whether a process is of this container; by its cgroup if left out. */
+  belongsTo?: (pid: number, id: string) => Promise<boolean>;
+}) {
+  const { driver, log, kernel, belongsTo = isInGroupOf } = parts;
+  const watched = new Map<string, Watched>();
+
+  return {
+    /** Keeps hold of the first process of a container. */
+    async watch(id: string, pid: number): Promise<void> {
+      const process = kernel?.openProcess(pid);
+      if (process === undefined) return;
+      // Held first and looked at then: a number that another process got meanwhile shows here.
+      if (!(await belongsTo(pid, id))) return process.close();
+      const startedAt = new Date().toISOString();
+      watched.set(id, {
+        process,
+        startedAt,
+        isSilent: false,
+        wake: () => {},
+        engine: undefined,
+        confirmed: undefined,
+      });
+    },
+
+    /** Listens for the end of the output on the way through. */
+    hear(id: string, attached: Attached): Attached {
+      return { ...attached, output: heard(attached.output, () => signOfEnd(watched.get(id))) };
+    },
+
+    async wait(id: string, signal?: AbortSignal): Promise<ContainerExit> {
+      const one = watched.get(id);
+      if (one === undefined) return driver.wait(id, signal);
+      const stop = new AbortController();
+      const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+      // Goes on after the kernel answered, so it does not end with this wait.
+      one.engine ??= driver.wait(id);
+      one.engine.catch(() => {});
+      try {
+        const first = await Promise.race([
+          given(signal),
+          one.engine,
+          lookUntilOver(one, both).then((exit) => exit ?? new Promise<never>(() => {})),
+        ]);
+        if (first.by === 'engine') return first;
+        // Only the engine can tell a kill for want of memory from any other.
+        if (first.exitCode === killed) return await Promise.race([given(signal), one.engine]);
+        one.confirmed ??= confirm(log, id, first, one.engine);
+        return first;
+      } finally {
+        stop.abort();
+      }
+    },
+
+    /** Gives the engine a while to confirm what the kernel told, before the container is gone. */
+    async settled(id: string): Promise<void> {
+      const confirmed = watched.get(id)?.confirmed;
+      if (confirmed === undefined) return;
+      await Promise.race([confirmed, sleep(confirmMs, undefined, { ref: false })]);
+    },
+
+    forget(id: string): void {
+      watched.get(id)?.process.close();
+      watched.delete(id);
+    },
+  };
+}
+
+/** Resolves with undefined once `signal` gives up. */
+async function lookUntilOver(
+  one: Watched,
+  signal: AbortSignal,
+): Promise<ContainerExit | undefined> {
+  for (let looks = 0; !signal.aborted; looks += 1) {
+    const status = one.process.exitStatus();
+    if (status !== undefined) {
+      return {
+        by: 'kernel',
+        exitCode: exitCodeOf(status),
+        oomKilled: false,
+        startedAt: one.startedAt,
+        finishedAt: new Date().toISOString(),
+      };
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    one.wake = () => {
+      looks = -1;
+      resolve();
+    };
+    const pause = one.isSilent ? (soonMs[looks] ?? usualMs) : usualMs;
+    const timer = setTimeout(resolve, pause);
+    await promise;
+    clearTimeout(timer);
+  }
+  return undefined;
+}
+
+function signOfEnd(one: Watched | undefined): void {
+  if (one === undefined) return;
+  one.isSilent = true;
+  one.wake();
+}
+
+async function* heard(
+  output: AsyncIterable<OutputPiece>,
+  onEnd: () => void,
+): AsyncGenerator<OutputPiece, void, undefined> {
+  try {
+    yield* output;
+  } finally {
+    onEnd();
+  }
+}
+
+async function given(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stop = () =>
+    reject(new OrchestraError('engine.unavailable', 'Waiting for a sandbox was given up'));
+  if (signal?.aborted === true) stop();
+  signal?.addEventListener('abort', stop, { once: true });
+  return promise;
+}
+
+async function confirm(
+  log: Pick<Log, 'append' | 'blocked'>,
+  id: string,
+  told: ContainerExit,
+  engine: Promise<ContainerExit>,
+): Promise<void> {
+  const said = await engine.catch(() => undefined);
+  if (said === undefined || log.blocked) return;
+  const agrees = said.exitCode === told.exitCode;
+  const data = { exit_code: said.exitCode, oom_killed: said.oomKilled, agrees };
+  const sev = agrees ? 'info' : 'alert';
+  const obj = { container: id };
+  await log.append({ type: 'container.confirmed', sev, data, obj }).catch(() => {});
+}
+
+/** Engines name the group of a container by its id. */
+async function isInGroupOf(pid: number, id: string): Promise<boolean> {
+  const groups = await readFile(`/proc/${pid}/cgroup`, 'latin1').catch(() => '');
+  return groups.includes(id);
+}

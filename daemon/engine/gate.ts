@@ -1,0 +1,91 @@
+import { randomBytes } from 'node:crypto';
+import type { SandboxSpec } from '../policy/spec.ts';
+import type { OutputPiece, Secret } from './engine.ts';
+
+/**
+ * What every container starts with: the image's own shell, which says that it is there and then
+ * waits for one script on its standard input. The script ends by replacing the shell with the
+ * task's program, so that nothing of the gate stays. What inspection shows of a container is this
+ * and nothing else: no argument, no variable, no secret of any task.
+ */
+export const gate = {
+  command: ['/bin/sh', '-c', 'echo && exec /bin/sh -s'],
+  cwd: '/',
+  // HOME, because an engine would look one up for the user and add it.
+  env: { HOME: '/', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+} as const;
+
+/** Where secrets lie in a sandbox: a file each, on a memory file system of the sandbox's own. */
+export const secretsTarget = '/run/secrets';
+
+/** How long a sandbox lives on without its daemon, beyond the time its task has. */
+const graceSeconds = 30;
+
+/**
+ * The script that lets a task go. All of it is data of the task inside the task's own sandbox;
+ * quoted all the same, so that every argument arrives byte for byte.
+ *
+ * `env` starts the program with exactly these variables, found by the PATH among them. The line in
+ * the background is the sandbox's own deadline, for when no daemon is left to end it; a task can
+ * end that line, so it is not what policy relies on.
+ */
+export function releaseScript(
+  { command, cwd, env, limits }: Pick<SandboxSpec, 'command' | 'cwd' | 'env' | 'limits'>,
+  secrets: readonly Secret[] = [],
+): Buffer {
+  const seconds = Math.ceil(limits.timeoutMs / 1000) + graceSeconds;
+  const variables = Object.entries(env).map(([name, value]) => quoted(`${name}=${value}`));
+  const program = [...variables, ...command.map(quoted)].join(' ');
+  const lines = [
+    ...secrets.map(secretLines),
+    `cd ${quoted(cwd)} || exit 126`,
+    // Twice in parentheses: a child of the first process, not one that the task would wait for.
+    `( (exec >/dev/null 2>&1 </dev/null; sleep ${seconds}; kill -9 $$) & )`,
+    `exec env -i -- ${program} </dev/null`,
+    '',
+  ];
+  return Buffer.from(lines.join('\n'));
+}
+
+/** Single quotes keep everything but a single quote (POSIX XCU 2.2.2). */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function secretLines({ name, value }: Secret): string {
+  const file = quoted(`${secretsTarget}/${name}`);
+  const end = randomBytes(16).toString('hex');
+  const text = Buffer.from(value).toString('base64');
+  return `(umask 077; base64 -d >${file} && chmod 0400 ${file}) <<'${end}' || exit 126\n${text}\n${end}`;
+}
+
+const newline = 10;
+
+/**
+ * Takes the gate's one byte off the front of a container's output. `ready` resolves once it came;
+ * it rejects where the container ended before, or said anything else.
+ */
+export function throughGate(source: AsyncGenerator<OutputPiece, void, undefined>): {
+  ready: Promise<void>;
+  output: AsyncGenerator<OutputPiece, void, undefined>;
+} {
+  const first = takeFirst(source);
+  // Whoever waits for it learns of it; nobody may.
+  first.catch(() => {});
+  return {
+    ready: first.then(() => {}),
+    output: (async function* () {
+      const rest = await first;
+      if (rest.bytes.length > 0) yield rest;
+      yield* source;
+    })(),
+  };
+}
+
+async function takeFirst(
+  source: AsyncGenerator<OutputPiece, void, undefined>,
+): Promise<OutputPiece> {
+  const { value } = await source.next();
+  if (value?.s !== 1 || value.bytes[0] !== newline) throw new Error('the gate did not open');
+  return { s: 1, bytes: value.bytes.subarray(1) };
+}

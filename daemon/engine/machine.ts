@@ -1,0 +1,52 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import path from 'node:path';
+import { enginePaths } from '#setup/paths.ts';
+import { openDoors, type Doors } from './doors.ts';
+import { mountsSeenBy, openKernel, type Kernel } from './kernel.ts';
+
+export type Machine = { kernel?: Kernel | undefined; doors?: Doors | undefined };
+
+/** The kernel under us and the doors into sandboxes, as far as they are to be had here. */
+export async function openMachine(of: {
+  stateDir: string;
+  installId: string;
+  env: Readonly<Record<string, string | undefined>>;
+}): Promise<Machine> {
+  const kernel = await openKernel();
+  return { kernel, doors: await findDoors({ ...of, kernel }) };
+}
+
+/**
+ * A directory on a shared mount of this machine: the one that the private engine was started with,
+ * or the daemon's own where that happens to lie on one (most machines with systemd share `/`).
+ * Undefined where there is none, or mounting takes privileges that this daemon has not.
+ */
+async function findDoors(of: {
+  stateDir: string;
+  installId: string;
+  kernel: Kernel | undefined;
+  env: Readonly<Record<string, string | undefined>>;
+}): Promise<Doors | undefined> {
+  if (of.kernel === undefined || process.getuid?.() !== 0) return undefined;
+  const shared = (await mountsSeenBy('self')).filter(({ groups }) =>
+    groups.some((word) => word.startsWith('shared:')),
+  );
+  const { slotsDir } = enginePaths(of.env);
+  const dir = shared.some(({ target }) => target === slotsDir)
+    ? path.join(slotsDir, of.installId)
+    : shared.some(({ target }) => target === '/' || of.stateDir.startsWith(`${target}/`))
+      ? path.join(of.stateDir, 'slots')
+      : undefined;
+  if (dir === undefined || !isRootsOwn(path.dirname(dir))) return undefined;
+  return openDoors(dir, of.kernel);
+}
+
+function isRootsOwn(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK);
+    const { uid, mode } = statSync(dir);
+    return uid === 0 && (mode & 0o022) === 0;
+  } catch {
+    return false;
+  }
+}
