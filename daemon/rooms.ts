@@ -89,7 +89,6 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   });
   opened.defer(() => engine.close());
   const engineFacts = await engine.facts();
-  const runtime = config.runtime ?? engineFacts.defaultRuntime;
   await recordStart(options, log, { engineFacts, lifecycle });
   const swept = await sweepStrays({ engine, log, clock, install: installId });
   const workspace = await openWorkspace({
@@ -124,7 +123,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     pins,
     mountRoots,
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
-    runtime,
+    runtime: config.runtime,
     // Podman loads and names a profile of its own.
     apparmor: engineFacts.apparmor && engineFacts.kind === 'docker' ? 'docker-default' : undefined,
     sandboxUser,

@@ -35,7 +35,8 @@ export type RunsDeps = {
   mountRoots: readonly string[];
   /** Which registries npm is configured with on this machine; read once, at start. */
   npmConfig: NpmConfig;
-  runtime: string;
+  /** The operator's choice for every task; without one the policy's list decides. */
+  runtime: string | undefined;
   apparmor: string | undefined;
   sandboxUser: { uid: number; gid: number };
   slots: Slots;

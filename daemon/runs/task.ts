@@ -7,6 +7,7 @@ import { canonicalJson } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import { decide } from '../policy/decide.ts';
 import type { Permit } from '../policy/permit.ts';
+import { chooseRuntime } from '../policy/runtime-choice.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { ancestorsOf } from '../scheduler/graph.ts';
 import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
@@ -204,7 +205,7 @@ async function askPolicy(
     task,
     image: { reference: run.image.reference, id: run.image.id },
     user: deps.sandboxUser,
-    runtime: deps.runtime,
+    runtime: chooseRuntime(run.policy, deps.engineFacts, deps.runtime),
     apparmor: deps.apparmor,
     workspace: layer,
     npmCache,
