@@ -24,9 +24,12 @@ const limits = z.strictObject({
   pids: count,
   open_files: count,
   file_size_bytes: count,
+  disk_bytes: count.optional(),
+  disk_files: count.optional(),
   tmp_bytes: count,
   output_bytes: count,
   timeout_ms: count,
+  idle_ms: count.optional(),
 });
 
 const settings = z.strictObject({
@@ -166,6 +169,12 @@ export const recordTypes = {
     duration_ms: count,
     cpu_ms: count,
     memory_peak_bytes: count,
+    cpu_throttled_ms: count.optional(),
+    pids_peak: count.optional(),
+    open_files_peak: count.optional(),
+    disk_bytes: count.optional(),
+    disk_files: count.optional(),
+    tmp_peak_bytes: count.optional(),
     output: Digest.optional(),
     output_bytes: count,
     output_truncated: z.boolean(),
@@ -173,7 +182,13 @@ export const recordTypes = {
   'task.skipped': note({ reason: text(256), because: text(48).optional() }),
   'layer.sealed': note({ attempt: count, layer: Digest, entries: count, bytes: count }),
   'layer.dropped': note({ attempt: count, reason: text(256) }),
-  'limit.exceeded': note({ attempt: count, limit: text(32), allowed: count }),
+  'limit.exceeded': note({
+    attempt: count,
+    limit: text(32),
+    allowed: count,
+    /** The most that was seen; absent where nobody could look. */
+    peak: count.optional(),
+  }),
   'artifact.collected': note({
     name: text(48),
     path: text(512),

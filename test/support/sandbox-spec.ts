@@ -8,9 +8,12 @@ export const testLimits: Limits = {
   pids: 64,
   openFiles: 1024,
   fileSizeBytes: 64 * 1024 ** 2,
+  diskBytes: 256 * 1024 ** 2,
+  diskFiles: 10_000,
   tmpBytes: 16 * 1024 ** 2,
   outputBytes: 1024 ** 2,
   timeoutMs: 30_000,
+  idleMs: 30_000,
 };
 
 export const testLabels = sandboxLabels({
