@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LimitsDocument } from './limits.ts';
 import { Duration, Size } from './units.ts';
-import { Digest } from './ids.ts';
+import { Digest, SecretName } from './ids.ts';
 
 /**
  * A policy document. Nothing said is denied: a list that is absent is a schema error, an empty
@@ -26,6 +26,21 @@ export const PolicyDocument = z.strictObject({
   /** Names that a plan may set; `NAME_*` is a beginning, `*` any name. Reserved names stay refused. */
   env: z
     .array(z.string().regex(/^(?:\*|[A-Za-z_][A-Za-z0-9_]*\*?)$/, 'write NAME, NAME_* or *'))
+    .max(256),
+  /**
+   * Which secrets a plan may name, for tasks of which tools and ids: `release`, `publish:*` or `*`.
+   * A task gets one where a single line covers its name, its tool and its id.
+   */
+  secrets: z
+    .array(
+      z.strictObject({
+        name: SecretName,
+        tools: z.array(z.string().min(1).max(48)).max(64),
+        tasks: z
+          .array(z.string().regex(/^(?:\*|[a-z][a-z0-9:-]{0,47}\*?)$/, 'write an id, id:* or *'))
+          .max(64),
+      }),
+    )
     .max(256),
   limits: LimitsDocument,
   run: z.strictObject({

@@ -202,6 +202,13 @@ export const recordTypes = {
   // images and dependencies
   'image.resolved': note({
     reference: text(256),
+  // secrets: never a value, nor anything that is made from one
+  'secret.set': act({ name: text(64), bytes: count, reason: text(512).optional() }),
+  'secret.removed': act({ name: text(64), reason: text(512).optional() }),
+  'secret.granted': note({ attempt: count, names: z.array(text(64)).min(1).max(16) }),
+  /** How often output held a secret of the run, in any of its spellings. */
+  'secret.masked': note({ attempt: count, times: count }),
+
     id: Digest,
     origin: text(64),
     platform: text(64),

@@ -22,6 +22,7 @@ import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
 import { Slots } from './scheduler/slots.ts';
+import { openSecretStore } from './secrets/store.ts';
 import { openWorkspace, type Workspace } from './workspace/open.ts';
 
 export type RoomOptions = {
@@ -61,6 +62,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const pins = new ImagePins();
   const auditDir = join(stateDir, 'audit');
   await using opened = new AsyncDisposableStack();
+  const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
   const log = await options.openLog({
     dir: auditDir,
     version,
@@ -84,7 +86,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     office,
     floor: {
       roots: mountRoots,
-      secrets: [auditDir, config.socket, join(stateDir, 'blobs')],
+      secrets: [auditDir, config.socket, join(stateDir, 'blobs'), secretsDir],
     },
   });
   opened.defer(() => engine.close());
@@ -106,6 +108,12 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   });
   const deps: RunsDeps = {
     stateDir,
+  const secrets = await openSecretStore({
+    log,
+    directory: secretsDir,
+    uid,
+    isForeign: config.secretsDir !== undefined,
+  });
     installId,
     version,
     clock,
@@ -121,6 +129,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     policies,
     images: new Images(engine, [describeImage()], pins),
     pins,
+    secrets,
     mountRoots,
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
     runtime: config.runtime,

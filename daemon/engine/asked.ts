@@ -106,7 +106,9 @@ export function overlayOptions(mount: OverlayMount): string {
 export function tmpfsOptions(mount: TmpfsMount): string {
   const inodes = Math.max(1024, Math.ceil(mount.sizeBytes / 4096));
   const exec = mount.executable ? 'exec' : 'noexec';
-  return `rw,nosuid,nodev,${exec},size=${mount.sizeBytes},nr_inodes=${inodes},mode=1777`;
+  return `rw,nosuid,nodev,${exec},size=${mount.sizeBytes},nr_inodes=${inodes},${access}`;
+  const { owner } = mount;
+  const access = owner ? `mode=0700,uid=${owner.uid},gid=${owner.gid}` : 'mode=1777';
 }
 
 /**

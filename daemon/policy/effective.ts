@@ -3,6 +3,7 @@ import { limitsFrom, type Limits } from '#contract/limits.ts';
 import type { PolicyDocument } from '#contract/policy.ts';
 import { digestOf } from '../base/canonical.ts';
 import { deepFreeze } from '../base/freeze.ts';
+import type { SecretGrant } from './secret-grants.ts';
 
 export type ImageOrigin = 'pulled' | 'assembled';
 
@@ -33,6 +34,8 @@ export type EffectivePolicy = {
   tools: readonly string[];
   /** `NAME`, `NAME_*` or `*`. Names of the daemon's own are refused all the same. */
   env: readonly string[];
+  /** Which secrets go to which tasks. */
+  secrets: readonly SecretGrant[];
   limits: Limits;
   run: RunLimits;
   provision: {
@@ -58,6 +61,7 @@ export function effectivePolicy(document: PolicyDocument): EffectivePolicy {
     env: document.env,
     limits: allLimits(document),
     run: {
+    secrets: document.secrets,
       tasks: run.tasks,
       concurrency: run.concurrency,
       timeoutMs: run.timeout,

@@ -1,5 +1,6 @@
 import { formatLimit, limitNames, limitWords, type Limits } from '#contract/limits.ts';
 import { coveredBy } from './env-pattern.ts';
+import { commonGrants } from './secret-grants.ts';
 import { seal, type AllowedImage, type EffectivePolicy, type RunLimits } from './effective.ts';
 
 /**
@@ -38,6 +39,7 @@ export function narrow(
     images: commonImages(ceiling, requested, note),
     tools: common('tools', ceiling.tools, requested.tools),
     env: commonPatterns(ceiling.env, requested.env, note),
+    secrets: commonGrants(ceiling.secrets, requested.secrets, note),
     limits: least<Limits>('limits', ceiling.limits, requested.limits),
     run: least<RunLimits>('run', ceiling.run, requested.run),
     provision: {

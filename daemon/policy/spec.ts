@@ -18,7 +18,14 @@ export type OverlayMount = {
   target: string;
 };
 
-export type TmpfsMount = { kind: 'tmpfs'; target: string; sizeBytes: number; executable: boolean };
+export type TmpfsMount = {
+  kind: 'tmpfs';
+  target: string;
+  sizeBytes: number;
+  executable: boolean;
+  /** Whose it is and nobody else's; open to all users of the sandbox where it is left out. */
+  owner?: { uid: number; gid: number };
+};
 
 export type Mount = BindMount | OverlayMount | TmpfsMount;
 
@@ -45,6 +52,10 @@ export type SandboxSpec = {
   labels: Readonly<Record<string, string>>;
 };
 
+  /** Names of the secrets that are given at the release, as files beneath `secretsTarget`. */
+  secrets: readonly string[];
 export const workspaceTarget = '/workspace';
 export const npmCacheTarget = '/opt/npm-cache';
 export const homeTarget = '/home/node';
+export const secretsTarget = '/run/secrets';
+export const secretsBytes = 1024 * 1024;

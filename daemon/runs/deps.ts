@@ -8,6 +8,7 @@ import type { PolicyBook } from '../policy/book.ts';
 import type { PermitOffice } from '../policy/permit.ts';
 import type { SandboxDeps } from '../sandbox/sandbox.ts';
 import type { Slots } from '../scheduler/slots.ts';
+import type { SecretStore } from '../secrets/store.ts';
 import type { Workspace } from '../workspace/open.ts';
 import type { ImagePins, Images } from './images.ts';
 import type { RunStates } from './state.ts';
@@ -30,6 +31,7 @@ export type RunsDeps = {
   office: PermitOffice;
   policies: PolicyBook;
   images: Images;
+  secrets: SecretStore;
   pins: ImagePins;
   /** The daemon's directories that a mount may come from. */
   mountRoots: readonly string[];

@@ -5,6 +5,8 @@ import { baseEnvironment, defaultEnvironment, toolEnvironment } from '../tools/e
 import {
   homeTarget,
   npmCacheTarget,
+  secretsBytes,
+  secretsTarget,
   workspaceTarget,
   type Mount,
   type OverlayMount,
@@ -53,11 +55,12 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
       'orchestra.run': runId,
       'orchestra.task': task.id,
       'orchestra.attempt': String(attempt),
+    secrets: task.secrets,
     },
   };
 }
 
-function mounts({ workspace, npmCache, task }: SpecRequest): Mount[] {
+function mounts({ workspace, npmCache, task, user }: SpecRequest): Mount[] {
   const { tmpBytes } = task.limits;
   const homeBytes = Math.min(homeBytesMax, tmpBytes);
   const overlay = (layers: Layers, target: string): OverlayMount => ({
@@ -71,6 +74,17 @@ function mounts({ workspace, npmCache, task }: SpecRequest): Mount[] {
     overlay(workspace, workspaceTarget),
     ...(npmCache ? [overlay(npmCache, npmCacheTarget)] : []),
     { kind: 'tmpfs', target: '/tmp', sizeBytes: tmpBytes, executable: false },
+    ...(task.secrets.length === 0 ? [] : [secretsMount(user)]),
     { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
   ];
+
+function secretsMount(owner: SpecRequest['user']): Mount {
+  return {
+    kind: 'tmpfs',
+    target: secretsTarget,
+    sizeBytes: secretsBytes,
+    executable: false,
+    owner,
+  };
+}
 }

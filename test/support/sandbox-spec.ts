@@ -38,6 +38,7 @@ export function testSpec(change: Partial<SandboxSpec> = {}): SandboxSpec {
     limits: testLimits,
     mounts: [{ kind: 'tmpfs', target: '/tmp', sizeBytes: testLimits.tmpBytes, executable: false }],
     labels: testLabels,
+    secrets: [],
     ...change,
   };
 }

@@ -18,3 +18,5 @@ export type JudgeFacts = {
 
 /** Every reason why this sandbox must not be, in words; none when the rule has nothing against it. */
 export type Rule = (spec: SandboxSpec, policy: EffectivePolicy, facts: JudgeFacts) => string[];
+  /** Whose sandbox it is. Where it is not said, no secret is granted. */
+  task?: { id: string; tool: string };
