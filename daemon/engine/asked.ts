@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { digestOf } from '../base/canonical.ts';
 import type { Mount, OverlayMount, SandboxSpec, TmpfsMount } from '../policy/spec.ts';
 import type { Effective, EffectiveSettings, HostFacts } from './engine.ts';
+import { pidsLimitFor } from './runtime-facts.ts';
 
 type EffectiveMount = EffectiveSettings['mounts'][number];
 
@@ -29,7 +30,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       memory_bytes: spec.limits.memoryBytes,
       memory_swap_bytes: spec.limits.memoryBytes,
       cpu_milli: spec.limits.cpuMilli,
-      pids: spec.limits.pids,
+      pids: pidsLimitFor(spec.runtime, spec.limits.pids),
       ulimits: ulimitsOf(spec, host).map(({ name, value }) => `${name}=${value}:${value}`),
       devices: [],
       masked_paths: 0,

@@ -2,6 +2,7 @@ import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerod
 import type { Mount, SandboxSpec } from '../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../asked.ts';
 import type { HostFacts } from '../engine.ts';
+import { pidsLimitFor } from '../runtime-facts.ts';
 
 /**
  * A spec in the words of the engine's API. Pure; what comes back is compared with the spec, so a
@@ -55,7 +56,7 @@ function hostConfig(spec: SandboxSpec, host: HostFacts): HostConfig & { Cgroupns
     NanoCpus: spec.limits.cpuMilli * 1_000_000,
     Memory: spec.limits.memoryBytes,
     MemorySwap: spec.limits.memoryBytes,
-    PidsLimit: spec.limits.pids,
+    PidsLimit: pidsLimitFor(spec.runtime, spec.limits.pids),
     Ulimits: ulimitsOf(spec, host).map(({ name, value }) => ({
       Name: name,
       Soft: value,

@@ -25,12 +25,12 @@ test('a program that cannot say what it knows is started the way that every vers
   });
 });
 
-test('gVisor loads the filter of the task and traps by systrap where it knows how', () => {
-  const flags = '  -oci-seccomp\n  -platform string\n\tsystrap (default), ptrace, kvm\n';
+test('gVisor traps by systrap where it knows how', () => {
+  const flags = '  -platform string\n\tsystrap (default), ptrace, kvm\n';
   const found = findRuntimes(machine({ runsc: '/opt/runsc' }, { '/opt/runsc': flags }));
   expect(found['runsc']).toEqual({
     path: '/opt/runsc',
-    runtimeArgs: ['--platform=systrap', '--network=none', '--oci-seccomp'],
+    runtimeArgs: ['--platform=systrap', '--network=none'],
   });
 });
 

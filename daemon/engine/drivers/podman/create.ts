@@ -1,6 +1,7 @@
 import type { Mount, SandboxSpec } from '../../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../../asked.ts';
 import type { HostFacts } from '../../engine.ts';
+import { pidsLimitFor } from '../../runtime-facts.ts';
 
 type OciMount = { destination: string; type: string; source: string; options: string[] };
 
@@ -86,7 +87,7 @@ function resources(spec: SandboxSpec, host: HostFacts) {
     resource_limits: {
       memory: { limit: memoryBytes, swap: memoryBytes },
       cpu: { period: cpuPeriodUs, quota: (cpuMilli * cpuPeriodUs) / 1000 },
-      pids: { limit: pids },
+      pids: { limit: pidsLimitFor(spec.runtime, pids) },
     },
   };
 }
