@@ -178,6 +178,8 @@ export const recordTypes = {
     output: Digest.optional(),
     output_bytes: count,
     output_truncated: z.boolean(),
+    /** Where it was cut: what came beyond the limit until the task was dead. */
+    output_dropped_bytes: count.optional(),
   }),
   'task.skipped': note({ reason: text(256), because: text(48).optional() }),
   'layer.sealed': note({ attempt: count, layer: Digest, entries: count, bytes: count }),
@@ -259,6 +261,7 @@ export const recordTypes = {
     duration_ms: count,
     stdout_bytes: count,
     stderr_bytes: count,
+    output_dropped_bytes: count.optional(),
     output: Digest.optional(),
   }),
   'container.oom_killed': note({ ...place, memory_bytes: count }),

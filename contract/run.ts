@@ -81,6 +81,8 @@ export const TaskView = z.strictObject({
   output: Digest.optional(),
   outputBytes: Count.optional(),
   outputTruncated: z.boolean(),
+  /** Where it was cut: what came beyond the limit until the task was dead. */
+  outputDroppedBytes: Count.optional(),
   layer: Digest.optional(),
   artifacts: z.array(Artifact),
 });

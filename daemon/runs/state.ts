@@ -17,6 +17,7 @@ export type TaskFacts = {
   output?: Digest;
   outputBytes?: number;
   outputTruncated?: boolean;
+  outputDroppedBytes?: number;
   layer?: Digest;
   artifacts: Artifact[];
 };
@@ -180,6 +181,9 @@ function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }):
   task.memoryPeakBytes = data.memory_peak_bytes;
   task.outputBytes = data.output_bytes;
   task.outputTruncated = data.output_truncated;
+  if (data.output_dropped_bytes !== undefined) {
+    task.outputDroppedBytes = data.output_dropped_bytes;
+  }
   if (data.exit_code !== undefined) task.exitCode = data.exit_code;
   if (data.signal !== undefined) task.signal = data.signal;
   if (data.limit !== undefined) task.limit = data.limit;

@@ -23,7 +23,6 @@ type Finished = RecordData<'task.finished'>;
 type Verdict = Pick<Finished, 'outcome'> & Partial<Finished>;
 
 const attempt = 1;
-const outputMaxFactor = 3;
 
 /**
  * One attempt of one task, as a transaction: a layer of its own over what came before, sealed when
@@ -37,22 +36,20 @@ export async function runTask(
   signal: AbortSignal,
 ): Promise<boolean> {
   const startedAt = performance.now();
-  const output = await OutputFile.create(
-    join(deps.stateDir, 'output', run.id, `${task.id.replaceAll(':', '.')}.ndjson`),
+  await using output = await OutputFile.create(
+    join(deps.stateDir, 'output', run.id, `${task.id.replaceAll(':', '.')}.out`),
   );
   run.outputs.set(task.id, output);
   let verdict: Verdict;
   let stored: Digest | undefined;
   try {
     verdict = await attemptTask(deps, run, task, output, signal);
-    stored = await keepOutput(deps, run, output);
+    stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
     verdict = verdictOf(error, signal);
     // Where the disk is full even this fails: the verdict counts, and it says why.
-    stored = await keepOutput(deps, run, output).catch(() => undefined);
-  } finally {
-    await output.close();
+    stored = await output.keep(deps.blobs).catch(() => undefined);
   }
   await deps.log.append(
     taskEntry(run, task.id, {
@@ -76,14 +73,6 @@ export async function runTask(
     run.controller.abort(new Stop('violated', verdict.reason ?? `${task.id} broke its sandbox`));
   }
   return verdict.outcome === 'succeeded';
-}
-
-async function keepOutput(deps: RunsDeps, run: AcceptedRun, output: OutputFile): Promise<Digest> {
-  await output.close();
-  const { digest } = await deps.blobs.put(output.soFar(), {
-    maxBytes: run.policy.limits.outputBytes * outputMaxFactor + 1024 * 1024,
-  });
-  return digest;
 }
 
 async function attemptTask(
@@ -132,7 +121,7 @@ async function workIn(
     const result = await runInSandbox(deps.sandbox, {
       permit,
       context: { run: run.id, task: task.id, attempt },
-      output: { write: (stream, bytes) => output.write(stream, bytes) },
+      output,
       signal,
     });
     const verdict = judge(result, task, signal);
@@ -248,6 +237,7 @@ function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verd
     memory_peak_bytes: result.usage.memoryPeakBytes,
     output_bytes: result.outputBytes,
     output_truncated: result.outputTruncated,
+    ...(result.outputTruncated ? { output_dropped_bytes: result.outputDroppedBytes } : {}),
     ...(result.exitCode === undefined ? {} : { exit_code: result.exitCode }),
     ...(result.signal === undefined ? {} : { signal: result.signal }),
     ...(result.limit === undefined ? {} : { limit: result.limit }),

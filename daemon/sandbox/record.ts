@@ -35,6 +35,7 @@ export async function recordExit(
         duration_ms: facts.durationMs,
         stdout_bytes: flowed.stdoutBytes,
         stderr_bytes: flowed.stderrBytes,
+        ...(flowed.truncated ? { output_dropped_bytes: flowed.droppedBytes } : {}),
       },
     },
   ];

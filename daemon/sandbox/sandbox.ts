@@ -42,6 +42,8 @@ export type SandboxResult = {
   /** Bytes given to the sink, without the remark that output was cut. */
   outputBytes: number;
   outputTruncated: boolean;
+  /** What came beyond the limit until the task was dead. */
+  outputDroppedBytes: number;
   stdoutBytes: number;
   stderrBytes: number;
 };
@@ -107,6 +109,7 @@ async function runToEnd(
     usage,
     outputBytes: flowed.stdoutBytes + flowed.stderrBytes,
     outputTruncated: flowed.truncated,
+    outputDroppedBytes: flowed.droppedBytes,
     stdoutBytes: flowed.stdoutBytes,
     stderrBytes: flowed.stderrBytes,
   };
@@ -141,6 +144,7 @@ function neverStarted(clock: Clock): SandboxResult {
     usage: { memoryPeakBytes: 0, cpuMs: 0, forksRefused: 0 },
     outputBytes: 0,
     outputTruncated: false,
+    outputDroppedBytes: 0,
     stdoutBytes: 0,
     stderrBytes: 0,
   };

@@ -113,9 +113,14 @@ test('a flood of output is cut at the limit with a remark, and the task is kille
     limit: 'output',
     outputBytes: 2500,
     outputTruncated: true,
+    outputDroppedBytes: 47_500,
   });
   expect(output.text(1)).toBe('x'.repeat(2500));
-  expect(output.text(2)).toContain('output limit of 2500 bytes');
+  // On a stream of its own: what the task itself wrote cannot be taken for it.
+  expect(output.text(2)).toBe('');
+  expect(output.text(0)).toContain('output limit of 2500 bytes');
+  expect(output.text(0)).toContain('47500 more bytes were dropped');
+  expect(log.of('container.exited')[0]?.data.output_dropped_bytes).toBe(47_500);
   expect(fake.calls).toContain('signal SIGKILL');
   expect(log.of('limit.exceeded')[0]?.data.limit).toBe('output');
 });
