@@ -16,10 +16,12 @@ import { openPermitOffice } from './policy/permit.ts';
 import { findNpm } from './provision/find-npm.ts';
 import { readNpmConfig } from './provision/npm-config.ts';
 import type { RunsDeps } from './runs/deps.ts';
+import { EngineWatch } from './runs/engine-loss.ts';
 import { ImagePins, Images } from './runs/images.ts';
 import { closeLeftRuns } from './runs/recover.ts';
 import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
+import { rememberLeft } from './sandbox/left-behind.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
 import { Slots } from './scheduler/slots.ts';
 import { openSecretStore } from './secrets/store.ts';
@@ -80,7 +82,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
   const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
   const office = openPermitOffice();
-  const engine = options.openEngine({
+  const guarded = options.openEngine({
     dir: join(stateDir, 'engine'),
     log,
     office,
@@ -89,7 +91,10 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       secrets: [auditDir, config.socket, join(stateDir, 'blobs'), secretsDir],
     },
   });
-  opened.defer(() => engine.close());
+  opened.defer(() => guarded.close());
+  const left = rememberLeft(guarded, { log });
+  opened.defer(() => left.close());
+  const { engine } = left;
   const engineFacts = await engine.facts();
   await recordStart(options, log, { engineFacts, lifecycle });
   const swept = await sweepStrays({ engine, log, clock, install: installId });
@@ -124,6 +129,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     workspace,
     engine,
     engineFacts,
+    engineWatch: new EngineWatch(engine),
     sandbox: { engine, log, clock },
     office,
     policies,
@@ -139,8 +145,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     slots: new Slots(config.tasksAtOnce),
     openRunsMax: config.openRuns,
   };
-  const left = await closeLeftRuns(deps);
-  if (!wasClean) logger.warn({ swept, left }, 'the last daemon did not stop cleanly');
+  const open = await closeLeftRuns(deps);
+  if (!wasClean) logger.warn({ swept, left: open }, 'the last daemon did not stop cleanly');
   const runs = new Runs(deps);
   const sweep = () => sweepStrays({ engine, log, clock, install: installId });
   const kept = opened.move();
@@ -156,7 +162,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     },
     recordEnd: async () => {
       if (log.blocked) return;
-      await sweep();
+      // An engine that does not answer keeps nobody from stopping: the next start sweeps.
+      await sweep().catch((error: unknown) => logger.error({ err: error }, 'sweeping'));
       await log.append({ type: 'daemon.stopped', data: { runs_open: runs.openCount } });
     },
     close: () => kept.disposeAsync(),

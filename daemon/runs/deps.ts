@@ -10,6 +10,7 @@ import type { SandboxDeps } from '../sandbox/sandbox.ts';
 import type { Slots } from '../scheduler/slots.ts';
 import type { SecretStore } from '../secrets/store.ts';
 import type { Workspace } from '../workspace/open.ts';
+import type { EngineWatch } from './engine-loss.ts';
 import type { ImagePins, Images } from './images.ts';
 import type { RunStates } from './state.ts';
 
@@ -27,6 +28,7 @@ export type RunsDeps = {
   workspace: Workspace;
   engine: Engine;
   engineFacts: EngineFacts;
+  engineWatch: EngineWatch;
   sandbox: SandboxDeps;
   office: PermitOffice;
   policies: PolicyBook;

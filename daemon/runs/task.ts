@@ -14,6 +14,7 @@ import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
+import { awaitEngine, engineLoss } from './engine-loss.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
 import { sandboxSpec } from './spec.ts';
@@ -43,11 +44,12 @@ export async function runTask(
   let verdict: Verdict;
   let stored: Digest | undefined;
   try {
+    await awaitEngine(deps.engineWatch, run);
     verdict = await attemptTask(deps, run, task, output, signal);
     stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
-    verdict = verdictOf(error, signal);
+    verdict = (await engineLoss(deps.engineWatch, run, error)) ?? verdictOf(error, signal);
     // Where the disk is full even this fails: the verdict counts, and it says why.
     stored = await output.keep(deps.blobs).catch(() => undefined);
   }
