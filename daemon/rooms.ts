@@ -130,7 +130,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     engine,
     engineFacts,
     engineWatch: new EngineWatch(engine),
-    sandbox: { engine, log, clock },
+    sandbox: { engine, log, clock, disk: workspace.disk },
     office,
     policies,
     images: new Images(engine, [describeImage()], pins),

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
+import { limitSentence } from '#contract/limits.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { RecordData } from '#contract/records.ts';
 import { canonicalJson } from '../base/canonical.ts';
@@ -17,6 +18,7 @@ import type { RunsDeps } from './deps.ts';
 import { awaitEngine, engineLoss } from './engine-loss.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
+import { peaksOf } from './peaks.ts';
 import { sandboxSpec } from './spec.ts';
 import { Stop, stopOf } from './stop.ts';
 
@@ -235,8 +237,7 @@ async function askPolicy(
 
 function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verdict {
   const facts: Omit<Verdict, 'outcome'> = {
-    cpu_ms: result.usage.cpuMs,
-    memory_peak_bytes: result.usage.memoryPeakBytes,
+    ...peaksOf(result),
     output_bytes: result.outputBytes,
     output_truncated: result.outputTruncated,
     ...(result.outputTruncated ? { output_dropped_bytes: result.outputDroppedBytes } : {}),
@@ -252,13 +253,13 @@ function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verd
       return {
         ...facts,
         outcome: 'timed_out',
-        reason: `ran longer than ${task.limits.timeoutMs} ms`,
+        reason: result.exceeded ? limitSentence(result.exceeded) : 'took too long',
       };
     case 'limit':
       return {
         ...facts,
         outcome: 'failed',
-        reason: `went over its limit of ${result.limit ?? ''}`,
+        reason: result.exceeded ? limitSentence(result.exceeded) : 'went over a limit',
       };
     case 'cancelled':
       return { ...facts, ...stopped(signal) };

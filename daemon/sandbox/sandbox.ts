@@ -1,9 +1,13 @@
+import type { LimitName } from '#contract/run.ts';
 import type { Log } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ActContext, Attached, Engine, Usage } from '../engine/engine.ts';
 import type { Permit } from '../policy/permit.ts';
+import type { DiskWatch } from '../workspace/disk-watch.ts';
+import type { DiskUse } from '../workspace/measure.ts';
 import { Ending } from './ending.ts';
-import { judgeExit } from './judge.ts';
+import { judgeExit, type Exceeded } from './judge.ts';
+import { nameDiskFailure, watchLimits } from './limits.ts';
 import { pumpOutput, type OutputSink } from './output.ts';
 import { watchPeaks } from './peaks.ts';
 import { recordExit } from './record.ts';
@@ -16,6 +20,8 @@ export type SandboxDeps = {
   graceMs?: number;
   /** After a kill: how long until the engine counts as having failed. */
   killMs?: number;
+  /** Keeps tasks to their share of the disk, where their layers lie on one of this machine. */
+  disk?: DiskWatch;
 };
 
 export type SandboxRequest = {
@@ -33,7 +39,10 @@ export type SandboxResult = {
   /** The signal that ended it, where the exit code says so. */
   signal?: string;
   /** The limit that ended it, or that it ran into before it failed. */
-  limit?: 'timeout' | 'memory' | 'output' | 'pids' | 'file_size';
+  limit?: LimitName;
+  exceeded?: Exceeded;
+  /** What it left in its layers, where that can be measured. */
+  disk?: DiskUse;
   /** Some process was killed for memory, though perhaps not the one that decided the exit code. */
   oomKilled: boolean;
   startedAt: string;
@@ -60,6 +69,7 @@ export async function runInSandbox(
   const { engine } = deps;
   const { permit, context, signal } = request;
   if (signal.aborted) return neverStarted(deps.clock);
+  await deps.disk?.space.assert('no task is started');
   const { id } = await engine.create(permit, context);
   let attached: Attached | undefined;
   try {
@@ -86,8 +96,9 @@ async function runToEnd(
   using ending = new Ending(deps, id, context);
   using _timeout = ending.after(limits.timeoutMs, 'timeout');
   using _cancel = ending.when(signal, 'cancelled');
-  using peaks = watchPeaks(engine, id);
-  const flow = pumpOutput(attached.output, output, {
+  using watch = watchLimits(permit.spec, { ending, disk: deps.disk, output });
+  using peaks = watchPeaks(engine, id, (usage) => watch.onUsage(usage));
+  const flow = pumpOutput(attached.output, watch.sink, {
     limitBytes: limits.outputBytes,
     onLimit: () => ending.kill('output'),
     onFailure: () => ending.kill('failed'),
@@ -96,18 +107,26 @@ async function runToEnd(
   const exit = await ending.untilDead((until) => engine.wait(id, until));
   const usage = await peaks.last();
   const flowed = await ending.soon(flow, 'The output of a dead sandbox did not end');
-  const judged = judgeExit({ exit, cause: ending.cause, usage, limits });
   const startedAt = exit.startedAt;
   const durationMs = durationOf(exit, (clock.mono() - monoAtStart) / 1000);
-  await recordExit(deps.log, { id, context, exit, judged, flowed, durationMs, limits });
-  if (flowed.failure !== undefined) throw flowed.failure;
+  const left = await watch.atEnd();
+  const { cause } = ending;
+  const outputBytes = flowed.stdoutBytes + flowed.stderrBytes;
+  const judged = judgeExit({
+    ...{ exit, cause, usage, limits, durationMs, ...left },
+    outputBytes: outputBytes + flowed.droppedBytes,
+  });
+  await recordExit(deps.log, { id, context, exit, judged, cause, flowed, durationMs, limits });
+  const failure = watch.failure() ?? flowed.failure;
+  if (failure !== undefined) throw nameDiskFailure(failure);
   return {
     ...judged,
+    ...(left.disk === undefined ? {} : { disk: left.disk }),
     oomKilled: exit.oomKilled,
     startedAt,
     durationMs,
     usage,
-    outputBytes: flowed.stdoutBytes + flowed.stderrBytes,
+    outputBytes,
     outputTruncated: flowed.truncated,
     outputDroppedBytes: flowed.droppedBytes,
     stdoutBytes: flowed.stdoutBytes,

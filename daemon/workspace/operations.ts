@@ -1,5 +1,6 @@
 import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet, LeftOut, SnapshotAnswer, TreeLimits } from '#contract/snapshot.ts';
+import type { DiskUse, MeasureRequest } from './measure.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
 
 /** Where things are and whom they belong to: what every operation is told. */
@@ -34,4 +35,5 @@ export type Operations = {
   };
   collect: { args: { request: CollectRequest; blobsDir: string }; value: Collected };
   remove: { args: { path: string }; value: number };
+  measure: { args: MeasureRequest; value: DiskUse | undefined };
 };

@@ -6,6 +6,7 @@ import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import { Ingest } from './ingest.ts';
 import type { Operations } from './operations.ts';
 import { removeTree } from './remove.ts';
+import { measure } from './measure.ts';
 import { missingBlobs } from './missing.ts';
 import { sealLayer } from './seal.ts';
 import { stackLowers } from './stack.ts';
@@ -26,6 +27,7 @@ function operationsOf(xattrs: Xattrs): Table {
     changes: changesOf,
     collect: ({ request, blobsDir }) => collect(request, blobsDir, xattrs),
     remove: ({ path }) => removeTree(path),
+    measure: (request) => measure(request),
   };
 }
 
