@@ -80,6 +80,8 @@ const row = <S extends 'act' | 'note', D extends z.ZodType>(stages: S, data: D) 
 const note = <T extends z.ZodRawShape>(shape: T) => row('note', z.strictObject(shape));
 const act = <T extends z.ZodRawShape>(shape: T) => row('act', z.strictObject(shape));
 
+const leftOutFirst = z.array(z.strictObject({ path: text(256), reason: text(32) })).max(32);
+
 export const recordTypes = {
   // the log itself
   'log.genesis': note({ origin: text(128), format: count, version: text(64), host: text(256) }),
@@ -183,6 +185,9 @@ export const recordTypes = {
   }),
   'task.skipped': note({ reason: text(256), because: text(48).optional() }),
   'layer.sealed': note({ attempt: count, layer: Digest, entries: count, bytes: count }),
+  /** What of a layer or an artifact was not taken, or not as it was: how much, and the first. */
+  'layer.left_out': note({ attempt: count, entries: count, first: leftOutFirst }),
+  'artifact.left_out': note({ name: text(48), entries: count, first: leftOutFirst }),
   'layer.dropped': note({ attempt: count, reason: text(256) }),
   'limit.exceeded': note({
     attempt: count,

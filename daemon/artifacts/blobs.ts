@@ -54,7 +54,11 @@ export class BlobStore {
   async adopt(path: string, digest: Digest): Promise<void> {
     try {
       const handle = await fs.open(path, 'r');
-      await handle.sync().finally(async () => handle.close());
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
       await this.#adopt(path, digest);
     } catch (cause) {
       throw fullDisk(cause);

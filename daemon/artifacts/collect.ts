@@ -24,7 +24,9 @@ export type CollectedArtifact = {
   /** Of the content, for a directory of all its files together. */
   bytes: number;
   files: number;
+  /** The first of them; `leftOutCount` says how many there are. */
   leftOut: LeftOut[];
+  leftOutCount: number;
 };
 export type RejectedArtifact = { name: string; path: string; required: boolean; reason: string };
 
@@ -66,6 +68,7 @@ class Collector {
   readonly #depthMax: number;
   readonly #entries: ArtifactManifest['entries'] = [];
   readonly #leftOut: LeftOut[] = [];
+  #leftOutCount = 0;
   #files = 0;
   #bytes = 0;
 
@@ -81,13 +84,14 @@ class Collector {
     const facts = { name, path, leftOut: this.#leftOut };
     if (found?.kind === 'file') {
       const { digest, bytes } = this.#store(found);
-      return { ...facts, kind: 'file', digest, bytes, files: 1 };
+      return { ...facts, leftOutCount: 0, kind: 'file', digest, bytes, files: 1 };
     }
     using directory = found?.directory;
     this.#directory(directory ?? root, '', 0);
     const manifest = { v: 1, entries: this.#entries } satisfies ArtifactManifest;
     const digest = storeBytes(this.#blobs, Buffer.from(canonicalJson(manifest)));
-    return { ...facts, kind: 'directory', digest, bytes: this.#bytes, files: this.#files };
+    const size = { bytes: this.#bytes, files: this.#files };
+    return { ...facts, leftOutCount: this.#leftOutCount, kind: 'directory', digest, ...size };
   }
 
   #directory(directory: MergedDir, prefix: ByteString, depth: number): void {
@@ -97,7 +101,7 @@ class Collector {
       const path = textOfBytes(bytes);
       if (path.startsWith('/b64/')) {
         // A tar has no honest way to say such a name.
-        if (this.#leftOut.length < 1000) this.#leftOut.push({ path, reason: 'name' });
+        this.#leaveOut(path, 'name');
         continue;
       }
       const found = directory.find(name);
@@ -110,10 +114,13 @@ class Collector {
       } else if (found.kind === 'file') {
         const { executable } = found;
         this.#entries.push({ type: 'file', path, executable, ...this.#store(found) });
-      } else if (this.#leftOut.length < 1000) {
-        this.#leftOut.push({ path, reason: found.kind === 'symlink' ? 'link' : 'device' });
-      }
+      } else this.#leaveOut(path, found.kind === 'symlink' ? 'link' : 'device');
     }
+  }
+
+  #leaveOut(path: string, reason: LeftOut['reason']): void {
+    this.#leftOutCount += 1;
+    if (this.#leftOut.length < 1000) this.#leftOut.push({ path, reason });
   }
 
   #names(directory: MergedDir): ByteString[] {

@@ -8,7 +8,7 @@ import type { OutputSink } from '../sandbox/output.ts';
 import { OutputBatch } from './output-batch.ts';
 import { outputLines } from './output-lines.ts';
 
-const readBytes = 256 * 1024;
+const readBytes = 64 * 1024;
 
 /**
  * What one attempt writes, in a file that may be followed while it grows and that becomes a blob
@@ -133,10 +133,12 @@ export class OutputFile implements OutputSink, AsyncDisposable {
     if (this.#disposed) throw new Error('the output was put away');
     this.#users += 1;
     try {
+      // One for all: whoever gets a part is done with it before asking for the next.
+      const part = Buffer.allocUnsafeSlow(readBytes);
       for (let at = 0; ;) {
         while (at < this.#size) {
-          const part = Buffer.allocUnsafe(Math.min(this.#size - at, readBytes));
-          const { bytesRead } = await this.#handle.read(part, 0, part.length, at);
+          const wanted = Math.min(this.#size - at, readBytes);
+          const { bytesRead } = await this.#handle.read(part, 0, wanted, at);
           if (bytesRead === 0) return;
           at += bytesRead;
           yield part.subarray(0, bytesRead);

@@ -16,6 +16,7 @@ import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
 import { awaitEngine, engineLoss } from './engine-loss.ts';
+import { layerLeftOut } from './left-out.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
 import { peaksOf } from './peaks.ts';
@@ -141,14 +142,16 @@ async function recordSealed(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  { digest, entries, bytes }: SealedLayer,
+  sealed: SealedLayer,
 ): Promise<void> {
-  await deps.log.append(
+  const { digest: layer, entries, bytes } = sealed;
+  await deps.log.appendAll([
     taskEntry(run, task.id, {
       type: 'layer.sealed',
-      data: { attempt, layer: digest, entries, bytes },
+      data: { attempt, layer, entries, bytes },
     }),
-  );
+    ...layerLeftOut(run, task, { ...sealed, attempt }),
+  ]);
 }
 
 /** On record before it is gone. With a blocked log it stays, and the next start sweeps it. */

@@ -17,7 +17,9 @@ export type SealedLayer = {
   entries: number;
   bytes: number;
   changes: { added: number; modified: number; deleted: number };
+  /** What was not taken along, or not as it was: the first of them, and how many there are. */
   leftOut: LeftOut[];
+  leftOutCount: number;
 };
 
 /** The long operations on files, each done in a worker thread. */

@@ -1,11 +1,14 @@
 import { hash } from 'node:crypto';
 import {
   appendFileSync,
+  chmodSync,
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -61,14 +64,16 @@ const build = { id: 'build', tool: 'node', args: ['build.js'] };
 const after = { id: 'after', tool: 'node', args: ['after.js'], deps: ['build'] };
 const dist = { name: 'dist', path: 'dist.txt' };
 
-/** Writes one file into what the task sees. */
-const writes = (name: string, text: string) => (spec: SandboxSpec) => {
+/** Does something in the layer that the task writes to. */
+const inLayer = (act: (upper: string) => void) => (spec: SandboxSpec) => {
   for (const mount of spec.mounts) {
-    if (mount.kind === 'overlay' && mount.target === workspaceTarget) {
-      writeFileSync(join(mount.upper, name), text);
-    }
+    if (mount.kind === 'overlay' && mount.target === workspaceTarget) act(mount.upper);
   }
 };
+
+/** Writes one file into what the task sees. */
+const writes = (name: string, text: string) =>
+  inLayer((upper) => writeFileSync(join(upper, name), text));
 
 async function recordsOf(it: Orchestra, run: string): Promise<AnyRecord[]> {
   await it.ended(run);
@@ -140,6 +145,33 @@ export const scenarios: readonly Scenario[] = [
       ...removed('after'),
       'layer.sealed after',
       'task.finished after',
+      'checkpoint.saved',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a task that leaves what is not taken along',
+    play: onShared((it) => {
+      const effect = inLayer((upper) => {
+        mkdirSync(join(upper, 'out'));
+        symlinkSync('/etc/passwd', join(upper, 'out/link'));
+        writeFileSync(join(upper, 'tool'), 'x');
+        chmodSync(join(upper, 'tool'), 0o4755);
+      });
+      it.programs.set('build', { effect });
+      return it.submit([{ ...build, outputs: [{ name: 'out', path: 'out' }] }]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'artifact.collected build',
+      'artifact.left_out build',
+      'layer.sealed build',
+      'layer.left_out build',
+      'task.finished build',
       'checkpoint.saved',
       'checkpoint.saved',
       'run.closed',
