@@ -3,6 +3,7 @@ import type { Digest } from '#contract/ids.ts';
 import { type ByteString, bytesOfText, textOfBytes } from '#contract/path-bytes.ts';
 import type { LeftOut } from '#contract/snapshot.ts';
 import { canonicalJson } from '../base/canonical.ts';
+import { finder, type Automaton } from '../secrets/automaton.ts';
 import type { ArtifactManifest } from './manifest.ts';
 import { type Found, MergedDir } from './overlay.ts';
 import { storeBytes, storeFile } from './store-file.ts';
@@ -13,6 +14,8 @@ export type CollectRequest = {
   roots: readonly string[];
   outputs: readonly { name: string; path: string; required: boolean }[];
   limits: { filesMax: number; bytesMax: number; depthMax: number };
+  /** Spellings of secrets: an output that holds one, or has it in a name, is rejected. */
+  secrets?: Automaton;
 };
 
 export type CollectedArtifact = {
@@ -44,7 +47,7 @@ export function collect(request: CollectRequest, blobs: string, xattrs: Xattrs):
   const collected: Collected = { artifacts: [], rejected: [] };
   const budget = { files: request.limits.filesMax, bytes: request.limits.bytesMax };
   for (const output of request.outputs) {
-    const collector = new Collector(blobs, { ...budget }, request.limits.depthMax);
+    const collector = new Collector(blobs, { ...budget }, request);
     try {
       using root = MergedDir.open(request.roots, xattrs);
       const artifact = collector.output(root, output);
@@ -66,16 +69,22 @@ class Collector {
   readonly #blobs: string;
   readonly #budget: { files: number; bytes: number };
   readonly #depthMax: number;
+  readonly #secrets: Automaton | undefined;
   readonly #entries: ArtifactManifest['entries'] = [];
   readonly #leftOut: LeftOut[] = [];
   #leftOutCount = 0;
   #files = 0;
   #bytes = 0;
 
-  constructor(blobs: string, budget: { files: number; bytes: number }, depthMax: number) {
+  constructor(
+    blobs: string,
+    budget: { files: number; bytes: number },
+    { limits, secrets }: CollectRequest,
+  ) {
     this.#blobs = blobs;
     this.#budget = budget;
-    this.#depthMax = depthMax;
+    this.#depthMax = limits.depthMax;
+    this.#secrets = secrets;
   }
 
   output(root: MergedDir, { name, path }: { name: string; path: string }): CollectedArtifact {
@@ -99,6 +108,7 @@ class Collector {
     for (const name of this.#names(directory)) {
       const bytes = prefix === '' ? name : `${prefix}/${name}`;
       const path = textOfBytes(bytes);
+      if (this.#secrets && finder(this.#secrets)(Buffer.from(bytes, 'latin1'))) throw leak();
       if (path.startsWith('/b64/')) {
         // A tar has no honest way to say such a name.
         this.#leaveOut(path, 'name');
@@ -140,6 +150,7 @@ class Collector {
       if (this.#bytes > this.#budget.bytes) {
         throw new Rejection(`more than ${this.#budget.bytes} bytes`);
       }
+      if (this.#secrets && fileHolds(fd, this.#secrets)) throw leak();
       return { digest: storeFile(this.#blobs, fd), bytes: size };
     } finally {
       fs.closeSync(fd);
@@ -150,6 +161,22 @@ class Collector {
     if (this.#entries.length >= this.#budget.files) {
       throw new Rejection(`more than ${this.#budget.files} files`);
     }
+  }
+}
+
+function leak(): Rejection {
+  return new Rejection('holds a secret');
+}
+
+/** Positioned reads: whoever reads the file next begins at its start. */
+function fileHolds(fd: number, secrets: Automaton): boolean {
+  const holds = finder(secrets);
+  const block = Buffer.allocUnsafe(1 << 20);
+  for (let at = 0; ;) {
+    const got = fs.readSync(fd, block, 0, block.length, at);
+    if (got === 0) return false;
+    if (holds(block.subarray(0, got))) return true;
+    at += got;
   }
 }
 

@@ -26,6 +26,7 @@ export async function collectOutputs(
       bytesMax: run.artifactsLeft.bytes,
       depthMax,
     },
+    ...(run.secrets.automaton === undefined ? {} : { secrets: run.secrets.automaton }),
   });
   for (const artifact of artifacts) {
     run.artifactsLeft.files -= artifact.files;

@@ -11,6 +11,7 @@ import type { Permit } from '../policy/permit.ts';
 import { chooseRuntime } from '../policy/runtime-choice.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { ancestorsOf } from '../scheduler/graph.ts';
+import { OutputMask } from '../secrets/output-mask.ts';
 import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
@@ -21,6 +22,7 @@ import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
 import { peaksOf } from './peaks.ts';
 import { sandboxSpec } from './spec.ts';
+import { grantSecrets, recordMasked } from './secrets.ts';
 import { Stop, stopOf } from './stop.ts';
 
 type Finished = RecordData<'task.finished'>;
@@ -68,6 +70,7 @@ export async function runTask(
         output_truncated: false,
         ...verdict,
         ...(stored === undefined ? {} : { output: stored }),
+        ...(verdict.reason === undefined ? {} : { reason: run.secrets.masked(verdict.reason) }),
         duration_ms: Math.round(performance.now() - startedAt),
       },
     }),
@@ -124,12 +127,17 @@ async function workIn(
       taskEntry(run, task.id, { type: 'task.started', data: { attempt, spec } }),
     );
     const result = await runInSandbox(deps.sandbox, {
+    const secrets = await grantSecrets(deps, run, task, attempt);
+    const mask = new OutputMask(run.secrets.automaton);
       permit,
       context: { run: run.id, task: task.id, attempt },
       output,
       signal,
+      secrets,
+      mask,
     });
     const verdict = judge(result, task, signal);
+    await recordMasked(deps, run, task, { attempt, mask });
     if (verdict.outcome !== 'succeeded') return verdict;
     const missing = await collectOutputs(deps, run, task, layer);
     return missing === undefined ? verdict : { ...verdict, outcome: 'failed', reason: missing };
@@ -166,7 +174,7 @@ async function dropLayer(
   await deps.log.append(
     taskEntry(run, task.id, {
       type: 'layer.dropped',
-      data: { attempt, reason: cutText(reason, 256) },
+      data: { attempt, reason: cutText(run.secrets.masked(reason), 256) },
     }),
   );
   await deps.workspace.layers.drop(layer);

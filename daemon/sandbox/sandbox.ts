@@ -3,12 +3,15 @@ import type { Log } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ActContext, Attached, Engine, Usage } from '../engine/engine.ts';
 import type { Permit } from '../policy/permit.ts';
+import type { OutputMask } from '../secrets/output-mask.ts';
+import type { SecretFile } from '../secrets/run-secrets.ts';
 import type { DiskWatch } from '../workspace/disk-watch.ts';
 import type { DiskUse } from '../workspace/measure.ts';
 import { Ending } from './ending.ts';
 import { judgeExit, type Exceeded } from './judge.ts';
 import { nameDiskFailure, watchLimits } from './limits.ts';
 import { pumpOutput, type OutputSink } from './output.ts';
+import { assertGiven, withMask } from './given.ts';
 import { watchPeaks } from './peaks.ts';
 import { recordExit } from './record.ts';
 
@@ -28,6 +31,9 @@ export type SandboxRequest = {
   permit: Permit;
   context: { run: string; task: string; attempt: number };
   output: OutputSink;
+  /** Exactly what the permit's spec names, given at the release. */
+  secrets?: readonly SecretFile[];
+  mask?: OutputMask;
   /** Cancels the task. What is done to clean up never depends on it. */
   signal: AbortSignal;
 };
@@ -76,7 +82,7 @@ export async function runInSandbox(
     if (signal.aborted) return neverStarted(deps.clock);
     attached = await engine.attach(id);
     if (signal.aborted) return neverStarted(deps.clock);
-    return await runToEnd(deps, request, id, attached);
+    return await runToEnd(deps, request, id, withMask(attached, request.mask));
   } finally {
     attached?.close();
     await putAway(engine, id, context);
@@ -85,13 +91,14 @@ export async function runInSandbox(
 
 async function runToEnd(
   deps: SandboxDeps,
-  { permit, context, output, signal }: SandboxRequest,
+  { permit, context, output, secrets = [], signal }: SandboxRequest,
   id: string,
   attached: Attached,
 ): Promise<SandboxResult> {
   const { engine, clock } = deps;
   const { limits } = permit.spec;
   const monoAtStart = clock.mono();
+  assertGiven(permit, secrets, 'release' in engine);
   await engine.start(id, context);
   using ending = new Ending(deps, id, context);
   using _timeout = ending.after(limits.timeoutMs, 'timeout');

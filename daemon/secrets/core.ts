@@ -10,3 +10,8 @@ export function coreOf(value: Uint8Array): Uint8Array {
   while (end > start && whitespace.has(value[end - 1] ?? 0)) end -= 1;
   return value.subarray(start, end);
 }
+
+/** Line breaks do not count when output is compared with a value: tools wrap what they encode. */
+export function withoutBreaks(bytes: Uint8Array): Uint8Array {
+  return bytes.filter((byte) => byte !== 0x0a && byte !== 0x0d);
+}

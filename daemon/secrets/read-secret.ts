@@ -2,9 +2,9 @@ import { constants, type Stats } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { OrchestraError } from '#contract/errors.ts';
 import { SecretName } from '#contract/ids.ts';
-import { coreOf } from './core.ts';
+import { coreOf, withoutBreaks } from './core.ts';
+import { spellingMin } from './spellings.ts';
 
-export const secretBytesMin = 8;
 export const secretBytesMax = 64 * 1024;
 
 export type StoreFacts = {
@@ -57,9 +57,9 @@ export function checkValue(value: Uint8Array, name: string): void {
     throw new OrchestraError('secret.invalid', `The value of ${name} ${why}`, { hint });
   };
   if (value.length > secretBytesMax) refuse(`is larger than ${secretBytesMax} bytes`, 'shorten it');
-  if (coreOf(value).length < secretBytesMin) {
+  if (withoutBreaks(coreOf(value)).length < spellingMin) {
     refuse(
-      `has fewer than ${secretBytesMin} bytes besides white space, too few to be masked in output`,
+      `has fewer than ${spellingMin} bytes besides white space, too few to be masked in output`,
       'use a longer one',
     );
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import { SecretName } from '#contract/ids.ts';
@@ -41,7 +41,11 @@ const namesMax = 512;
 export async function openSecretStore(options: StoreOptions): Promise<SecretStore> {
   const { log, ...facts } = options;
   const { directory, isForeign } = facts;
-  if (!isForeign) await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (!isForeign) {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    // Of an empty one nobody has seen anything; one with values in it is for a person to look at.
+    if ((await readdir(directory)).length === 0) await chmod(directory, 0o700);
+  }
   await checkDirectory(facts);
   let last: Promise<unknown> = Promise.resolve();
   /** One change at a time: two of the same name must not be told in another order than done. */

@@ -9,6 +9,7 @@ import {
   type EffectivePolicy,
   type ImageOrigin,
 } from '#daemon/policy/effective.ts';
+import { grantsSecret } from '#daemon/policy/secret-grants.ts';
 import { narrow } from '#daemon/policy/narrow.ts';
 import { shippedPolicy } from '#test/support/policies.ts';
 
@@ -34,6 +35,7 @@ const anyPolicy: fc.Arbitrary<EffectivePolicy> = fc
     run: fc.record({
       tasks: number,
       concurrency: number,
+    secrets: fc.array(grant, { maxLength: 3 }),
       timeoutMs: number,
       workspaceFiles: number,
       workspaceBytes: number,
@@ -85,6 +87,14 @@ function allowed(policy: EffectivePolicy): Set<string> {
   words.push(...policy.isolation.runtimes.map((runtime) => `runtime ${runtime}`));
   if (policy.isolation.seccomp === 'preferred') words.push('without seccomp');
   if (policy.isolation.apparmor !== 'required') words.push('without apparmor');
+  for (const name of ['S', 'T']) {
+    for (const tool of ['npm', 'node']) {
+      for (const id of ['a', 'ab', 'abc', 'ac', 'b']) {
+        const granted = grantsSecret(policy.secrets, name, { id, tool });
+        if (granted) words.push(`secret ${name} ${tool} ${id}`);
+      }
+    }
+  }
   return words.length === 0 ? new Set() : new Set(words);
 }
 
