@@ -62,6 +62,9 @@ export const PolicyDocument = z.strictObject({
   isolation: z.strictObject({
     seccomp: z.enum(['required', 'preferred']),
     apparmor: z.enum(['required', 'preferred', 'off']),
+    selinux: z.enum(['required', 'preferred', 'off']),
+    /** Root of a sandbox is nobody on the host: the engine as a whole has it, or has not. */
+    userns: z.enum(['required', 'preferred', 'off']),
     runtimes: z.array(z.string().min(1).max(64)).min(1).max(16),
   }),
 });

@@ -43,6 +43,7 @@ const settings = z.strictObject({
   caps_dropped: names,
   seccomp: text(128),
   apparmor: text(128),
+  selinux: text(128).optional(),
   ipc: text(64),
   pid: text(64),
   cgroupns: text(64),

@@ -13,6 +13,7 @@ import type { EngineParts } from './engine/open.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { openPermitOffice } from './policy/permit.ts';
+import { findWalls } from './walls.ts';
 import { findNpm } from './provision/find-npm.ts';
 import { readNpmConfig } from './provision/npm-config.ts';
 import type { RunsDeps } from './runs/deps.ts';
@@ -96,6 +97,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   opened.defer(() => left.close());
   const { engine } = left;
   const engineFacts = await engine.facts();
+  const walls = await findWalls(engineFacts, options.policiesDir);
   await recordStart(options, log, { engineFacts, lifecycle });
   const swept = await sweepStrays({ engine, log, clock, install: installId });
   const workspace = await openWorkspace({
@@ -139,8 +141,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     mountRoots,
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
     runtime: config.runtime,
-    // Podman loads and names a profile of its own.
-    apparmor: engineFacts.apparmor && engineFacts.kind === 'docker' ? 'docker-default' : undefined,
+    walls,
     sandboxUser,
     slots: new Slots(config.tasksAtOnce),
     openRunsMax: config.openRuns,

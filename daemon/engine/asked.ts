@@ -23,6 +23,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       caps_dropped: ['ALL'],
       seccomp: spec.seccomp.profile === 'builtin' ? 'builtin' : seccompName(spec.seccomp.json),
       apparmor: spec.apparmor ?? '',
+      selinux: spec.selinux ?? '',
       ipc: 'private',
       pid: 'private',
       cgroupns: 'private',

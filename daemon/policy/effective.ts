@@ -47,6 +47,8 @@ export type EffectivePolicy = {
   isolation: {
     seccomp: 'required' | 'preferred';
     apparmor: 'required' | 'preferred' | 'off';
+    selinux: 'required' | 'preferred' | 'off';
+    userns: 'required' | 'preferred' | 'off';
     runtimes: readonly string[];
   };
 };

@@ -56,11 +56,9 @@ export function narrow(
         ceiling.isolation.seccomp,
         requested.isolation.seccomp,
       ),
-      apparmor: stricter(
-        ['required', 'preferred', 'off'],
-        ceiling.isolation.apparmor,
-        requested.isolation.apparmor,
-      ),
+      apparmor: stricter(demands, ceiling.isolation.apparmor, requested.isolation.apparmor),
+      selinux: stricter(demands, ceiling.isolation.selinux, requested.isolation.selinux),
+      userns: stricter(demands, ceiling.isolation.userns, requested.isolation.userns),
       runtimes: common(
         'isolation.runtimes',
         ceiling.isolation.runtimes,
@@ -129,6 +127,8 @@ function commonPatterns(
   }
   return unique(kept);
 }
+
+const demands = ['required', 'preferred', 'off'] as const;
 
 function stricter<T extends string>(order: readonly T[], a: T, b: T): T {
   return order.indexOf(a) <= order.indexOf(b) ? a : b;

@@ -47,6 +47,8 @@ export type SandboxSpec = {
   /** The seccomp profile as JSON text, or the engine's own built-in one. */
   seccomp: { profile: 'builtin' } | { profile: 'custom'; json: string };
   apparmor: string | undefined;
+  /** The type of an SELinux label; the engine's own where it is left out. */
+  selinux?: string | undefined;
   limits: Limits;
   mounts: readonly Mount[];
   labels: Readonly<Record<string, string>>;

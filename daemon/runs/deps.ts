@@ -6,6 +6,7 @@ import type { Engine, EngineFacts } from '../engine/engine.ts';
 import type { NpmConfig } from '../provision/npm-config.ts';
 import type { PolicyBook } from '../policy/book.ts';
 import type { PermitOffice } from '../policy/permit.ts';
+import type { Walls } from '../policy/walls.ts';
 import type { SandboxDeps } from '../sandbox/sandbox.ts';
 import type { Slots } from '../scheduler/slots.ts';
 import type { SecretStore } from '../secrets/store.ts';
@@ -41,7 +42,7 @@ export type RunsDeps = {
   npmConfig: NpmConfig;
   /** The operator's choice for every task; without one the policy's list decides. */
   runtime: string | undefined;
-  apparmor: string | undefined;
+  walls: Walls;
   sandboxUser: { uid: number; gid: number };
   slots: Slots;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */

@@ -23,7 +23,7 @@ export type SpecRequest = {
   image: { reference: string; id: Digest };
   user: { uid: number; gid: number };
   runtime: string;
-  apparmor: string | undefined;
+  walls: Pick<SandboxSpec, 'seccomp' | 'apparmor' | 'selinux'>;
   workspace: Layers;
   npmCache: Layers | undefined;
 };
@@ -46,8 +46,7 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
     },
     user: request.user,
     runtime: request.runtime,
-    seccomp: { profile: 'builtin' },
-    apparmor: request.apparmor,
+    ...request.walls,
     limits: task.limits,
     mounts: mounts(request),
     labels: {

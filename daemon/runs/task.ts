@@ -9,6 +9,7 @@ import { cutText } from '../base/text.ts';
 import { decide } from '../policy/decide.ts';
 import type { Permit } from '../policy/permit.ts';
 import { chooseRuntime } from '../policy/runtime-choice.ts';
+import { wallsUnder } from '../policy/walls.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { ancestorsOf } from '../scheduler/graph.ts';
 import { OutputMask } from '../secrets/output-mask.ts';
@@ -210,7 +211,7 @@ async function askPolicy(
     image: { reference: run.image.reference, id: run.image.id },
     user: deps.sandboxUser,
     runtime: chooseRuntime(run.policy, deps.engineFacts, deps.runtime),
-    apparmor: deps.apparmor,
+    walls: wallsUnder(run.policy, deps.walls),
     workspace: layer,
     npmCache,
   });

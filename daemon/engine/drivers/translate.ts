@@ -93,6 +93,7 @@ function securityOptions(spec: SandboxSpec): string[] {
     'no-new-privileges:true',
     ...(spec.seccomp.profile === 'custom' ? [`seccomp=${spec.seccomp.json}`] : []),
     ...(spec.apparmor === undefined ? [] : [`apparmor=${spec.apparmor}`]),
+    ...(spec.selinux === undefined ? [] : [`label=type:${spec.selinux}`]),
   ];
 }
 

@@ -4,7 +4,14 @@ import type { SandboxSpec } from '../spec.ts';
 
 /** What is known of the machine and the image at the moment of the decision. */
 export type JudgeFacts = {
-  engine: { runtimes: readonly string[]; seccomp: boolean; apparmor: boolean };
+  engine: {
+    runtimes: readonly string[];
+    seccomp: boolean;
+    apparmor: boolean;
+    selinux: boolean;
+    userns: boolean;
+    rootless: boolean;
+  };
   image: {
     reference: string;
     id: Digest;

@@ -9,7 +9,14 @@ import { shippedPolicy, testImage, testImageId } from '#test/support/policies.ts
 
 const policy = shippedPolicy('ci');
 const facts: JudgeFacts = {
-  engine: { runtimes: ['runc'], seccomp: true, apparmor: false },
+  engine: {
+    runtimes: ['runc'],
+    seccomp: true,
+    apparmor: false,
+    selinux: false,
+    userns: false,
+    rootless: false,
+  },
   image: { ...testImage, origin: 'pulled', pinned: testImageId },
   roots: ['/state/layers', '/state/snapshots'],
 };
@@ -38,6 +45,7 @@ const good: SandboxSpec = {
     'orchestra.task': 't',
     'orchestra.attempt': '1',
   },
+  secrets: [],
 };
 const judge = (
   change: Partial<SandboxSpec>,
@@ -45,7 +53,6 @@ const judge = (
   known: JudgeFacts = facts,
 ): string[] => {
   const decision = decide({ ...good, ...change }, under, known);
-  secrets: [],
   return decision.allow ? [] : decision.reasons.map((reason) => reason.rule);
 };
 const bind = (source: string, target = '/opt/npm-cache'): Mount => ({
@@ -138,6 +145,25 @@ test('what is required and not there is refused', () => {
   expect(judge({ apparmor: 'docker-default' }, armoured, able)).toEqual([]);
 });
 
+test('SELinux and user namespaces are there where they are required', () => {
+  const { digest: _, ...open } = policy;
+  const demanding = (isolation: Partial<EffectivePolicy['isolation']>) =>
+    seal({ ...open, isolation: { ...open.isolation, ...isolation } });
+  const having = (engine: Partial<JudgeFacts['engine']>) => ({
+    ...facts,
+    engine: { ...facts.engine, ...engine },
+  });
+  const labelled = demanding({ selinux: 'required' });
+  expect(judge({}, labelled)).toEqual(['confinement']);
+  expect(judge({}, labelled, having({ selinux: true }))).toEqual([]);
+  const mapped = demanding({ userns: 'required' });
+  expect(judge({}, mapped)).toEqual(['confinement']);
+  expect(judge({}, mapped, having({ userns: true }))).toEqual([]);
+  expect(judge({}, mapped, having({ rootless: true }))).toEqual([]);
+  expect(judge({ selinux: 'spc_t' })).toEqual(['confinement']);
+  expect(judge({ selinux: 'unconfined_t' })).toEqual(['confinement']);
+});
+
 test('an image of an origin that is not allowed, or never pinned, is refused', () => {
   const { digest: _, ...open } = policy;
   const pulledOnly = seal({
@@ -159,6 +185,7 @@ const parts = Object.keys(good).filter((key) => key !== 'apparmor');
 test.each(parts)('a spec whose %s has another shape is refused', (key) => {
   for (const value of [null, undefined, 7, '', 'null', [], {}, true]) {
     // Some of these are a sound value: no mounts, an empty environment.
+    if (key === 'secrets' && Array.isArray(value)) continue;
     if ((key === 'mounts' || key === 'env') && typeof value === 'object' && value !== null)
       continue;
     if (key === 'name' && value === 'null') continue;
@@ -166,7 +193,6 @@ test.each(parts)('a spec whose %s has another shape is refused', (key) => {
     expect([value, decide(broken, policy, facts).allow]).toEqual([value, false]);
   }
 });
-    if (key === 'secrets' && Array.isArray(value)) continue;
 
 test('what the daemon sets by itself needs no place on the list, another value does', () => {
   const { digest: _, ...open } = policy;

@@ -3,7 +3,13 @@ import { chooseRuntime } from '#daemon/policy/runtime-choice.ts';
 
 const engine = { runtimes: ['crun', 'runc', 'runsc'], defaultRuntime: 'runc' };
 const policy = (...runtimes: string[]) => ({
-  isolation: { seccomp: 'required' as const, apparmor: 'off' as const, runtimes },
+  isolation: {
+    seccomp: 'required' as const,
+    apparmor: 'off' as const,
+    selinux: 'off' as const,
+    userns: 'off' as const,
+    runtimes,
+  },
 });
 
 test('a policy whose runtimes the engine lacks gets the default one, which its rule then denies', () => {

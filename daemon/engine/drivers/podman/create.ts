@@ -72,6 +72,7 @@ function confinement(spec: SandboxSpec, seccompFile: string) {
     cap_drop: ['ALL'],
     seccomp_profile_path: seccompFile,
     ...(spec.apparmor === undefined ? {} : { apparmor_profile: spec.apparmor }),
+    ...(spec.selinux === undefined ? {} : { selinux_opts: [`type:${spec.selinux}`] }),
   };
 }
 
@@ -125,5 +126,5 @@ function tmpfsWords(options: string): string[] {
 
 // Not recursive: what may be mounted beneath the source would not be read-only.
 function bind(source: string, destination: string): OciMount {
-  return { destination, type: 'bind', source, options: ['ro', 'bind', 'rprivate'] };
+  return { destination, type: 'bind', source, options: ['ro', 'bind', 'nosuid', 'nodev', 'rprivate'] };
 }

@@ -60,7 +60,7 @@ function effectiveMount({ destination, type, source, options }: OciMount): Effec
         kind: 'bind',
         source,
         // Any other word, such as `rbind` or `shared`, is shown and so differs.
-        options: isSame(words, ['ro', 'bind', 'rprivate']) ? 'rprivate' : options.join(','),
+        options: isSame(words, ['ro', 'bind', 'nosuid', 'nodev', 'rprivate']) ? 'rprivate' : options.join(','),
       };
     case 'overlay':
       return {
