@@ -61,9 +61,9 @@ export function effectivePolicy(document: PolicyDocument): EffectivePolicy {
     images: document.images,
     tools: document.tools,
     env: document.env,
+    secrets: document.secrets,
     limits: allLimits(document),
     run: {
-    secrets: document.secrets,
       tasks: run.tasks,
       concurrency: run.concurrency,
       timeoutMs: run.timeout,

@@ -54,8 +54,8 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
       'orchestra.run': runId,
       'orchestra.task': task.id,
       'orchestra.attempt': String(attempt),
-    secrets: task.secrets,
     },
+    secrets: task.secrets,
   };
 }
 
@@ -73,8 +73,8 @@ function mounts({ workspace, npmCache, task, user }: SpecRequest): Mount[] {
     overlay(workspace, workspaceTarget),
     ...(npmCache ? [overlay(npmCache, npmCacheTarget)] : []),
     { kind: 'tmpfs', target: '/tmp', sizeBytes: tmpBytes, executable: false },
-    ...(task.secrets.length === 0 ? [] : [secretsMount(user)]),
     { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
+    ...(task.secrets.length === 0 ? [] : [secretsMount(user)]),
   ];
 
 function secretsMount(owner: SpecRequest['user']): Mount {

@@ -19,11 +19,11 @@ export type JudgeFacts = {
     /** What this daemon first resolved the reference to. */
     pinned: Digest | undefined;
   };
+  /** Whose sandbox it is. Where it is not said, no secret is granted. */
+  task?: { id: string; tool: string };
   /** Directories of the daemon's own that mounts may come from, absolute and without links. */
   roots: readonly string[];
 };
 
 /** Every reason why this sandbox must not be, in words; none when the rule has nothing against it. */
 export type Rule = (spec: SandboxSpec, policy: EffectivePolicy, facts: JudgeFacts) => string[];
-  /** Whose sandbox it is. Where it is not said, no secret is granted. */
-  task?: { id: string; tool: string };
