@@ -24,8 +24,8 @@ import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
 import { rememberLeft } from './sandbox/left-behind.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
-import { Slots } from './scheduler/slots.ts';
 import { openSecretStore } from './secrets/store.ts';
+import { Slots } from './scheduler/slots.ts';
 import { openWorkspace, type Workspace } from './workspace/open.ts';
 
 export type RoomOptions = {
@@ -64,8 +64,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const states = new RunStates();
   const pins = new ImagePins();
   const auditDir = join(stateDir, 'audit');
-  await using opened = new AsyncDisposableStack();
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
+  await using opened = new AsyncDisposableStack();
   const log = await options.openLog({
     dir: auditDir,
     version,
@@ -113,14 +113,14 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     ceiling: config.ceiling,
     standard: config.policy,
   });
-  const deps: RunsDeps = {
-    stateDir,
   const secrets = await openSecretStore({
     log,
     directory: secretsDir,
     uid,
     isForeign: config.secretsDir !== undefined,
   });
+  const deps: RunsDeps = {
+    stateDir,
     installId,
     version,
     clock,

@@ -52,10 +52,10 @@ export type SandboxSpec = {
   limits: Limits;
   mounts: readonly Mount[];
   labels: Readonly<Record<string, string>>;
-};
-
   /** Names of the secrets that are given at the release, as files beneath `secretsTarget`. */
   secrets: readonly string[];
+};
+
 export const workspaceTarget = '/workspace';
 export const npmCacheTarget = '/opt/npm-cache';
 export const homeTarget = '/home/node';

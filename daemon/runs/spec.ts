@@ -76,6 +76,7 @@ function mounts({ workspace, npmCache, task, user }: SpecRequest): Mount[] {
     { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
     ...(task.secrets.length === 0 ? [] : [secretsMount(user)]),
   ];
+}
 
 function secretsMount(owner: SpecRequest['user']): Mount {
   return {
@@ -85,5 +86,4 @@ function secretsMount(owner: SpecRequest['user']): Mount {
     executable: false,
     owner,
   };
-}
 }

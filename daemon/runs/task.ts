@@ -70,8 +70,8 @@ export async function runTask(
         output_bytes: 0,
         output_truncated: false,
         ...verdict,
-        ...(stored === undefined ? {} : { output: stored }),
         ...(verdict.reason === undefined ? {} : { reason: run.secrets.masked(verdict.reason) }),
+        ...(stored === undefined ? {} : { output: stored }),
         duration_ms: Math.round(performance.now() - startedAt),
       },
     }),
@@ -127,9 +127,9 @@ async function workIn(
     await deps.log.append(
       taskEntry(run, task.id, { type: 'task.started', data: { attempt, spec } }),
     );
-    const result = await runInSandbox(deps.sandbox, {
     const secrets = await grantSecrets(deps, run, task, attempt);
     const mask = new OutputMask(run.secrets.automaton);
+    const result = await runInSandbox(deps.sandbox, {
       permit,
       context: { run: run.id, task: task.id, attempt },
       output,
@@ -137,8 +137,8 @@ async function workIn(
       secrets,
       mask,
     });
-    const verdict = judge(result, task, signal);
     await recordMasked(deps, run, task, { attempt, mask });
+    const verdict = judge(result, task, signal);
     if (verdict.outcome !== 'succeeded') return verdict;
     const missing = await collectOutputs(deps, run, task, layer);
     return missing === undefined ? verdict : { ...verdict, outcome: 'failed', reason: missing };
@@ -218,6 +218,7 @@ async function askPolicy(
   const decision = decide(spec, run.policy, {
     engine: deps.engineFacts,
     image: { ...run.image, pinned: deps.pins.get(run.image.reference) },
+    task: { id: task.id, tool: task.tool },
     roots: deps.mountRoots,
   });
   const { digest } = await deps.blobs.put(Buffer.from(canonicalJson(spec)), {
