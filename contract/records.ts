@@ -207,9 +207,6 @@ export const recordTypes = {
   'artifact.rejected': note({ name: text(48), path: text(512), reason: text(256) }),
   'artifact.downloaded': note({ name: text(48), sha256: hex64 }),
 
-  // images and dependencies
-  'image.resolved': note({
-    reference: text(256),
   // secrets: never a value, nor anything that is made from one
   'secret.set': act({ name: text(64), bytes: count, reason: text(512).optional() }),
   'secret.removed': act({ name: text(64), reason: text(512).optional() }),
@@ -217,6 +214,9 @@ export const recordTypes = {
   /** How often output held a secret of the run, in any of its spellings. */
   'secret.masked': note({ attempt: count, times: count }),
 
+  // images and dependencies
+  'image.resolved': note({
+    reference: text(256),
     id: Digest,
     origin: text(64),
     platform: text(64),
