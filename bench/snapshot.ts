@@ -9,10 +9,9 @@ import * as fs from 'node:fs';
 import { createServer, request } from 'node:http';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { SnapshotAnswer, SnapshotInfo } from '#contract/snapshot.ts';
+import { pump } from '#cli/client/pump.ts';
 import { type SnapshotTransport, takeSnapshot } from '#cli/workspace/upload.ts';
 import { openWorkspace } from '#daemon/workspace/open.ts';
 
@@ -69,21 +68,23 @@ async function client(root: string, socketPath: string): Promise<void> {
 }
 
 function transport(socketPath: string): SnapshotTransport {
-  const call = async (path: string, body: Readable): Promise<unknown> => {
+  const call = async (path: string, body: AsyncIterable<Uint8Array>): Promise<unknown> => {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const req = request({ socketPath, path, method: 'POST' }, (res) => {
       text(res).then(resolve, reject);
     });
     req.on('error', reject);
-    await pipeline(body, req);
+    await pump(body, req);
     return JSON.parse(await promise);
   };
-  const json = (value: unknown): Readable => Readable.from([JSON.stringify(value)]);
+  async function* json(value: unknown): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(JSON.stringify(value));
+  }
   return {
     find: async (digest) =>
       ((await call(`/${digest}`, json({}))) ?? undefined) as SnapshotInfo | undefined,
     missing: async (digests) => (await call('/missing', json({ digests }))) as string[],
-    upload: async (body) => (await call('/upload', Readable.from(body))) as SnapshotAnswer,
+    upload: async (body) => (await call('/upload', body)) as SnapshotAnswer,
   };
 }
 

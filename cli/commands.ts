@@ -290,6 +290,33 @@ export const commands: readonly CommandSpec[] = [
     ],
   },
   {
+    name: 'secret',
+    text: 'values that tasks may be given, by name',
+    group: 'Trust',
+    children: [
+      {
+        name: 'ls',
+        text: 'their names; no command shows a value',
+        group: 'Trust',
+        load: async () => (await import('./commands/secret.ts')).secretLs,
+      },
+      {
+        name: 'set',
+        args: '<name>',
+        text: 'set or replace one; the value is read from standard input',
+        group: 'Trust',
+        load: async () => (await import('./commands/secret.ts')).secretSet,
+      },
+      {
+        name: 'rm',
+        args: '<name>',
+        text: 'remove one',
+        group: 'Trust',
+        load: async () => (await import('./commands/secret.ts')).secretRm,
+      },
+    ],
+  },
+  {
     name: 'doctor',
     text: 'what is there, what is missing, and the remedy',
     group: 'Care',

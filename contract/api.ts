@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Digest, RunId } from './ids.ts';
+import { Digest, RunId, SecretName } from './ids.ts';
 import { LogRecord } from './records.ts';
 import {
   ChangeSet,
@@ -371,6 +371,34 @@ export const endpoints = {
       effective: z.looseObject({}),
       narrowed: z.array(z.string()),
     }),
+  }),
+  secretList: endpoint({
+    method: 'GET',
+    path: '/v1/secrets',
+    summary: 'Names of the secrets that the daemon holds; no call ever answers a value',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({
+      writable: z.boolean(),
+      items: z.array(z.strictObject({ name: SecretName, bytes: Count, set_at: z.string() })),
+    }),
+  }),
+  secretSet: endpoint({
+    method: 'POST',
+    path: '/v1/secrets/:name',
+    summary: 'Sets or replaces a secret; the body is its value, byte for byte',
+    answer: 'json',
+    changes: true,
+    bodyType: 'application/octet-stream',
+    response: z.strictObject({ name: SecretName, bytes: Count }),
+  }),
+  secretRemove: endpoint({
+    method: 'POST',
+    path: '/v1/secrets/:name/remove',
+    summary: 'Removes a secret',
+    answer: 'json',
+    changes: true,
+    response: z.strictObject({ name: SecretName }),
   }),
   imageList: endpoint({
     method: 'GET',

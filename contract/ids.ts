@@ -17,5 +17,14 @@ export const TaskId = z
   .max(48);
 export type TaskId = z.infer<typeof TaskId>;
 
+/** A name is all that a plan, a policy or the log ever says of a secret. */
+export const SecretName = z
+  .string()
+  .regex(
+    /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/,
+    'must be letters, digits, "_", "-" and ".", beginning with a letter, 64 at most',
+  );
+export type SecretName = z.infer<typeof SecretName>;
+
 /** Slash-separated path beneath the workspace. The validator refuses `..`, NUL, backslash, absolute. */
 export const RelativePath = z.string().min(1).max(512);

@@ -3,7 +3,9 @@ import { Duration, formatDuration, formatSize, Size, spellDuration, spellSize } 
 
 /**
  * What one task may use. Every limit is always set; a plan or a narrower policy can only lower it.
- * Memory is without swap; `outputBytes` counts stdout and stderr together.
+ * Memory is without swap; `outputBytes` counts stdout and stderr together. `diskBytes` and
+ * `diskFiles` are what the task adds to its layers, as the file system accounts for it. `idleMs` is
+ * how long a task may say nothing, however busy it is.
  */
 export type Limits = {
   cpuMilli: number;
@@ -11,9 +13,12 @@ export type Limits = {
   pids: number;
   openFiles: number;
   fileSizeBytes: number;
+  diskBytes: number;
+  diskFiles: number;
   tmpBytes: number;
   outputBytes: number;
   timeoutMs: number;
+  idleMs: number;
 };
 
 export const limitNames = [
@@ -22,9 +27,12 @@ export const limitNames = [
   'pids',
   'openFiles',
   'fileSizeBytes',
+  'diskBytes',
+  'diskFiles',
   'tmpBytes',
   'outputBytes',
   'timeoutMs',
+  'idleMs',
 ] as const satisfies readonly (keyof Limits)[];
 
 const whole = (max: number) => z.number().int().min(1).max(max);
@@ -39,9 +47,12 @@ export const LimitsDocument = z.strictObject({
   pids: whole(1_000_000),
   open_files: whole(1_000_000),
   file_size: atLeast(1),
+  disk: atLeast(1),
+  disk_files: whole(100_000_000),
   tmp: atLeast(1),
   output: atLeast(1),
   timeout: Duration,
+  idle: Duration,
 });
 export type LimitsDocument = z.infer<typeof LimitsDocument>;
 
@@ -55,9 +66,12 @@ export function limitsFrom(document: {
     pids: document.pids,
     openFiles: document.open_files,
     fileSizeBytes: document.file_size,
+    diskBytes: document.disk,
+    diskFiles: document.disk_files,
     tmpBytes: document.tmp,
     outputBytes: document.output,
     timeoutMs: document.timeout,
+    idleMs: document.idle,
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
@@ -70,9 +84,12 @@ export function spellLimits(limits: Partial<Limits>): Partial<z.input<typeof Lim
     pids: limits.pids,
     open_files: limits.openFiles,
     file_size: spelt(limits.fileSizeBytes, spellSize),
+    disk: spelt(limits.diskBytes, spellSize),
+    disk_files: limits.diskFiles,
     tmp: spelt(limits.tmpBytes, spellSize),
     output: spelt(limits.outputBytes, spellSize),
     timeout: spelt(limits.timeoutMs, spellDuration),
+    idle: spelt(limits.idleMs, spellDuration),
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
@@ -90,7 +107,10 @@ export function formatLimit(name: keyof Limits, value: number): string {
       return `${value} pids`;
     case 'openFiles':
       return `${value} open files`;
+    case 'diskFiles':
+      return `${value} files`;
     case 'timeoutMs':
+    case 'idleMs':
       return formatDuration(value);
     default:
       return formatSize(value);
@@ -104,7 +124,38 @@ export const limitWords: Readonly<Record<keyof Limits, string>> = {
   pids: 'pids',
   openFiles: 'open_files',
   fileSizeBytes: 'file_size',
+  diskBytes: 'disk',
+  diskFiles: 'disk_files',
   tmpBytes: 'tmp',
   outputBytes: 'output',
   timeoutMs: 'timeout',
+  idleMs: 'idle',
 };
+
+/**
+ * The limits that can end an attempt, and which value each one is compared with. Processor time is
+ * not among them: the kernel slows a task down to it, and tells for how long.
+ */
+export const endingLimits = {
+  timeout: 'timeoutMs',
+  idle: 'idleMs',
+  memory: 'memoryBytes',
+  output: 'outputBytes',
+  pids: 'pids',
+  open_files: 'openFiles',
+  file_size: 'fileSizeBytes',
+  tmp: 'tmpBytes',
+  disk: 'diskBytes',
+  disk_files: 'diskFiles',
+} as const satisfies Readonly<Record<string, keyof Limits>>;
+
+/** `limit.disk: 2 GiB allowed, 2.1 GiB used`. */
+export function limitSentence(hit: {
+  limit: keyof typeof endingLimits;
+  allowed: number;
+  peak?: number | undefined;
+}): string {
+  const name = endingLimits[hit.limit];
+  const used = hit.peak === undefined ? '' : `, ${formatLimit(name, hit.peak)} used`;
+  return `limit.${hit.limit}: ${formatLimit(name, hit.allowed)} allowed${used}`;
+}

@@ -1,16 +1,18 @@
 import { z } from 'zod';
 import type { Digest } from './ids.ts';
-import { RelativePath, TaskId } from './ids.ts';
+import { RelativePath, SecretName, TaskId } from './ids.ts';
 import { LimitsDocument, type Limits } from './limits.ts';
 
 /**
  * Three shapes of a plan, one direction: a *file* that a person writes (`plan.yaml`, with
  * defaults), a *draft* that any planner may say (explicit, hostile), and the *plan* that the
  * daemon derives, hashes and runs. None of them has words for an image, a mount, a user, a
- * network, a capability or a secret: a plan cannot ask for power.
+ * network, a capability or the value of a secret: a plan cannot ask for power. It may name secrets;
+ * whether a task gets them is the policy's word.
  */
 export const planTasksMax = 10_000;
 export const planBytesMax = 2 * 1024 * 1024;
+export const taskSecretsMax = 16;
 
 const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'not an environment name');
 const Argument = z.string().max(4096);
@@ -34,6 +36,8 @@ export const DraftTask = z.strictObject({
   deps: z.array(TaskId).max(256),
   outputs: z.array(DraftOutput).max(32),
   limits: LimitsDocument.partial(),
+  /** Given as files /run/secrets/NAME, never as variables. */
+  secrets: z.array(SecretName).max(taskSecretsMax).default([]),
   onFailure: z.enum(['stop', 'continue']),
 });
 export type DraftTask = z.infer<typeof DraftTask>;
@@ -72,6 +76,7 @@ export const PlanFile = z.strictObject({
           .default([]),
         timeout: LimitsDocument.shape.timeout.optional(),
         limits: LimitsDocument.partial().default({}),
+        secrets: z.array(SecretName).max(taskSecretsMax).default([]),
         on_failure: z.enum(['stop', 'continue']).default('stop'),
       }),
     )
@@ -91,6 +96,8 @@ export type PlanTask = {
   deps: readonly TaskId[];
   outputs: readonly { name: string; path: string; required: boolean }[];
   onFailure: 'stop' | 'continue';
+  /** Names, in ascending order. */
+  secrets: readonly SecretName[];
   /** Derived by the daemon: the argv that will run, and what must be provisioned for it. */
   command: readonly string[];
   provisions: readonly 'npm'[];
@@ -122,6 +129,7 @@ export type Finding = {
     | 'argument_denied'
     | 'path_denied'
     | 'environment_denied'
+    | 'secret_denied'
     | 'output_overlap'
     | 'too_many';
   task?: string;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LimitsDocument } from './limits.ts';
 import { Duration, Size } from './units.ts';
-import { Digest } from './ids.ts';
+import { Digest, SecretName } from './ids.ts';
 
 /**
  * A policy document. Nothing said is denied: a list that is absent is a schema error, an empty
@@ -27,6 +27,21 @@ export const PolicyDocument = z.strictObject({
   env: z
     .array(z.string().regex(/^(?:\*|[A-Za-z_][A-Za-z0-9_]*\*?)$/, 'write NAME, NAME_* or *'))
     .max(256),
+  /**
+   * Which secrets a plan may name, for tasks of which tools and ids: `release`, `publish:*` or `*`.
+   * A task gets one where a single line covers its name, its tool and its id.
+   */
+  secrets: z
+    .array(
+      z.strictObject({
+        name: SecretName,
+        tools: z.array(z.string().min(1).max(48)).max(64),
+        tasks: z
+          .array(z.string().regex(/^(?:\*|[a-z][a-z0-9:-]{0,47}\*?)$/, 'write an id, id:* or *'))
+          .max(64),
+      }),
+    )
+    .max(256),
   limits: LimitsDocument,
   run: z.strictObject({
     tasks: z.number().int().min(1).max(10_000),
@@ -47,6 +62,9 @@ export const PolicyDocument = z.strictObject({
   isolation: z.strictObject({
     seccomp: z.enum(['required', 'preferred']),
     apparmor: z.enum(['required', 'preferred', 'off']),
+    selinux: z.enum(['required', 'preferred', 'off']),
+    /** Root of a sandbox is nobody on the host: the engine as a whole has it, or has not. */
+    userns: z.enum(['required', 'preferred', 'off']),
     runtimes: z.array(z.string().min(1).max(64)).min(1).max(16),
   }),
 });

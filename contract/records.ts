@@ -24,9 +24,12 @@ const limits = z.strictObject({
   pids: count,
   open_files: count,
   file_size_bytes: count,
+  disk_bytes: count.optional(),
+  disk_files: count.optional(),
   tmp_bytes: count,
   output_bytes: count,
   timeout_ms: count,
+  idle_ms: count.optional(),
 });
 
 const settings = z.strictObject({
@@ -40,6 +43,7 @@ const settings = z.strictObject({
   caps_dropped: names,
   seccomp: text(128),
   apparmor: text(128),
+  selinux: text(128).optional(),
   ipc: text(64),
   pid: text(64),
   cgroupns: text(64),
@@ -76,6 +80,8 @@ const row = <S extends 'act' | 'note', D extends z.ZodType>(stages: S, data: D) 
 });
 const note = <T extends z.ZodRawShape>(shape: T) => row('note', z.strictObject(shape));
 const act = <T extends z.ZodRawShape>(shape: T) => row('act', z.strictObject(shape));
+
+const leftOutFirst = z.array(z.strictObject({ path: text(256), reason: text(32) })).max(32);
 
 export const recordTypes = {
   // the log itself
@@ -166,14 +172,31 @@ export const recordTypes = {
     duration_ms: count,
     cpu_ms: count,
     memory_peak_bytes: count,
+    cpu_throttled_ms: count.optional(),
+    pids_peak: count.optional(),
+    open_files_peak: count.optional(),
+    disk_bytes: count.optional(),
+    disk_files: count.optional(),
+    tmp_peak_bytes: count.optional(),
     output: Digest.optional(),
     output_bytes: count,
     output_truncated: z.boolean(),
+    /** Where it was cut: what came beyond the limit until the task was dead. */
+    output_dropped_bytes: count.optional(),
   }),
   'task.skipped': note({ reason: text(256), because: text(48).optional() }),
   'layer.sealed': note({ attempt: count, layer: Digest, entries: count, bytes: count }),
+  /** What of a layer or an artifact was not taken, or not as it was: how much, and the first. */
+  'layer.left_out': note({ attempt: count, entries: count, first: leftOutFirst }),
+  'artifact.left_out': note({ name: text(48), entries: count, first: leftOutFirst }),
   'layer.dropped': note({ attempt: count, reason: text(256) }),
-  'limit.exceeded': note({ attempt: count, limit: text(32), allowed: count }),
+  'limit.exceeded': note({
+    attempt: count,
+    limit: text(32),
+    allowed: count,
+    /** The most that was seen; absent where nobody could look. */
+    peak: count.optional(),
+  }),
   'artifact.collected': note({
     name: text(48),
     path: text(512),
@@ -183,6 +206,13 @@ export const recordTypes = {
   }),
   'artifact.rejected': note({ name: text(48), path: text(512), reason: text(256) }),
   'artifact.downloaded': note({ name: text(48), sha256: hex64 }),
+
+  // secrets: never a value, nor anything that is made from one
+  'secret.set': act({ name: text(64), bytes: count, reason: text(512).optional() }),
+  'secret.removed': act({ name: text(64), reason: text(512).optional() }),
+  'secret.granted': note({ attempt: count, names: z.array(text(64)).min(1).max(16) }),
+  /** How often output held a secret of the run, in any of its spellings. */
+  'secret.masked': note({ attempt: count, times: count }),
 
   // images and dependencies
   'image.resolved': note({
@@ -248,6 +278,7 @@ export const recordTypes = {
     duration_ms: count,
     stdout_bytes: count,
     stderr_bytes: count,
+    output_dropped_bytes: count.optional(),
     output: Digest.optional(),
   }),
   /** The engine's word on an exit that was told on the kernel's. */

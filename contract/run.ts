@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Digest, RunId } from './ids.ts';
+import { endingLimits } from './limits.ts';
 
 export const runOutcomes = [
   'succeeded',
@@ -29,8 +30,10 @@ export const TaskState = z.enum([
 export type TaskState = z.infer<typeof TaskState>;
 
 /** The limit that ended a task, where one did. */
-export const LimitName = z.enum(['timeout', 'memory', 'output', 'pids', 'file_size']);
-export type LimitName = z.infer<typeof LimitName>;
+export type LimitName = keyof typeof endingLimits;
+export const LimitName = z.enum(
+  Object.keys(endingLimits) as [LimitName, ...(readonly LimitName[])],
+);
 
 const Count = z.number().int().min(0);
 const Time = z.string();
@@ -59,12 +62,27 @@ export const TaskView = z.strictObject({
   exitCode: Count.optional(),
   signal: z.string().optional(),
   limit: LimitName.optional(),
+  /** What that limit was, and the most that was seen. */
+  limitAllowed: Count.optional(),
+  limitPeak: Count.optional(),
   reason: z.string().optional(),
   memoryPeakBytes: Count.optional(),
   cpuMs: Count.optional(),
+  /** How long it was held back to its share of the processors. */
+  cpuThrottledMs: Count.optional(),
+  pidsPeak: Count.optional(),
+  /** The most that one of its processes had open. */
+  openFilesPeak: Count.optional(),
+  /** What it added to its layers. */
+  diskBytes: Count.optional(),
+  diskFiles: Count.optional(),
+  /** Of its fullest memory file system. */
+  tmpPeakBytes: Count.optional(),
   output: Digest.optional(),
   outputBytes: Count.optional(),
   outputTruncated: z.boolean(),
+  /** Where it was cut: what came beyond the limit until the task was dead. */
+  outputDroppedBytes: Count.optional(),
   layer: Digest.optional(),
   artifacts: z.array(Artifact),
 });

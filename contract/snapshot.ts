@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { Digest } from './ids.ts';
-import { bytesOfText, isPathText, isProperText } from './path-bytes.ts';
+import { isPathText, isProperText } from './path-bytes.ts';
+
+export { layerForm, treeForm } from './tree-form.ts';
+export { uploadHeaderBytesMax } from './upload-header.ts';
 
 /**
  * What a workspace holds, said in one way by client and daemon.
@@ -58,12 +61,23 @@ export const UploadHeader = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('end'), entries: count }),
 ]);
 export type UploadHeader = z.infer<typeof UploadHeader>;
-export const uploadHeaderBytesMax = 16_384;
 
-/** Something that was not taken along, and why. The CLI prints these. */
+/**
+ * Something that was not taken along, and why. With `attribute` and `set-id` the file was, without
+ * what made it special. The CLI prints these.
+ */
 export const LeftOut = z.strictObject({
   path: z.string().max(8192),
-  reason: z.enum(['socket', 'fifo', 'device', 'link', 'link leads out', 'name']),
+  reason: z.enum([
+    'socket',
+    'fifo',
+    'device',
+    'link',
+    'link leads out',
+    'name',
+    'attribute',
+    'set-id',
+  ]),
 });
 export type LeftOut = z.infer<typeof LeftOut>;
 
@@ -110,32 +124,3 @@ export const Change = z.strictObject({
 /** What a run did to the workspace, in the byte order of the paths. */
 export const ChangeSet = z.strictObject({ snapshot: Digest, items: z.array(Change) });
 export type ChangeSet = { snapshot: string; items: Change[] };
-
-/** The bytes to hash for a tree's digest, one character a byte. Order of the input is irrelevant. */
-export function treeForm(entries: Iterable<TreeEntry>): string {
-  return canonicalForm('orchestra-tree 1', entries);
-}
-
-export function layerForm(entries: Iterable<LayerEntry>): string {
-  return canonicalForm('orchestra-layer 1', entries);
-}
-
-function canonicalForm(title: string, entries: Iterable<LayerEntry>): string {
-  const rows: { path: string; entry: LayerEntry }[] = [];
-  for (const entry of entries) rows.push({ path: bytesOfText(entry.path), entry });
-  rows.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
-  return `${title}\0${rows.map((row) => `${formOf(row.path, row.entry)}\0`).join('')}`;
-}
-
-function formOf(path: string, entry: LayerEntry): string {
-  switch (entry.type) {
-    case 'dir':
-      return `${entry.opaque === true ? 'D' : 'd'}\0${path}\0`;
-    case 'file':
-      return `${entry.executable ? 'x' : 'f'}\0${path}\0${entry.digest}`;
-    case 'symlink':
-      return `l\0${path}\0${bytesOfText(entry.target)}`;
-    case 'whiteout':
-      return `w\0${path}\0`;
-  }
-}

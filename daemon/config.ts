@@ -24,6 +24,8 @@ export const ConfigFile = z.strictObject({
   runtime: z.string().min(1).max(64).optional(),
   /** A folder with further policy documents, NAME.yaml each. */
   policies: AbsolutePath.optional(),
+  /** Where secrets lie that something else put there, a file each; read only. */
+  secrets_dir: AbsolutePath.optional(),
   /** The policy that nothing can go beyond. */
   ceiling: PolicyName.optional(),
   /** The policy of runs that name none. */
@@ -46,6 +48,8 @@ export type Config = {
   engine: string | undefined;
   runtime: string | undefined;
   policies: string | undefined;
+  /** Where they come from outside; otherwise they lie in the state directory. */
+  secretsDir: string | undefined;
   ceiling: string;
   policy: string;
   tasksAtOnce: number;
@@ -61,7 +65,7 @@ export type ConfigSources = {
   /** `--config`: must exist. Otherwise `defaultFile`, which need not. */
   file: string | undefined;
   defaultFile: string;
-  defaults: { socket: string; state_dir: string };
+  defaults: { socket: string; state_dir: string; secrets_dir?: string | undefined };
 };
 
 const configBytesMax = 256 * 1024;
@@ -87,6 +91,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     engine: pick('engine', undefined),
     runtime: pick('runtime', undefined),
     policies: pick('policies', undefined),
+    secretsDir: pick('secrets_dir', sources.defaults.secrets_dir),
     ceiling: pick('ceiling', 'default'),
     policy: pick('policy', 'default'),
     // Two tasks a core keep both busy while one of them waits for the disk or the engine.

@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises';
 import type { Check } from '#contract/api.ts';
 import { formatSize } from '#contract/units.ts';
 import type { PeerReader } from './http/identity.ts';
+import { chooseRuntime } from './policy/runtime-choice.ts';
 import type { RunsDeps } from './runs/deps.ts';
 
 const roomWanted = 2 * 1024 ** 3;
@@ -18,7 +19,8 @@ export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[
   ];
 }
 
-function engine({ engineFacts: facts, runtime }: RunsDeps): Check {
+function engine({ engineFacts: facts, runtime: named, policies }: RunsDeps): Check {
+  const runtime = chooseRuntime(policies.byDefault().policy, facts, named);
   return {
     name: 'engine',
     status: 'ok',

@@ -98,7 +98,12 @@ async function configure(flags: Flags): Promise<Config> {
     flags: { socket: flags.socket, state_dir: flags['state-dir'], engine: flags.engine },
     file: flags.config,
     defaultFile: defaults.configFile,
-    defaults: { socket: defaults.socket, state_dir: defaults.stateDir },
+    defaults: {
+      socket: defaults.socket,
+      state_dir: defaults.stateDir,
+      // Where systemd puts the credentials of a unit.
+      secrets_dir: process.env['CREDENTIALS_DIRECTORY'],
+    },
   });
 }
 

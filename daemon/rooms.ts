@@ -14,15 +14,19 @@ import type { Machine } from './engine/machine.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { openPermitOffice } from './policy/permit.ts';
+import { findWalls } from './walls.ts';
 import { findNpm } from './provision/find-npm.ts';
 import { readNpmConfig } from './provision/npm-config.ts';
 import type { RunsDeps } from './runs/deps.ts';
+import { EngineWatch } from './runs/engine-loss.ts';
 import { ImagePins, Images } from './runs/images.ts';
 import { closeLeftRuns } from './runs/recover.ts';
 import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
 import { ReadySlots, slotSettings } from './sandbox/ready-slots.ts';
+import { rememberLeft } from './sandbox/left-behind.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
+import { openSecretStore } from './secrets/store.ts';
 import { Slots } from './scheduler/slots.ts';
 import { openWorkspace, type Workspace } from './workspace/open.ts';
 
@@ -64,6 +68,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const states = new RunStates();
   const pins = new ImagePins();
   const auditDir = join(stateDir, 'audit');
+  const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
   await using opened = new AsyncDisposableStack();
   const log = await options.openLog({
     dir: auditDir,
@@ -87,7 +92,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     mountRoots.push(doors.root);
     opened.defer(() => doors.dispose());
   }
-  const engine = options.openEngine({
+  const guarded = options.openEngine({
     dir: join(stateDir, 'engine'),
     log,
     office,
@@ -95,12 +100,15 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     doors,
     floor: {
       roots: mountRoots,
-      secrets: [auditDir, config.socket, join(stateDir, 'blobs')],
+      secrets: [auditDir, config.socket, join(stateDir, 'blobs'), secretsDir],
     },
   });
-  opened.defer(() => engine.close());
+  opened.defer(() => guarded.close());
+  const left = rememberLeft(guarded, { log });
+  opened.defer(() => left.close());
+  const { engine } = left;
   const engineFacts = await engine.facts();
-  const runtime = config.runtime ?? engineFacts.defaultRuntime;
+  const walls = await findWalls(engineFacts, options.policiesDir);
   await recordStart(options, log, { engineFacts, lifecycle });
   const swept = await sweepStrays({ engine, log, clock, install: installId });
   const workspace = await openWorkspace({
@@ -118,6 +126,12 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   });
   const slots = new ReadySlots({ engine, doors, ...slotSettings(config.slotsReady) });
   opened.defer(() => slots.close());
+  const secrets = await openSecretStore({
+    log,
+    directory: secretsDir,
+    uid,
+    isForeign: config.secretsDir !== undefined,
+  });
   const deps: RunsDeps = {
     stateDir,
     installId,
@@ -130,22 +144,23 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     workspace,
     engine,
     engineFacts,
-    sandbox: { engine, slots, log, clock },
+    engineWatch: new EngineWatch(engine),
+    sandbox: { engine, slots, log, clock, disk: workspace.disk },
     office,
     policies,
+    secrets,
     images: new Images(engine, [describeImage()], pins),
     pins,
     mountRoots,
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
-    runtime,
-    // Podman loads and names a profile of its own.
-    apparmor: engineFacts.apparmor && engineFacts.kind === 'docker' ? 'docker-default' : undefined,
+    runtime: config.runtime,
+    walls,
     sandboxUser,
     slots: new Slots(config.tasksAtOnce),
     openRunsMax: config.openRuns,
   };
-  const left = await closeLeftRuns(deps);
-  if (!wasClean) logger.warn({ swept, left }, 'the last daemon did not stop cleanly');
+  const open = await closeLeftRuns(deps);
+  if (!wasClean) logger.warn({ swept, left: open }, 'the last daemon did not stop cleanly');
   const runs = new Runs(deps);
   const sweep = () => sweepStrays({ engine, log, clock, install: installId });
   const kept = opened.move();
@@ -162,7 +177,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     recordEnd: async () => {
       if (log.blocked) return;
       await slots.close();
-      await sweep();
+      // An engine that does not answer keeps nobody from stopping: the next start sweeps.
+      await sweep().catch((error: unknown) => logger.error({ err: error }, 'sweeping'));
       await log.append({ type: 'daemon.stopped', data: { runs_open: runs.openCount } });
     },
     close: () => kept.disposeAsync(),

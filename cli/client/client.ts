@@ -1,6 +1,4 @@
 import { Agent, request, type IncomingMessage } from 'node:http';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
@@ -8,6 +6,7 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { LogRecord } from '#contract/records.ts';
 import { connectionError, errorFromProblem } from './errors.ts';
 import { linesOf } from './lines.ts';
+import { pump } from './pump.ts';
 import { eventsOf } from './sse.ts';
 
 type Table = typeof endpoints;
@@ -57,13 +56,16 @@ export class Client {
     return this.#parse(name, await this.#text(response, jsonBytesMax, options.timeoutMs));
   }
 
-  /** Sends a body that is not JSON; the answer is JSON. */
+  /**
+   * Sends a body that is not JSON; the answer is JSON. A block's memory may be used again once the
+   * next but one is asked for.
+   */
   async upload<N extends Named<'json'>>(
     name: N,
     body: AsyncIterable<Uint8Array>,
     options: Omit<CallOptions<N>, 'body'> = {},
   ): Promise<ResponseOf<N>> {
-    const response = await this.#send(name, options, Readable.from(body));
+    const response = await this.#send(name, options, body);
     return this.#parse(name, await this.#text(response, jsonBytesMax, options.timeoutMs));
   }
 
@@ -141,7 +143,7 @@ export class Client {
   async #send<N extends EndpointName>(
     name: N,
     options: CallOptions<N>,
-    upload?: Readable,
+    upload?: AsyncIterable<Uint8Array>,
     lastEventId?: string,
   ): Promise<IncomingMessage> {
     const row: Endpoint = endpoints[name];
@@ -162,7 +164,7 @@ export class Client {
     row: Endpoint,
     options: CallOptions<EndpointName>,
     headers: Record<string, string>,
-    body: string | Readable | undefined,
+    body: string | AsyncIterable<Uint8Array> | undefined,
   ): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const outgoing = request({
@@ -173,11 +175,12 @@ export class Client {
       headers,
       signal: options.signal,
     });
+    const streamed = typeof body === 'object';
     outgoing.on('response', resolve);
     outgoing.on('error', (cause) => {
-      if (!(body instanceof Readable)) reject(connectionError(cause, this.socketPath));
+      if (!streamed) reject(connectionError(cause, this.socketPath));
     });
-    const limitMs = body instanceof Readable ? Number.POSITIVE_INFINITY : options.timeoutMs;
+    const limitMs = streamed ? Number.POSITIVE_INFINITY : options.timeoutMs;
     const timer = deadline(limitMs ?? answerMs, () => outgoing.destroy(tooSlow()));
     const connecting = deadline(connectMs, () => outgoing.destroy(tooSlow()));
     outgoing.on('socket', (socket) => {
@@ -185,8 +188,8 @@ export class Client {
       else clearTimeout(connecting);
     });
     try {
-      if (body instanceof Readable) {
-        pipeline(body, outgoing).catch((cause: unknown) => {
+      if (typeof body === 'object') {
+        pump(body, outgoing).catch((cause: unknown) => {
           // A refused upload is answered before its end: the answer counts, not the broken pipe.
           setTimeout(() => reject(connectionError(cause, this.socketPath)), refusalMs);
         });

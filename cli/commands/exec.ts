@@ -126,7 +126,7 @@ class Output implements Show {
     };
     for await (const { bytes, stream, chunk } of this.#chunks(task)) {
       if (print.json) {
-        print.object({ output: chunk });
+        await print.chunk({ output: chunk });
         continue;
       }
       const cleaner = cleaners[stream];

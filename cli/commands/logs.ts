@@ -8,6 +8,7 @@ import { followRun } from '../run/follow.ts';
 import { taskOutput } from '../run/task-output.ts';
 import { TerminalCleaner } from '../terminal/clean.ts';
 import type { Styles } from '../terminal/print.ts';
+import { Tail } from '../terminal/tail.ts';
 import { pad } from '../terminal/text.ts';
 
 const followedMax = 64;
@@ -77,7 +78,7 @@ class Writer {
     const { raw, tail } = this.#how;
     const output = taskOutput(this.#client, this.#run, task.id, { follow });
     if (print.json) {
-      for await (const { chunk } of output) print.object({ task: task.id, ...chunk });
+      for await (const { chunk } of output) await print.chunk({ task: task.id, ...chunk });
       return;
     }
     if (raw && tail === undefined) {
@@ -101,41 +102,5 @@ class Writer {
     if (!this.#how.prefixed) return '';
     const style = colours[this.#order++ % colours.length] ?? 'bold';
     return `${this.#context.print.out[style](pad(id, 16))} `;
-  }
-}
-
-/** Passes whole lines on at once, or keeps the last few for the end. */
-class Tail {
-  readonly #max: number | undefined;
-  readonly #write: (line: string) => Promise<void>;
-  #kept: string[] = [];
-  #rest = '';
-
-  constructor(max: number | undefined, write: (line: string) => Promise<void>) {
-    this.#max = max;
-    this.#write = write;
-  }
-
-  async push(text: string): Promise<void> {
-    const lines = (this.#rest + text).split('\n');
-    this.#rest = lines.pop() ?? '';
-    for (const line of lines) await this.#line(line);
-  }
-
-  async end(): Promise<void> {
-    if (this.#rest !== '') await this.#line(this.#rest);
-    for (const line of this.#kept.slice(-(this.#max ?? 0) || this.#kept.length)) {
-      await this.#write(line);
-    }
-  }
-
-  async #line(line: string): Promise<void> {
-    if (this.#max === undefined) {
-      await this.#write(line);
-      return;
-    }
-    if (this.#max === 0) return;
-    this.#kept.push(line);
-    if (this.#kept.length > 2 * this.#max) this.#kept = this.#kept.slice(-this.#max);
   }
 }

@@ -21,6 +21,7 @@ const Said = z.looseObject({
         .array(z.strictObject({ name: z.string(), path: z.string(), required: z.boolean() }))
         .default([]),
       limits: z.record(z.string(), z.number()).default({}),
+      secrets: z.array(z.string()).default([]),
       onFailure: z.enum(['stop', 'continue']).default('stop'),
     }),
   ),
@@ -43,6 +44,7 @@ export function planFileOf(plan: unknown): string {
       ...(task.deps.length === 0 ? {} : { deps: task.deps }),
       ...(task.outputs.length === 0 ? {} : { outputs: task.outputs }),
       limits: spellLimits(limits as Partial<Limits>),
+      ...(task.secrets.length === 0 ? {} : { secrets: task.secrets }),
       ...(onFailure === 'stop' ? {} : { on_failure: onFailure }),
     })),
   };

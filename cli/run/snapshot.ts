@@ -46,7 +46,7 @@ export async function snapshotWorkspace(
   }
 }
 
-function transportOf(client: Client): SnapshotTransport {
+export function transportOf(client: Client): SnapshotTransport {
   return {
     find: async (digest) => {
       try {

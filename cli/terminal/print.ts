@@ -65,6 +65,11 @@ export class Print {
     this.#io.stdout.write(`${JSON.stringify(value)}\n`);
   }
 
+  /** The same for a stream without end: waits while the reader is slow. */
+  async chunk(value: unknown): Promise<void> {
+    await this.bytes(Buffer.from(`${JSON.stringify(value)}\n`));
+  }
+
   error(problem: Problem): void {
     this.object({ error: problem });
   }

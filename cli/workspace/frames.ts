@@ -15,9 +15,12 @@ export type FramesOptions = {
   sent: Sent[];
 };
 
-const blockBytes = 1 << 20;
+const blockBytes = 256 << 10;
 
-/** The upload of `contract/snapshot.ts`, in blocks of about a mebibyte. */
+/**
+ * The upload of `contract/snapshot.ts` in blocks. A block's memory is used again for the next but one:
+ * fresh memory for each costs more than reading the files.
+ */
 export async function* frames(options: FramesOptions): AsyncGenerator<Uint8Array, void> {
   const root = Buffer.from(options.workspace).toString('latin1');
   const out = new Blocks();
@@ -98,6 +101,7 @@ function headerOf(header: UploadHeader): Buffer {
 /** Gathers small pieces, so that ten thousand files are not twenty thousand writes. */
 class Blocks {
   #block = Buffer.allocUnsafeSlow(blockBytes);
+  #other = Buffer.allocUnsafeSlow(blockBytes);
   #used = 0;
 
   *add(piece: Uint8Array): Generator<Uint8Array, void> {
@@ -118,8 +122,7 @@ class Blocks {
     this.#used += count;
     if (this.#used < blockBytes) return;
     yield this.#block;
-    // The receiver may still be sending the old one.
-    this.#block = Buffer.allocUnsafeSlow(blockBytes);
+    [this.#block, this.#other] = [this.#other, this.#block];
     this.#used = 0;
   }
 

@@ -27,6 +27,10 @@ export class Memo {
     return new Memo(path, read(path));
   }
 
+  get isEmpty(): boolean {
+    return this.#known.size === 0;
+  }
+
   /** The digest of the file at `path` if it still looks as it did. */
   recall(path: string, stamp: Stamp): string | undefined {
     const line = this.#known.get(path);

@@ -19,6 +19,7 @@ export type SnapshotTransport = {
   /** `GET /v1/snapshots/<digest>`; `undefined` for 404. */
   find(digest: string): Promise<SnapshotInfo | undefined>;
   missing(digests: string[]): Promise<string[]>;
+  /** The memory of a block is used again once the next but one is asked for. */
   upload(body: AsyncIterable<Uint8Array>): Promise<SnapshotAnswer>;
 };
 
@@ -58,6 +59,7 @@ async function attempt(options: SnapshotOptions): Promise<TakenSnapshot> {
   const { workspace, transport } = options;
   const startedNs = BigInt(Date.now()) * 1_000_000n;
   const memo = Memo.open(options.memoFile);
+  if (memo.isEmpty) await announce(transport);
   const walked = walk(workspace, options.limits ?? defaultTreeLimits);
   const known = recallAll(walked, memo);
   const whole = entriesOf(walked, known);
@@ -84,6 +86,16 @@ async function attempt(options: SnapshotOptions): Promise<TakenSnapshot> {
   const leftOut = [...walked.leftOut, ...answer.leftOut];
   const { digest, files, bytes } = answer;
   return { digest, files, bytes, leftOut, uploaded: true };
+}
+
+/**
+ * Everything will be sent: asking for nothing lets the daemon get ready while the files are listed.
+ * The answer is not waited for; what may be wrong shows in the upload.
+ */
+async function announce(transport: SnapshotTransport): Promise<void> {
+  transport.missing([]).catch(() => undefined);
+  // The walk holds this thread: the question has to be out before.
+  await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
 /** What went wrong in reading a file is the error, not how the transport put it. */

@@ -47,6 +47,24 @@ export class BlobStore {
     }
   }
 
+  /**
+   * Makes a finished file of the daemon's own a blob, wherever on the same file system it is; the
+   * caller hashed what it wrote into it. Durable when it returns.
+   */
+  async adopt(path: string, digest: Digest): Promise<void> {
+    try {
+      const handle = await fs.open(path, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await this.#adopt(path, digest);
+    } catch (cause) {
+      throw fullDisk(cause);
+    }
+  }
+
   async has(digest: Digest): Promise<boolean> {
     return (await this.size(digest)) !== undefined;
   }
@@ -162,7 +180,8 @@ function damagedBlob(digest: Digest): OrchestraError {
   return new OrchestraError('blob.damaged', `The bytes of blob ${digest} are not what they were`);
 }
 
-function fullDisk(cause: unknown): unknown {
+/** A disk without room is an error with a remedy, anything else stays what it is. */
+export function fullDisk(cause: unknown): unknown {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return cause;
   return new OrchestraError('disk.full', 'The state directory has no room left', { cause });

@@ -3,6 +3,7 @@ import type { Digest } from '#contract/ids.ts';
 import { type ByteString, bytesOfText, textOfBytes } from '#contract/path-bytes.ts';
 import type { LeftOut } from '#contract/snapshot.ts';
 import { canonicalJson } from '../base/canonical.ts';
+import { finder, type Automaton } from '../secrets/automaton.ts';
 import type { ArtifactManifest } from './manifest.ts';
 import { type Found, MergedDir } from './overlay.ts';
 import { storeBytes, storeFile } from './store-file.ts';
@@ -13,6 +14,8 @@ export type CollectRequest = {
   roots: readonly string[];
   outputs: readonly { name: string; path: string; required: boolean }[];
   limits: { filesMax: number; bytesMax: number; depthMax: number };
+  /** Spellings of secrets: an output that holds one, or has it in a name, is rejected. */
+  secrets?: Automaton;
 };
 
 export type CollectedArtifact = {
@@ -24,7 +27,9 @@ export type CollectedArtifact = {
   /** Of the content, for a directory of all its files together. */
   bytes: number;
   files: number;
+  /** The first of them; `leftOutCount` says how many there are. */
   leftOut: LeftOut[];
+  leftOutCount: number;
 };
 export type RejectedArtifact = { name: string; path: string; required: boolean; reason: string };
 
@@ -42,7 +47,7 @@ export function collect(request: CollectRequest, blobs: string, xattrs: Xattrs):
   const collected: Collected = { artifacts: [], rejected: [] };
   const budget = { files: request.limits.filesMax, bytes: request.limits.bytesMax };
   for (const output of request.outputs) {
-    const collector = new Collector(blobs, { ...budget }, request.limits.depthMax);
+    const collector = new Collector(blobs, { ...budget }, request);
     try {
       using root = MergedDir.open(request.roots, xattrs);
       const artifact = collector.output(root, output);
@@ -64,15 +69,22 @@ class Collector {
   readonly #blobs: string;
   readonly #budget: { files: number; bytes: number };
   readonly #depthMax: number;
+  readonly #secrets: Automaton | undefined;
   readonly #entries: ArtifactManifest['entries'] = [];
   readonly #leftOut: LeftOut[] = [];
+  #leftOutCount = 0;
   #files = 0;
   #bytes = 0;
 
-  constructor(blobs: string, budget: { files: number; bytes: number }, depthMax: number) {
+  constructor(
+    blobs: string,
+    budget: { files: number; bytes: number },
+    { limits, secrets }: CollectRequest,
+  ) {
     this.#blobs = blobs;
     this.#budget = budget;
-    this.#depthMax = depthMax;
+    this.#depthMax = limits.depthMax;
+    this.#secrets = secrets;
   }
 
   output(root: MergedDir, { name, path }: { name: string; path: string }): CollectedArtifact {
@@ -81,13 +93,14 @@ class Collector {
     const facts = { name, path, leftOut: this.#leftOut };
     if (found?.kind === 'file') {
       const { digest, bytes } = this.#store(found);
-      return { ...facts, kind: 'file', digest, bytes, files: 1 };
+      return { ...facts, leftOutCount: 0, kind: 'file', digest, bytes, files: 1 };
     }
     using directory = found?.directory;
     this.#directory(directory ?? root, '', 0);
     const manifest = { v: 1, entries: this.#entries } satisfies ArtifactManifest;
     const digest = storeBytes(this.#blobs, Buffer.from(canonicalJson(manifest)));
-    return { ...facts, kind: 'directory', digest, bytes: this.#bytes, files: this.#files };
+    const size = { bytes: this.#bytes, files: this.#files };
+    return { ...facts, leftOutCount: this.#leftOutCount, kind: 'directory', digest, ...size };
   }
 
   #directory(directory: MergedDir, prefix: ByteString, depth: number): void {
@@ -95,9 +108,10 @@ class Collector {
     for (const name of this.#names(directory)) {
       const bytes = prefix === '' ? name : `${prefix}/${name}`;
       const path = textOfBytes(bytes);
+      if (this.#secrets && finder(this.#secrets)(Buffer.from(bytes, 'latin1'))) throw leak();
       if (path.startsWith('/b64/')) {
         // A tar has no honest way to say such a name.
-        if (this.#leftOut.length < 1000) this.#leftOut.push({ path, reason: 'name' });
+        this.#leaveOut(path, 'name');
         continue;
       }
       const found = directory.find(name);
@@ -110,10 +124,13 @@ class Collector {
       } else if (found.kind === 'file') {
         const { executable } = found;
         this.#entries.push({ type: 'file', path, executable, ...this.#store(found) });
-      } else if (this.#leftOut.length < 1000) {
-        this.#leftOut.push({ path, reason: found.kind === 'symlink' ? 'link' : 'device' });
-      }
+      } else this.#leaveOut(path, found.kind === 'symlink' ? 'link' : 'device');
     }
+  }
+
+  #leaveOut(path: string, reason: LeftOut['reason']): void {
+    this.#leftOutCount += 1;
+    if (this.#leftOut.length < 1000) this.#leftOut.push({ path, reason });
   }
 
   #names(directory: MergedDir): ByteString[] {
@@ -133,6 +150,7 @@ class Collector {
       if (this.#bytes > this.#budget.bytes) {
         throw new Rejection(`more than ${this.#budget.bytes} bytes`);
       }
+      if (this.#secrets && fileHolds(fd, this.#secrets)) throw leak();
       return { digest: storeFile(this.#blobs, fd), bytes: size };
     } finally {
       fs.closeSync(fd);
@@ -143,6 +161,22 @@ class Collector {
     if (this.#entries.length >= this.#budget.files) {
       throw new Rejection(`more than ${this.#budget.files} files`);
     }
+  }
+}
+
+function leak(): Rejection {
+  return new Rejection('holds a secret');
+}
+
+/** Positioned reads: whoever reads the file next begins at its start. */
+function fileHolds(fd: number, secrets: Automaton): boolean {
+  const holds = finder(secrets);
+  const block = Buffer.allocUnsafe(1 << 20);
+  for (let at = 0; ;) {
+    const got = fs.readSync(fd, block, 0, block.length, at);
+    if (got === 0) return false;
+    if (holds(block.subarray(0, got))) return true;
+    at += got;
   }
 }
 

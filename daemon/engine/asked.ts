@@ -3,6 +3,7 @@ import { digestOf } from '../base/canonical.ts';
 import type { Mount, OverlayMount, SandboxSpec, TmpfsMount } from '../policy/spec.ts';
 import type { Effective, EffectiveSettings, HostFacts } from './engine.ts';
 import { gate } from './gate.ts';
+import { pidsLimitFor } from './runtime-facts.ts';
 
 type EffectiveMount = EffectiveSettings['mounts'][number];
 
@@ -26,6 +27,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       caps_dropped: ['ALL'],
       seccomp: spec.seccomp.profile === 'builtin' ? 'builtin' : seccompName(spec.seccomp.json),
       apparmor: spec.apparmor ?? '',
+      selinux: spec.selinux ?? '',
       ipc: 'private',
       pid: 'private',
       cgroupns: 'private',
@@ -33,7 +35,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       memory_bytes: spec.limits.memoryBytes,
       memory_swap_bytes: spec.limits.memoryBytes,
       cpu_milli: spec.limits.cpuMilli,
-      pids: spec.limits.pids,
+      pids: pidsLimitFor(spec.runtime, spec.limits.pids),
       ulimits: ulimitsOf(spec, host).map(({ name, value }) => `${name}=${value}:${value}`),
       devices: [],
       masked_paths: 0,
@@ -116,9 +118,11 @@ export function overlayOptions(mount: OverlayMount): string {
 
 /** One inode for every 4 KiB: what is not bounded in number is not bounded. */
 export function tmpfsOptions(mount: TmpfsMount): string {
+  const { owner } = mount;
+  const access = owner ? `mode=0700,uid=${owner.uid},gid=${owner.gid}` : 'mode=1777';
   const inodes = Math.max(1024, Math.ceil(mount.sizeBytes / 4096));
   const exec = mount.executable ? 'exec' : 'noexec';
-  return `rw,nosuid,nodev,${exec},size=${mount.sizeBytes},nr_inodes=${inodes},mode=1777`;
+  return `rw,nosuid,nodev,${exec},size=${mount.sizeBytes},nr_inodes=${inodes},${access}`;
 }
 
 /**

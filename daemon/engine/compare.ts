@@ -23,7 +23,7 @@ export function compare(asked: Effective, got: Effective): string[] {
 type Key = keyof EffectiveSettings;
 
 /** How each field is compared: a new field does not compile until it says so here. */
-const rules: { readonly [K in Key]-?: 'equal' | 'caps' | 'apparmor' | 'counted elsewhere' } = {
+const rules: { readonly [K in Key]-?: 'equal' | 'caps' | 'tighter' | 'counted elsewhere' } = {
   image: 'equal',
   user: 'equal',
   network: 'equal',
@@ -33,7 +33,8 @@ const rules: { readonly [K in Key]-?: 'equal' | 'caps' | 'apparmor' | 'counted e
   caps_added: 'equal',
   caps_dropped: 'caps',
   seccomp: 'equal',
-  apparmor: 'apparmor',
+  apparmor: 'tighter',
+  selinux: 'tighter',
   ipc: 'equal',
   pid: 'equal',
   cgroupns: 'equal',
@@ -60,11 +61,11 @@ function compareSettings(asked: EffectiveSettings, got: EffectiveSettings): stri
         return differs(key, asked[key], got[key]);
       case 'caps':
         return dropsEverything(got.caps_dropped) ? [] : differs(key, ['ALL'], got.caps_dropped);
-      case 'apparmor':
+      case 'tighter':
         // Where nothing was asked an engine may still add its own profile: that only tightens.
-        return asked.apparmor === '' && got.apparmor !== 'unconfined'
+        return asked[key] === '' && !['unconfined', 'disable'].includes(String(got[key]))
           ? []
-          : differs(key, asked.apparmor, got.apparmor);
+          : differs(key, asked[key], got[key]);
       case 'counted elsewhere':
         return [];
     }

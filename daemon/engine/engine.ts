@@ -69,8 +69,27 @@ export type ContainerExit = {
   finishedAt: string;
 };
 
-/** `forksRefused` counts how often the limit of processes said no. */
-export type Usage = { memoryPeakBytes: number; cpuMs: number; forksRefused: number };
+/**
+ * What a container has used so far. `forksRefused` counts how often the limit of processes said no.
+ * The rest is there where the kernel can be asked on this machine.
+ */
+export type Usage = {
+  memoryPeakBytes: number;
+  cpuMs: number;
+  forksRefused: number;
+  /** How many of its processes were killed because its memory was used up. */
+  oomKills?: number;
+  pidsPeak?: number;
+  /** How long it was held back to its share of the processors. */
+  throttledMs?: number;
+  /** The most files that one of its processes has open now. */
+  openFiles?: number;
+  /** In use now on its fullest memory file system; `tmpFullBytes` is the size of one that is full. */
+  tmpBytes?: number;
+  tmpFullBytes?: number;
+  /** Its processes now, by their numbers on this machine. */
+  processes?: readonly number[];
+};
 
 /** Bytes of one stream, 1 for stdout and 2 for stderr, in the order the engine saw them. */
 export type OutputPiece = { s: 1 | 2; bytes: Uint8Array };

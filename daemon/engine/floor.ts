@@ -41,6 +41,10 @@ export function floorBreaches(spec: SandboxSpec, facts: FloorFacts): string[] {
     ...envBreaches(spec),
     ...seccompBreaches(spec),
     ...check(spec.apparmor !== 'unconfined', 'AppArmor is switched off'),
+    ...check(
+      spec.selinux === undefined || /^[a-z][a-z0-9_]{0,63}_t$/.test(spec.selinux),
+      'the type of the SELinux label is malformed',
+    ),
     ...limitNames
       .filter((name) => !isLimit(spec.limits[name]))
       .map((name) => `the limit ${name} is not a whole number above zero`),

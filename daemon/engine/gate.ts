@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { SandboxSpec } from '../policy/spec.ts';
+import { secretsTarget, type SandboxSpec } from '../policy/spec.ts';
 import type { OutputPiece, Secret } from './engine.ts';
 
 /**
@@ -14,9 +14,6 @@ export const gate = {
   // HOME, because an engine would look one up for the user and add it.
   env: { HOME: '/', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
 } as const;
-
-/** Where secrets lie in a sandbox: a file each, on a memory file system of the sandbox's own. */
-export const secretsTarget = '/run/secrets';
 
 /** How long a sandbox lives on without its daemon, beyond the time its task has. */
 const graceSeconds = 30;

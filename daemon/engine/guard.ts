@@ -324,8 +324,11 @@ function recordedLimits(limits: Limits): NonNullable<RecordData<'container.creat
     pids: limits.pids,
     open_files: limits.openFiles,
     file_size_bytes: limits.fileSizeBytes,
+    disk_bytes: limits.diskBytes,
+    disk_files: limits.diskFiles,
     tmp_bytes: limits.tmpBytes,
     output_bytes: limits.outputBytes,
     timeout_ms: limits.timeoutMs,
+    idle_ms: limits.idleMs,
   };
 }

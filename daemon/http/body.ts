@@ -5,6 +5,17 @@ export const jsonBytesMax = 48 * 1024 * 1024;
 
 /** Reads a JSON body; refuses it by its declared length first, and again while it arrives. */
 export async function readJson(incoming: IncomingMessage, bytesMax: number): Promise<unknown> {
+  const bytes = await readBytes(incoming, bytesMax);
+  if (bytes.length === 0) return {};
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new OrchestraError('request.invalid', 'The body is not JSON in UTF-8', { cause });
+  }
+}
+
+/** The same for a body that is no JSON. */
+export async function readBytes(incoming: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const declared = Number(incoming.headers['content-length'] ?? '0');
   if (declared > bytesMax) throw tooLarge(bytesMax);
   const chunks: Buffer[] = [];
@@ -16,12 +27,7 @@ export async function readJson(incoming: IncomingMessage, bytesMax: number): Pro
     if (bytes > bytesMax) throw tooLarge(bytesMax);
     chunks.push(chunk);
   }
-  if (bytes === 0) return {};
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)));
-  } catch (cause) {
-    throw new OrchestraError('request.invalid', 'The body is not JSON in UTF-8', { cause });
-  }
+  return Buffer.concat(chunks);
 }
 
 function tooLarge(bytesMax: number): OrchestraError {

@@ -1,6 +1,7 @@
 import type { DraftTask, Finding } from '#contract/plan.ts';
 import { nearest, quoted } from '../base/schema-issues.ts';
 import { allowsName } from '../policy/env-pattern.ts';
+import { grantsSecret } from '../policy/secret-grants.ts';
 import { isReserved } from '../tools/environment.ts';
 import { findTool, neededProgram, toolNames } from '../tools/index.ts';
 import { pathProblem } from './paths.ts';
@@ -20,6 +21,7 @@ export function checkTask(task: DraftTask, pointer: string, context: ValidateCon
     ...checkTool(task, context, add),
     ...checkPaths(task, add),
     ...checkEnvironment(task, context, add),
+    ...checkSecrets(task, context, add),
   ];
 }
 
@@ -114,6 +116,20 @@ function checkEnvironment(task: DraftTask, { policy }: ValidateContext, add: Add
       findings.push(add('environment_denied', where, `${name} holds a NUL or broken text`));
     }
     return findings;
+  });
+}
+
+function checkSecrets(task: DraftTask, { policy }: ValidateContext, add: Add): Finding[] {
+  const { name: rules, secrets: grants } = policy;
+  return task.secrets.flatMap((name, i) => {
+    const where = `/secrets/${i}`;
+    if (task.secrets.indexOf(name) < i) return [add('schema', where, `${name} is named twice`)];
+    if (grantsSecret(grants, name, task)) return [];
+    const isKnown = grants.some((grant) => grant.name === name);
+    const message = isKnown
+      ? `policy ${rules} does not grant ${name} to this id with the tool ${task.tool}`
+      : `policy ${rules} grants no secret ${name}`;
+    return [add('secret_denied', where, message, 'secrets: in the policy')];
   });
 }
 

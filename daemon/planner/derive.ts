@@ -46,6 +46,7 @@ function deriveTask(task: DraftTask, { policy }: ValidateContext, clamped: strin
     deps: [...new Set(task.deps)],
     outputs: task.outputs,
     onFailure: task.onFailure,
+    secrets: task.secrets.toSorted(),
     command: expanded.command,
     provisions: expanded.provisions,
     limits: clamp(task, policy.limits, policy.name, clamped),

@@ -37,6 +37,7 @@ export function readPlanFile(
       limits: spellLimits(
         limitsFrom({ ...task.limits, timeout: task.timeout ?? task.limits.timeout }),
       ),
+      secrets: task.secrets,
       onFailure: task.on_failure,
     };
   });

@@ -105,7 +105,7 @@ function refusal(
 ): OrchestraError {
   const places = findings.map((finding) => place(finding));
   // Policy's own word only where nothing else is wrong: a broken plan is mended first.
-  const denied = findings.every((finding) => finding.code === 'tool_denied');
+  const denied = findings.every(({ code }) => code === 'tool_denied' || code === 'secret_denied');
   const code = denied ? 'policy.denied' : 'plan.invalid';
   const [first] = findings;
   const what = planner === 'exec' ? 'the command' : 'the plan';

@@ -3,6 +3,7 @@ import { limitsFrom, type Limits } from '#contract/limits.ts';
 import type { PolicyDocument } from '#contract/policy.ts';
 import { digestOf } from '../base/canonical.ts';
 import { deepFreeze } from '../base/freeze.ts';
+import type { SecretGrant } from './secret-grants.ts';
 
 export type ImageOrigin = 'pulled' | 'assembled';
 
@@ -33,6 +34,8 @@ export type EffectivePolicy = {
   tools: readonly string[];
   /** `NAME`, `NAME_*` or `*`. Names of the daemon's own are refused all the same. */
   env: readonly string[];
+  /** Which secrets go to which tasks. */
+  secrets: readonly SecretGrant[];
   limits: Limits;
   run: RunLimits;
   provision: {
@@ -44,6 +47,8 @@ export type EffectivePolicy = {
   isolation: {
     seccomp: 'required' | 'preferred';
     apparmor: 'required' | 'preferred' | 'off';
+    selinux: 'required' | 'preferred' | 'off';
+    userns: 'required' | 'preferred' | 'off';
     runtimes: readonly string[];
   };
 };
@@ -56,6 +61,7 @@ export function effectivePolicy(document: PolicyDocument): EffectivePolicy {
     images: document.images,
     tools: document.tools,
     env: document.env,
+    secrets: document.secrets,
     limits: allLimits(document),
     run: {
       tasks: run.tasks,

@@ -1,5 +1,6 @@
 import { formatLimit, limitNames, limitWords, type Limits } from '#contract/limits.ts';
 import { coveredBy } from './env-pattern.ts';
+import { commonGrants } from './secret-grants.ts';
 import { seal, type AllowedImage, type EffectivePolicy, type RunLimits } from './effective.ts';
 
 /**
@@ -38,6 +39,7 @@ export function narrow(
     images: commonImages(ceiling, requested, note),
     tools: common('tools', ceiling.tools, requested.tools),
     env: commonPatterns(ceiling.env, requested.env, note),
+    secrets: commonGrants(ceiling.secrets, requested.secrets, note),
     limits: least<Limits>('limits', ceiling.limits, requested.limits),
     run: least<RunLimits>('run', ceiling.run, requested.run),
     provision: {
@@ -54,11 +56,9 @@ export function narrow(
         ceiling.isolation.seccomp,
         requested.isolation.seccomp,
       ),
-      apparmor: stricter(
-        ['required', 'preferred', 'off'],
-        ceiling.isolation.apparmor,
-        requested.isolation.apparmor,
-      ),
+      apparmor: stricter(demands, ceiling.isolation.apparmor, requested.isolation.apparmor),
+      selinux: stricter(demands, ceiling.isolation.selinux, requested.isolation.selinux),
+      userns: stricter(demands, ceiling.isolation.userns, requested.isolation.userns),
       runtimes: common(
         'isolation.runtimes',
         ceiling.isolation.runtimes,
@@ -127,6 +127,8 @@ function commonPatterns(
   }
   return unique(kept);
 }
+
+const demands = ['required', 'preferred', 'off'] as const;
 
 function stricter<T extends string>(order: readonly T[], a: T, b: T): T {
   return order.indexOf(a) <= order.indexOf(b) ? a : b;

@@ -5,6 +5,7 @@ import { findTool } from '../tools/index.ts';
 import type { Decision, Reason } from './decide.ts';
 import type { EffectivePolicy } from './effective.ts';
 import { allowsName } from './env-pattern.ts';
+import { grantsSecret } from './secret-grants.ts';
 
 /**
  * Judges a whole plan before anything of it runs: every task, every reason. The sandbox of each
@@ -44,6 +45,10 @@ function reviewTask(task: PlanTask, policy: EffectivePolicy): Reason[] {
     if (fixed !== undefined ? value === fixed : !isReserved(name) && allowsName(policy.env, name))
       continue;
     add('environment', `${name} is not on the list of names`);
+  }
+  for (const name of task.secrets) {
+    if (grantsSecret(policy.secrets, name, task)) continue;
+    add('secrets', `secret ${name} is not granted to ${task.id} with the tool ${task.tool}`);
   }
   for (const name of limitNames) {
     const [value, max] = [task.limits[name], policy.limits[name]];

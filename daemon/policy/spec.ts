@@ -18,7 +18,14 @@ export type OverlayMount = {
   target: string;
 };
 
-export type TmpfsMount = { kind: 'tmpfs'; target: string; sizeBytes: number; executable: boolean };
+export type TmpfsMount = {
+  kind: 'tmpfs';
+  target: string;
+  sizeBytes: number;
+  executable: boolean;
+  /** Whose it is and nobody else's; open to all users of the sandbox where it is left out. */
+  owner?: { uid: number; gid: number };
+};
 
 /**
  * An empty directory of the host, read-only in the sandbox, through which an overlay arrives when a
@@ -51,21 +58,27 @@ export type SandboxSpec = {
   /** The seccomp profile as JSON text, or the engine's own built-in one. */
   seccomp: { profile: 'builtin' } | { profile: 'custom'; json: string };
   apparmor: string | undefined;
+  /** The type of an SELinux label; the engine's own where it is left out. */
+  selinux?: string | undefined;
   limits: Limits;
   mounts: readonly Mount[];
   labels: Readonly<Record<string, string>>;
+  /** Names of the secrets that are given at the release, as files beneath `secretsTarget`. */
+  secrets: readonly string[];
 };
 
 export const workspaceTarget = '/workspace';
 export const npmCacheTarget = '/opt/npm-cache';
 export const homeTarget = '/home/node';
+export const secretsTarget = '/run/secrets';
+export const secretsBytes = 1024 * 1024;
 
 /**
  * What a task and the sandbox that waited for it must have in common, to the letter: everything but
  * what identifies a task and what it brings along.
  */
 export function shapeOf(spec: SandboxSpec): object {
-  const { role: _, name: _name, labels: _labels, ...rest } = spec;
+  const { role: _role, name: _name, labels: _labels, secrets: _secrets, ...rest } = spec;
   const { command: _command, cwd: _cwd, env: _env, mounts, ...shape } = rest;
   return { ...shape, tmpfs: mounts.filter((mount) => mount.kind === 'tmpfs') };
 }

@@ -8,6 +8,7 @@ import { review } from '../policy/review.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { plan, type Planned } from '../planner/planner.ts';
 import { makeProfile } from '../planner/profile.ts';
+import { openRunSecrets, type RunSecrets } from '../secrets/run-secrets.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
 
@@ -15,6 +16,7 @@ export type Accepted = {
   policy: EffectivePolicy;
   image: ResolvedImage;
   made: Planned;
+  secrets: RunSecrets;
 };
 
 const planBytesMax = 64 * 1024 * 1024;
@@ -58,7 +60,8 @@ export async function planFor(
       })),
     });
   }
-  return { policy, image, made };
+  const names = made.plan.tasks.flatMap((task) => task.secrets);
+  return { policy, image, made, secrets: await openRunSecrets(deps.secrets, names) };
 }
 
 async function profileFor(deps: RunsDeps, { snapshot }: SubmitRun, policy: EffectivePolicy) {

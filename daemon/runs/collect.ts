@@ -2,6 +2,7 @@ import type { PlanTask } from '#contract/plan.ts';
 import { cutText } from '../base/text.ts';
 import type { PreparedLayer } from '../workspace/layers.ts';
 import type { RunsDeps } from './deps.ts';
+import { artifactLeftOut } from './left-out.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 
 const depthMax = 64;
@@ -25,6 +26,7 @@ export async function collectOutputs(
       bytesMax: run.artifactsLeft.bytes,
       depthMax,
     },
+    ...(run.secrets.automaton === undefined ? {} : { secrets: run.secrets.automaton }),
   });
   for (const artifact of artifacts) {
     run.artifactsLeft.files -= artifact.files;
@@ -43,6 +45,7 @@ export async function collectOutputs(
         },
       }),
     ),
+    ...artifacts.flatMap((artifact) => artifactLeftOut(run, task, artifact)),
     ...rejected.map((output) =>
       taskEntry(run, task.id, {
         type: 'artifact.rejected' as const,

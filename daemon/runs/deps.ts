@@ -6,9 +6,12 @@ import type { Engine, EngineFacts } from '../engine/engine.ts';
 import type { NpmConfig } from '../provision/npm-config.ts';
 import type { PolicyBook } from '../policy/book.ts';
 import type { PermitOffice } from '../policy/permit.ts';
+import type { Walls } from '../policy/walls.ts';
 import type { SandboxDeps } from '../sandbox/sandbox.ts';
 import type { Slots } from '../scheduler/slots.ts';
+import type { SecretStore } from '../secrets/store.ts';
 import type { Workspace } from '../workspace/open.ts';
+import type { EngineWatch } from './engine-loss.ts';
 import type { ImagePins, Images } from './images.ts';
 import type { RunStates } from './state.ts';
 
@@ -26,17 +29,20 @@ export type RunsDeps = {
   workspace: Workspace;
   engine: Engine;
   engineFacts: EngineFacts;
+  engineWatch: EngineWatch;
   sandbox: SandboxDeps;
   office: PermitOffice;
   policies: PolicyBook;
   images: Images;
+  secrets: SecretStore;
   pins: ImagePins;
   /** The daemon's directories that a mount may come from. */
   mountRoots: readonly string[];
   /** Which registries npm is configured with on this machine; read once, at start. */
   npmConfig: NpmConfig;
-  runtime: string;
-  apparmor: string | undefined;
+  /** The operator's choice for every task; without one the policy's list decides. */
+  runtime: string | undefined;
+  walls: Walls;
   sandboxUser: { uid: number; gid: number };
   slots: Slots;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */

@@ -2,6 +2,7 @@ import type { Digest, RunId } from '#contract/ids.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { AnyEntry } from '../audit/types.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
+import type { RunSecrets } from '../secrets/run-secrets.ts';
 import type { ResolvedImage } from './images.ts';
 import type { OutputFile } from './output.ts';
 
@@ -29,6 +30,8 @@ export type AcceptedRun = OpenRun & {
   image: ResolvedImage;
   /** The folder with npm's offline cache, by the tasks' working directory. */
   npmCaches: ReadonlyMap<string, string>;
+  /** In memory only, for as long as the run is open. */
+  secrets: RunSecrets;
   artifactsLeft: { files: number; bytes: number };
 };
 

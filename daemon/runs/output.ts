@@ -1,20 +1,37 @@
-import { once, EventEmitter } from 'node:events';
+import { createHash } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { OutputChunk } from '#contract/output.ts';
+import type { Digest } from '#contract/ids.ts';
+import { type BlobStore, fullDisk } from '../artifacts/blobs.ts';
+import type { OutputSink } from '../sandbox/output.ts';
+import { OutputBatch } from './output-batch.ts';
+import { outputLines } from './output-lines.ts';
+
+const readBytes = 64 * 1024;
 
 /**
- * What one attempt writes, as lines of JSON in a file that may be followed while it grows. A
- * chunk is on its way to the file before the next is taken, so a slow disk slows the task, not the
- * daemon's memory.
+ * What one attempt writes, in a file that may be followed while it grows and that becomes a blob
+ * without being read again. One batch may be on its way to the file while another fills; who comes
+ * then has to wait, so a slow disk slows the task, not the daemon's memory. Followers read the
+ * file, each at its own pace, and the task does not notice them.
  */
-export class OutputFile {
+export class OutputFile implements OutputSink, AsyncDisposable {
   readonly path: string;
   readonly #handle: FileHandle;
   readonly #grown = new EventEmitter();
+  readonly #hasher = createHash('sha256');
   readonly #startedAt = performance.now();
+  #filling = OutputBatch.first();
+  #spare = new OutputBatch();
+  #writing: Promise<void> | undefined;
+  #failure: unknown;
   #size = 0;
   #closed = false;
+  /** The file stays open for whoever reads it, also when it has gone from its place. */
+  #users = 1;
+  #disposed = false;
+  #kept: Promise<Digest> | undefined;
 
   private constructor(path: string, handle: FileHandle) {
     this.path = path;
@@ -27,75 +44,122 @@ export class OutputFile {
     return new OutputFile(path, await open(path, 'w+', 0o600));
   }
 
-  async write(stream: 1 | 2, bytes: Uint8Array): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(this.#chunk(stream, bytes))}\n`);
-    await this.#handle.write(line, 0, line.length, this.#size);
-    this.#size += line.length;
-    this.#grown.emit('grown');
+  /** The bytes are copied before this answers or its promise is settled. */
+  write(stream: 0 | 1 | 2, bytes: Uint8Array): Promise<void> | void {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (bytes.length === 0) return;
+    const t = Math.round(performance.now() - this.#startedAt);
+    const taken = this.#filling.take(t, stream, bytes);
+    this.#writing ??= this.#writeAll();
+    if (taken < bytes.length) return this.#writeRest(t, stream, bytes.subarray(taken));
   }
 
   /** Lines so far, then those to come; ends when the attempt has ended or the signal aborts. */
   async *follow(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    const reader = await open(this.path, 'r');
-    try {
-      let at = 0;
-      while (!signal.aborted) {
-        for await (const part of readTo(reader, at, this.#size)) {
-          at += part.length;
-          yield part;
-        }
-        if (at < this.#size) continue;
-        if (this.#closed) return;
-        await once(this.#grown, 'grown', { signal }).catch(() => undefined);
-      }
-    } finally {
-      await reader.close();
-    }
+    yield* outputLines(this.#read(signal));
   }
 
   /** The lines that are there now: after `close`, all of them. */
   async *soFar(): AsyncGenerator<Buffer, void, undefined> {
-    const reader = await open(this.path, 'r');
-    try {
-      yield* readTo(reader, 0, this.#size);
-    } finally {
-      await reader.close();
-    }
+    yield* outputLines(this.#read(AbortSignal.abort()));
   }
 
+  /** Everything taken is in the file then, and nothing more is. Rejects where it could not be. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#grown.emit('grown');
-    await this.#handle.close();
+    while (this.#writing !== undefined) await this.#writing;
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#grown.emit('grown');
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Closes it and makes the file itself the blob. Whoever follows reads on. */
+  async keep(blobs: Pick<BlobStore, 'adopt'>): Promise<Digest> {
+    this.#kept ??= (async () => {
+      await this.close();
+      const digest: Digest = `sha256:${this.#hasher.digest('hex')}`;
+      await blobs.adopt(this.path, digest);
+      return digest;
+    })();
+    return this.#kept;
   }
 
   async remove(): Promise<void> {
-    await this.close();
+    await this[Symbol.asyncDispose]();
     await rm(this.path, { force: true });
   }
 
-  #chunk(stream: 1 | 2, bytes: Uint8Array): OutputChunk {
-    const t = Math.round(performance.now() - this.#startedAt);
-    const text = Buffer.from(bytes).toString('utf8');
-    // A character cut in two, or no text at all: the exact bytes matter more than how they look.
-    const isExact = Buffer.compare(Buffer.from(text), bytes) === 0;
-    return isExact
-      ? { t, s: stream, d: text }
-      : { t, s: stream, b: Buffer.from(bytes).toString('base64') };
+  /** Nobody begins to follow it any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close().catch(() => undefined);
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#release();
+  }
+
+  async #writeRest(t: number, stream: 0 | 1 | 2, bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      await this.#writing;
+      if (this.#failure !== undefined) throw this.#failure;
+      at += this.#filling.take(t, stream, bytes.subarray(at));
+      this.#writing ??= this.#writeAll();
+    }
+  }
+
+  /** One batch; begins a moment later, so that what arrives together is written together. */
+  async #writeAll(): Promise<void> {
+    await new Promise(setImmediate);
+    const batch = this.#filling;
+    this.#filling = this.#spare;
+    this.#spare = batch;
+    try {
+      const { bytes } = batch;
+      const written = writeFully(this.#handle, bytes, this.#size);
+      // While the kernel copies: what is hashed here need not be read again.
+      this.#hasher.update(bytes);
+      await written;
+      this.#size += bytes.length;
+      batch.clear();
+      this.#writing = this.#filling.isEmpty ? undefined : this.#writeAll();
+    } catch (cause) {
+      this.#failure = fullDisk(cause);
+      this.#writing = undefined;
+    }
+    this.#grown.emit('grown');
+  }
+
+  async *#read(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    if (this.#disposed) throw new Error('the output was put away');
+    this.#users += 1;
+    try {
+      // One for all: whoever gets a part is done with it before asking for the next.
+      const part = Buffer.allocUnsafeSlow(readBytes);
+      for (let at = 0; ;) {
+        while (at < this.#size) {
+          const wanted = Math.min(this.#size - at, readBytes);
+          const { bytesRead } = await this.#handle.read(part, 0, wanted, at);
+          if (bytesRead === 0) return;
+          at += bytesRead;
+          yield part.subarray(0, bytesRead);
+        }
+        if (this.#closed || signal.aborted) return;
+        await once(this.#grown, 'grown', { signal }).catch(() => undefined);
+      }
+    } finally {
+      await this.#release();
+    }
+  }
+
+  async #release(): Promise<void> {
+    this.#users -= 1;
+    if (this.#users === 0) await this.#handle.close();
   }
 }
 
-async function* readTo(
-  reader: FileHandle,
-  from: number,
-  to: number,
-): AsyncGenerator<Buffer, void, undefined> {
-  for (let at = from; at < to;) {
-    const part = Buffer.alloc(Math.min(to - at, 256 * 1024));
-    const { bytesRead } = await reader.read(part, 0, part.length, at);
-    if (bytesRead === 0) return;
-    at += bytesRead;
-    yield part.subarray(0, bytesRead);
+async function writeFully(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
   }
 }

@@ -80,7 +80,9 @@ function tasks(run: RunView): string {
 }
 
 function cut(task: TaskView): string {
-  return task.outputTruncated ? ' (cut off)' : '';
+  if (!task.outputTruncated) return '';
+  const dropped = task.outputDroppedBytes;
+  return dropped === undefined ? ' (cut off)' : ` (cut off, ${dropped} bytes dropped)`;
 }
 
 function artifacts(run: RunView): string {

@@ -3,7 +3,9 @@ import type { PlanTask } from '#contract/plan.ts';
 import { digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import { decide, type Decision } from '../policy/decide.ts';
-import type { SandboxSpec } from '../policy/spec.ts';
+import { chooseRuntime } from '../policy/runtime-choice.ts';
+import { shapeOf, type SandboxSpec } from '../policy/spec.ts';
+import { wallsUnder } from '../policy/walls.ts';
 import type { AskSlot } from '../sandbox/ready-slots.ts';
 import type { RunsDeps } from './deps.ts';
 import type { AcceptedRun } from './open-run.ts';
@@ -15,17 +17,23 @@ export function requestFor(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Sl
     installId: deps.installId,
     image: { reference: run.image.reference, id: run.image.id },
     user: deps.sandboxUser,
-    runtime: deps.runtime,
-    apparmor: deps.apparmor,
-    limits: task.limits,
+    runtime: chooseRuntime(run.policy, deps.engineFacts, deps.runtime),
+    walls: wallsUnder(run.policy, deps.walls),
+    task,
   };
 }
 
 /** The rules on one exact spec, with what is known at this moment. */
-export function judgeSpec(deps: RunsDeps, run: AcceptedRun, spec: SandboxSpec): Decision {
+export function judgeSpec(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  spec: SandboxSpec,
+): Decision {
   return decide(spec, run.policy, {
     engine: deps.engineFacts,
     image: { ...run.image, pinned: deps.pins.get(run.image.reference) },
+    task: { id: task.id, tool: task.tool },
     roots: deps.mountRoots,
   });
 }
@@ -37,7 +45,7 @@ export function judgeSpec(deps: RunsDeps, run: AcceptedRun, spec: SandboxSpec): 
 export function askSlot(deps: RunsDeps, run: AcceptedRun, task: PlanTask): AskSlot {
   return async (identity) => {
     const spec = slotSpec(requestFor(deps, run, task), identity);
-    const decision = judgeSpec(deps, run, spec);
+    const decision = judgeSpec(deps, run, task, spec);
     const reasons = decision.allow ? [] : decision.reasons.map((r) => `${r.rule}: ${r.message}`);
     await deps.log.append({
       type: 'policy.decided',
@@ -68,15 +76,15 @@ export function expectTasks(
   tasks: readonly PlanTask[],
   concurrency: number,
 ): void {
-  const byShape = new Map<string, { task: PlanTask; count: number }>();
+  const byShape = new Map<string, { task: PlanTask; spec: SandboxSpec; count: number }>();
   for (const task of tasks) {
-    const key = digestOf(task.limits);
+    const spec = slotSpec(requestFor(deps, run, task), { slot: 'expected', doors: [] });
+    const key = digestOf(shapeOf(spec));
     const known = byShape.get(key);
     if (known) known.count += 1;
-    else byShape.set(key, { task, count: 1 });
+    else byShape.set(key, { task, spec, count: 1 });
   }
-  for (const { task, count } of byShape.values()) {
-    const spec = slotSpec(requestFor(deps, run, task), { slot: 'expected', doors: [] });
+  for (const { task, spec, count } of byShape.values()) {
     deps.sandbox.slots.expect(spec, askSlot(deps, run, task), Math.min(count, concurrency));
   }
 }

@@ -5,6 +5,8 @@ import { baseEnvironment, defaultEnvironment, toolEnvironment } from '../tools/e
 import {
   homeTarget,
   npmCacheTarget,
+  secretsBytes,
+  secretsTarget,
   workspaceTarget,
   type DoorMount,
   type Mount,
@@ -22,15 +24,16 @@ export type SpecRequest = {
   image: { reference: string; id: Digest };
   user: { uid: number; gid: number };
   runtime: string;
-  apparmor: string | undefined;
+  walls: Pick<SandboxSpec, 'seccomp' | 'apparmor' | 'selinux'>;
   workspace: Layers;
   npmCache: Layers | undefined;
 };
 
+/** Of a request, what the sandbox that waits for such a task is made from. */
 export type SlotSpecRequest = Pick<
   SpecRequest,
-  'installId' | 'image' | 'user' | 'runtime' | 'apparmor'
-> & { limits: SandboxSpec['limits'] };
+  'installId' | 'image' | 'user' | 'runtime' | 'walls' | 'task'
+>;
 
 const homeBytesMax = 64 * 1024 * 1024;
 
@@ -38,7 +41,7 @@ const homeBytesMax = 64 * 1024 * 1024;
 export function sandboxSpec(request: SpecRequest): SandboxSpec {
   const { task, runId, attempt } = request;
   return {
-    ...confinement({ ...request, limits: task.limits }),
+    ...confinement(request),
     role: 'task',
     name: `orc-${request.installId}-${runId}-${task.id.replaceAll(':', '.')}-a${attempt}`,
     command: task.command,
@@ -49,13 +52,14 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
       ...toolEnvironment[task.tool],
       ...task.env,
     },
-    mounts: [...layers(request), ...memory(task.limits)],
+    mounts: [...layers(request), ...memory(request)],
     labels: {
       'orchestra.install': request.installId,
       'orchestra.run': runId,
       'orchestra.task': task.id,
       'orchestra.attempt': String(attempt),
     },
+    secrets: task.secrets,
   };
 }
 
@@ -71,13 +75,14 @@ export function slotSpec(
     command: [],
     cwd: '/',
     env: {},
-    mounts: [...doors, ...memory(request.limits)],
+    secrets: [],
+    mounts: [...doors, ...memory(request)],
     labels: { 'orchestra.install': request.installId, 'orchestra.slot': slot },
   };
 }
 
-function confinement({ image, user, runtime, apparmor, limits }: SlotSpecRequest) {
-  return { image, user, runtime, seccomp: { profile: 'builtin' } as const, apparmor, limits };
+function confinement({ image, user, runtime, walls, task }: SlotSpecRequest) {
+  return { image, user, runtime, ...walls, limits: task.limits };
 }
 
 function layers({ workspace, npmCache }: SpecRequest): Mount[] {
@@ -94,10 +99,22 @@ function layers({ workspace, npmCache }: SpecRequest): Mount[] {
   ];
 }
 
-function memory({ tmpBytes }: SandboxSpec['limits']): Mount[] {
+function memory({ task, user }: SlotSpecRequest): Mount[] {
+  const { tmpBytes } = task.limits;
   const homeBytes = Math.min(homeBytesMax, tmpBytes);
   return [
     { kind: 'tmpfs', target: '/tmp', sizeBytes: tmpBytes, executable: false },
     { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
+    ...(task.secrets.length === 0 ? [] : [secretsMount(user)]),
   ];
+}
+
+function secretsMount(owner: SpecRequest['user']): Mount {
+  return {
+    kind: 'tmpfs',
+    target: secretsTarget,
+    sizeBytes: secretsBytes,
+    executable: false,
+    owner,
+  };
 }

@@ -11,12 +11,21 @@ export type TaskFacts = {
   exitCode?: number;
   signal?: string;
   limit?: LimitName;
+  limitAllowed?: number;
+  limitPeak?: number;
   reason?: string;
   memoryPeakBytes?: number;
   cpuMs?: number;
+  cpuThrottledMs?: number;
+  pidsPeak?: number;
+  openFilesPeak?: number;
+  diskBytes?: number;
+  diskFiles?: number;
+  tmpPeakBytes?: number;
   output?: Digest;
   outputBytes?: number;
   outputTruncated?: boolean;
+  outputDroppedBytes?: number;
   layer?: Digest;
   artifacts: Artifact[];
 };
@@ -161,6 +170,10 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
     case 'layer.sealed':
       task.layer = record.data.layer;
       return;
+    case 'limit.exceeded':
+      task.limitAllowed = record.data.allowed;
+      if (record.data.peak !== undefined) task.limitPeak = record.data.peak;
+      return;
     case 'artifact.collected':
       task.artifacts.push({ ...record.data, task: id });
       return;
@@ -180,9 +193,18 @@ function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }):
   task.memoryPeakBytes = data.memory_peak_bytes;
   task.outputBytes = data.output_bytes;
   task.outputTruncated = data.output_truncated;
+  if (data.output_dropped_bytes !== undefined) {
+    task.outputDroppedBytes = data.output_dropped_bytes;
+  }
   if (data.exit_code !== undefined) task.exitCode = data.exit_code;
   if (data.signal !== undefined) task.signal = data.signal;
   if (data.limit !== undefined) task.limit = data.limit;
   if (data.reason !== undefined) task.reason = data.reason;
+  if (data.cpu_throttled_ms !== undefined) task.cpuThrottledMs = data.cpu_throttled_ms;
+  if (data.pids_peak !== undefined) task.pidsPeak = data.pids_peak;
+  if (data.open_files_peak !== undefined) task.openFilesPeak = data.open_files_peak;
+  if (data.disk_bytes !== undefined) task.diskBytes = data.disk_bytes;
+  if (data.disk_files !== undefined) task.diskFiles = data.disk_files;
+  if (data.tmp_peak_bytes !== undefined) task.tmpPeakBytes = data.tmp_peak_bytes;
   if (data.output !== undefined) task.output = data.output;
 }

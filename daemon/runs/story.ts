@@ -69,7 +69,7 @@ async function accept(
   run: OpenRun,
   request: SubmitRun,
 ): Promise<{ run: AcceptedRun; concurrency: number }> {
-  const { policy, image, made } = await planned(deps, run, request);
+  const { policy, image, made, secrets } = await planned(deps, run, request);
   await recordPlan(deps, run.id, made);
   const needed: ProvideRequest = {
     runId: run.id,
@@ -102,6 +102,7 @@ async function accept(
       policy,
       image,
       npmCaches,
+      secrets,
       artifactsLeft: { files: policy.run.artifactFiles, bytes: policy.run.artifactBytes },
     },
   };

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestraError } from '#contract/errors.ts';
 import type { RunsDeps } from './deps.ts';
+import { outputLines } from './output-lines.ts';
 import type { Runs } from './runs.ts';
 
 type Request = { run: string; task: string; follow: boolean; signal: AbortSignal };
@@ -31,7 +32,7 @@ export async function outputOf(
       }
       const digest = run.tasks.get(task)?.output;
       if (digest !== undefined) {
-        yield* await deps.blobs.open(digest);
+        yield* outputLines(await deps.blobs.open(digest));
         return;
       }
       if (!follow || signal.aborted || run.closedAt !== undefined) return;

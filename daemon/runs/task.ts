@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
+import { limitSentence } from '#contract/limits.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { RecordData } from '#contract/records.ts';
 import { canonicalJson } from '../base/canonical.ts';
@@ -8,21 +9,25 @@ import { cutText } from '../base/text.ts';
 import type { Permit } from '../policy/permit.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { ancestorsOf } from '../scheduler/graph.ts';
+import { OutputMask } from '../secrets/output-mask.ts';
 import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
+import { awaitEngine, engineLoss } from './engine-loss.ts';
+import { layerLeftOut } from './left-out.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
+import { peaksOf } from './peaks.ts';
 import { askSlot, judgeSpec, requestFor } from './slot.ts';
 import { sandboxSpec } from './spec.ts';
+import { grantSecrets, recordMasked } from './secrets.ts';
 import { Stop, stopOf } from './stop.ts';
 
 type Finished = RecordData<'task.finished'>;
 type Verdict = Pick<Finished, 'outcome'> & Partial<Finished>;
 
 const attempt = 1;
-const outputMaxFactor = 3;
 
 /**
  * One attempt of one task, as a transaction: a layer of its own over what came before, sealed when
@@ -36,22 +41,21 @@ export async function runTask(
   signal: AbortSignal,
 ): Promise<boolean> {
   const startedAt = performance.now();
-  const output = await OutputFile.create(
-    join(deps.stateDir, 'output', run.id, `${task.id.replaceAll(':', '.')}.ndjson`),
+  await using output = await OutputFile.create(
+    join(deps.stateDir, 'output', run.id, `${task.id.replaceAll(':', '.')}.out`),
   );
   run.outputs.set(task.id, output);
   let verdict: Verdict;
   let stored: Digest | undefined;
   try {
+    await awaitEngine(deps.engineWatch, run);
     verdict = await attemptTask(deps, run, task, output, signal);
-    stored = await keepOutput(deps, run, output);
+    stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
-    verdict = verdictOf(error, signal);
+    verdict = (await engineLoss(deps.engineWatch, run, error)) ?? verdictOf(error, signal);
     // Where the disk is full even this fails: the verdict counts, and it says why.
-    stored = await keepOutput(deps, run, output).catch(() => undefined);
-  } finally {
-    await output.close();
+    stored = await output.keep(deps.blobs).catch(() => undefined);
   }
   await deps.log.append(
     taskEntry(run, task.id, {
@@ -64,6 +68,7 @@ export async function runTask(
         output_bytes: 0,
         output_truncated: false,
         ...verdict,
+        ...(verdict.reason === undefined ? {} : { reason: run.secrets.masked(verdict.reason) }),
         ...(stored === undefined ? {} : { output: stored }),
         duration_ms: Math.round(performance.now() - startedAt),
       },
@@ -75,14 +80,6 @@ export async function runTask(
     run.controller.abort(new Stop('violated', verdict.reason ?? `${task.id} broke its sandbox`));
   }
   return verdict.outcome === 'succeeded';
-}
-
-async function keepOutput(deps: RunsDeps, run: AcceptedRun, output: OutputFile): Promise<Digest> {
-  await output.close();
-  const { digest } = await deps.blobs.put(output.soFar(), {
-    maxBytes: run.policy.limits.outputBytes * outputMaxFactor + 1024 * 1024,
-  });
-  return digest;
 }
 
 async function attemptTask(
@@ -128,13 +125,18 @@ async function workIn(
     await deps.log.append(
       taskEntry(run, task.id, { type: 'task.started', data: { attempt, spec } }),
     );
+    const secrets = await grantSecrets(deps, run, task, attempt);
+    const mask = new OutputMask(run.secrets.automaton);
     const result = await runInSandbox(deps.sandbox, {
       permit,
       askSlot: askSlot(deps, run, task),
       context: { run: run.id, task: task.id, attempt },
-      output: { write: (stream, bytes) => output.write(stream, bytes) },
+      output,
       signal,
+      secrets,
+      mask,
     });
+    await recordMasked(deps, run, task, { attempt, mask });
     const verdict = judge(result, task, signal);
     if (verdict.outcome !== 'succeeded') return verdict;
     const missing = await collectOutputs(deps, run, task, layer);
@@ -148,14 +150,16 @@ async function recordSealed(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  { digest, entries, bytes }: SealedLayer,
+  sealed: SealedLayer,
 ): Promise<void> {
-  await deps.log.append(
+  const { digest: layer, entries, bytes } = sealed;
+  await deps.log.appendAll([
     taskEntry(run, task.id, {
       type: 'layer.sealed',
-      data: { attempt, layer: digest, entries, bytes },
+      data: { attempt, layer, entries, bytes },
     }),
-  );
+    ...layerLeftOut(run, task, { ...sealed, attempt }),
+  ]);
 }
 
 /** On record before it is gone. With a blocked log it stays, and the next start sweeps it. */
@@ -170,7 +174,7 @@ async function dropLayer(
   await deps.log.append(
     taskEntry(run, task.id, {
       type: 'layer.dropped',
-      data: { attempt, reason: cutText(reason, 256) },
+      data: { attempt, reason: cutText(run.secrets.masked(reason), 256) },
     }),
   );
   await deps.workspace.layers.drop(layer);
@@ -202,11 +206,10 @@ async function askPolicy(
     ...requestFor(deps, run, task),
     runId: run.id,
     attempt,
-    task,
     workspace: layer,
     npmCache,
   });
-  const decision = judgeSpec(deps, run, spec);
+  const decision = judgeSpec(deps, run, task, spec);
   const { digest } = await deps.blobs.put(Buffer.from(canonicalJson(spec)), {
     maxBytes: 1024 * 1024,
   });
@@ -236,10 +239,10 @@ async function askPolicy(
 
 function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verdict {
   const facts: Omit<Verdict, 'outcome'> = {
-    cpu_ms: result.usage.cpuMs,
-    memory_peak_bytes: result.usage.memoryPeakBytes,
+    ...peaksOf(result),
     output_bytes: result.outputBytes,
     output_truncated: result.outputTruncated,
+    ...(result.outputTruncated ? { output_dropped_bytes: result.outputDroppedBytes } : {}),
     ...(result.exitCode === undefined ? {} : { exit_code: result.exitCode }),
     ...(result.signal === undefined ? {} : { signal: result.signal }),
     ...(result.limit === undefined ? {} : { limit: result.limit }),
@@ -252,13 +255,13 @@ function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verd
       return {
         ...facts,
         outcome: 'timed_out',
-        reason: `ran longer than ${task.limits.timeoutMs} ms`,
+        reason: result.exceeded ? limitSentence(result.exceeded) : 'took too long',
       };
     case 'limit':
       return {
         ...facts,
         outcome: 'failed',
-        reason: `went over its limit of ${result.limit ?? ''}`,
+        reason: result.exceeded ? limitSentence(result.exceeded) : 'went over a limit',
       };
     case 'cancelled':
       return { ...facts, ...stopped(signal) };

@@ -2,8 +2,21 @@ import { OrchestraError } from '#contract/errors.ts';
 import { within } from '../base/deadline.ts';
 import type { ActContext, Engine } from '../engine/engine.ts';
 
-/** Why a task was ended. `failed`: Orchestra could not go on with it. */
-export type Cause = 'timeout' | 'cancelled' | 'output' | 'failed';
+/**
+ * Why a task was ended: a limit by its name, or `failed`, because Orchestra could not go on with it
+ * (`disk_low`: because the disk is about to be full).
+ */
+export type Cause =
+  | 'timeout'
+  | 'idle'
+  | 'output'
+  | 'memory'
+  | 'pids'
+  | 'disk'
+  | 'disk_files'
+  | 'cancelled'
+  | 'disk_low'
+  | 'failed';
 
 /**
  * Ends one started task, once: the first cause wins and later ones change nothing. Asked to end, a

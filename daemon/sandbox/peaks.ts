@@ -1,4 +1,5 @@
 import type { Engine, Usage } from '../engine/engine.ts';
+import { higher } from './usage-peaks.ts';
 
 export type Peaks = Disposable & {
   /** Reads once more; never rejects. */
@@ -8,25 +9,28 @@ export type Peaks = Disposable & {
 };
 
 const soonestMs = 20;
-const latestMs = 1_000;
+const latestMs = 250;
 
 /**
  * Remembers the highest usage of a running container. The kernel forgets a container before the
  * engine says that it ended, so it is read from the start on: often at first, then each time the
  * task has grown older by a tenth. What is missed is what happened since the last reading; a task
- * of some milliseconds has zeros. Usage is told, and never judged alone.
+ * of some milliseconds has zeros. `onReading` hears of each one.
  */
-export function watchPeaks(engine: Engine, id: string): Peaks {
-  const seen: Usage = { memoryPeakBytes: 0, cpuMs: 0, forksRefused: 0 };
+export function watchPeaks(
+  engine: Engine,
+  id: string,
+  onReading: (usage: Usage) => void = () => {},
+): Peaks {
+  let seen: Usage = { memoryPeakBytes: 0, cpuMs: 0, forksRefused: 0 };
   const startedAt = performance.now();
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
   const read = async () => {
     const usage = await engine.usage(id).catch(() => undefined);
     if (usage === undefined) return;
-    seen.memoryPeakBytes = Math.max(seen.memoryPeakBytes, usage.memoryPeakBytes);
-    seen.cpuMs = Math.max(seen.cpuMs, usage.cpuMs);
-    seen.forksRefused = Math.max(seen.forksRefused, usage.forksRefused);
+    seen = higher(seen, usage);
+    onReading(usage);
   };
   const readAndPlan = async () => {
     await read();

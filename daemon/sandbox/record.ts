@@ -1,6 +1,7 @@
 import type { Limits } from '#contract/limits.ts';
 import type { AnyEntry, Log } from '../audit/types.ts';
 import type { ContainerExit } from '../engine/engine.ts';
+import type { Cause } from './ending.ts';
 import type { Judged } from './judge.ts';
 import type { Flowed } from './output.ts';
 import type { SandboxRequest } from './sandbox.ts';
@@ -13,6 +14,7 @@ export async function recordExit(
     context: SandboxRequest['context'];
     exit: ContainerExit;
     judged: Judged;
+    cause: Cause | undefined;
     flowed: Flowed;
     durationMs: number;
     limits: Limits;
@@ -36,6 +38,7 @@ export async function recordExit(
         duration_ms: facts.durationMs,
         stdout_bytes: flowed.stdoutBytes,
         stderr_bytes: flowed.stderrBytes,
+        ...(flowed.truncated ? { output_dropped_bytes: flowed.droppedBytes } : {}),
       },
     },
   ];
@@ -47,36 +50,25 @@ export async function recordExit(
   if (why !== undefined) {
     entries.push({ ...common, type: 'container.killed', sev: 'notice', data: { attempt, why } });
   }
-  if (judged.limit !== undefined) {
+  if (judged.exceeded !== undefined) {
     entries.push({
       ...common,
       type: 'limit.exceeded',
       outcome: 'denied',
       sev: 'notice',
-      data: { attempt, limit: judged.limit, allowed: allowed(judged.limit, limits) },
+      data: { attempt, ...judged.exceeded },
     });
   }
   await log.appendAll(entries);
 }
 
 /** Why Orchestra ended it; undefined when it ended by itself or the kernel did it. */
-function endedBy({ judged, flowed }: { judged: Judged; flowed: Flowed }): string | undefined {
-  if (judged.outcome === 'cancelled') return 'cancelled';
-  if (judged.limit === 'timeout' || judged.limit === 'output') return judged.limit;
-  return flowed.failure === undefined ? undefined : 'failed';
-}
-
-function allowed(limit: NonNullable<Judged['limit']>, limits: Limits): number {
-  switch (limit) {
-    case 'timeout':
-      return limits.timeoutMs;
-    case 'memory':
-      return limits.memoryBytes;
-    case 'output':
-      return limits.outputBytes;
-    case 'pids':
-      return limits.pids;
-    case 'file_size':
-      return limits.fileSizeBytes;
-  }
+function endedBy({
+  cause,
+  flowed,
+}: {
+  cause: Cause | undefined;
+  flowed: Flowed;
+}): string | undefined {
+  return cause ?? (flowed.failure === undefined ? undefined : 'failed');
 }

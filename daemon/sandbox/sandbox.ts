@@ -1,10 +1,17 @@
+import type { LimitName } from '#contract/run.ts';
 import type { Log } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Engine, Secret, Usage } from '../engine/engine.ts';
+import type { Engine, Usage } from '../engine/engine.ts';
 import type { Permit } from '../policy/permit.ts';
+import type { OutputMask } from '../secrets/output-mask.ts';
+import type { SecretFile } from '../secrets/run-secrets.ts';
+import type { DiskWatch } from '../workspace/disk-watch.ts';
+import type { DiskUse } from '../workspace/measure.ts';
 import { Ending } from './ending.ts';
-import { judgeExit } from './judge.ts';
+import { judgeExit, type Exceeded } from './judge.ts';
+import { nameDiskFailure, watchLimits } from './limits.ts';
 import { pumpOutput, type OutputSink } from './output.ts';
+import { assertGiven } from './given.ts';
 import { watchPeaks } from './peaks.ts';
 import type { AskSlot, AtGate, ReadySlots } from './ready-slots.ts';
 import { recordExit } from './record.ts';
@@ -18,16 +25,19 @@ export type SandboxDeps = {
   graceMs?: number;
   /** After a kill: how long until the engine counts as having failed. */
   killMs?: number;
+  /** Keeps tasks to their share of the disk, where their layers lie on one of this machine. */
+  disk?: DiskWatch;
 };
 
 export type SandboxRequest = {
   permit: Permit;
   /** Asks for a sandbox that waits for tasks like this one; left out, one is made for this task. */
   askSlot?: AskSlot;
-  /** Files of this task alone; their names are in the permit. */
-  secrets?: readonly Secret[];
   context: { run: string; task: string; attempt: number };
   output: OutputSink;
+  /** Exactly what the permit's spec names, given at the release. */
+  secrets?: readonly SecretFile[];
+  mask?: OutputMask;
   /** Cancels the task. What is done to clean up never depends on it. */
   signal: AbortSignal;
 };
@@ -39,7 +49,10 @@ export type SandboxResult = {
   /** The signal that ended it, where the exit code says so. */
   signal?: string;
   /** The limit that ended it, or that it ran into before it failed. */
-  limit?: 'timeout' | 'memory' | 'output' | 'pids' | 'file_size';
+  limit?: LimitName;
+  exceeded?: Exceeded;
+  /** What it left in its layers, where that can be measured. */
+  disk?: DiskUse;
   /** Some process was killed for memory, though perhaps not the one that decided the exit code. */
   oomKilled: boolean;
   startedAt: string;
@@ -48,6 +61,8 @@ export type SandboxResult = {
   /** Bytes given to the sink, without the remark that output was cut. */
   outputBytes: number;
   outputTruncated: boolean;
+  /** What came beyond the limit until the task was dead. */
+  outputDroppedBytes: number;
   stdoutBytes: number;
   stderrBytes: number;
 };
@@ -63,6 +78,7 @@ export async function runInSandbox(
 ): Promise<SandboxResult> {
   const { permit, context, signal } = request;
   if (signal.aborted) return neverStarted(deps.clock);
+  await deps.disk?.space.assert('no task is started');
   const atGate = await deps.slots.open(permit, request.askSlot, context, signal);
   if (atGate === undefined) return neverStarted(deps.clock);
   try {
@@ -75,50 +91,57 @@ export async function runInSandbox(
 
 async function runToEnd(
   deps: SandboxDeps,
-  { permit, context, output, signal, secrets }: SandboxRequest,
+  { permit, context, output, secrets = [], mask, signal }: SandboxRequest,
   { id, attached }: AtGate,
 ): Promise<SandboxResult> {
   const { engine, clock } = deps;
   const { limits } = permit.spec;
   const monoAtStart = clock.mono();
+  const startedAt = new Date(clock.now()).toISOString();
+  assertGiven(permit, secrets);
   await engine.release(id, permit, context, secrets);
   using ending = new Ending(deps, id, context);
   using _timeout = ending.after(limits.timeoutMs, 'timeout');
   using _cancel = ending.when(signal, 'cancelled');
-  using peaks = watchPeaks(engine, id);
-  const flow = pumpOutput(attached.output, output, {
+  using watch = watchLimits(permit.spec, { ending, disk: deps.disk, output });
+  using peaks = watchPeaks(engine, id, (usage) => watch.onUsage(usage));
+  // Masked before anything is counted or kept.
+  const said = mask === undefined ? attached.output : mask.over(attached.output);
+  const flow = pumpOutput(said, watch.sink, {
     limitBytes: limits.outputBytes,
     onLimit: () => ending.kill('output'),
     onFailure: () => ending.kill('failed'),
     onEnd: () => peaks.read(),
   });
-  const exit = await ending.untilDead((until) => engine.wait(id, until));
+  const ended = await ending.untilDead((until) => engine.wait(id, until));
+  // A sandbox may have stood ready long before: the task's time is what counts.
+  const durationMs = Math.round((clock.mono() - monoAtStart) / 1000);
+  const exit = { ...ended, startedAt };
   const flowed = await ending.soon(flow, 'The output of a dead sandbox did not end');
   const usage = await peaks.last();
-  const judged = judgeExit({ exit, cause: ending.cause, usage, limits });
-  const startedAt = exit.startedAt;
-  const durationMs = durationOf(exit, (clock.mono() - monoAtStart) / 1000);
-  await recordExit(deps.log, { id, context, exit, judged, flowed, durationMs, limits });
-  if (flowed.failure !== undefined) throw flowed.failure;
+  const left = await watch.atEnd();
+  const { cause } = ending;
+  const outputBytes = flowed.stdoutBytes + flowed.stderrBytes;
+  const judged = judgeExit({
+    ...{ exit, cause, usage, limits, durationMs, ...left },
+    outputBytes: outputBytes + flowed.droppedBytes,
+  });
+  await recordExit(deps.log, { id, context, exit, judged, cause, flowed, durationMs, limits });
+  const failure = watch.failure() ?? flowed.failure;
+  if (failure !== undefined) throw nameDiskFailure(failure);
   return {
     ...judged,
+    ...(left.disk === undefined ? {} : { disk: left.disk }),
     oomKilled: exit.oomKilled,
     startedAt,
     durationMs,
     usage,
-    outputBytes: flowed.stdoutBytes + flowed.stderrBytes,
+    outputBytes,
     outputTruncated: flowed.truncated,
+    outputDroppedBytes: flowed.droppedBytes,
     stdoutBytes: flowed.stdoutBytes,
     stderrBytes: flowed.stderrBytes,
   };
-}
-
-function durationOf(
-  { startedAt, finishedAt }: { startedAt: string; finishedAt: string },
-  measuredMs: number,
-): number {
-  const said = Date.parse(finishedAt) - Date.parse(startedAt);
-  return Math.round(said >= 0 ? said : Math.max(0, measuredMs));
 }
 
 function neverStarted(clock: Clock): SandboxResult {
@@ -130,6 +153,7 @@ function neverStarted(clock: Clock): SandboxResult {
     usage: { memoryPeakBytes: 0, cpuMs: 0, forksRefused: 0 },
     outputBytes: 0,
     outputTruncated: false,
+    outputDroppedBytes: 0,
     stdoutBytes: 0,
     stderrBytes: 0,
   };

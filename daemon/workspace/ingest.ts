@@ -4,13 +4,9 @@ import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { type ByteString, bytesOfText, staysInside } from '#contract/path-bytes.ts';
-import {
-  type LeftOut,
-  type SnapshotAnswer,
-  type TreeEntry,
-  UploadHeader,
-  uploadHeaderBytesMax,
-} from '#contract/snapshot.ts';
+import type { LeftOut, SnapshotAnswer, TreeEntry, UploadHeader } from '#contract/snapshot.ts';
+import { isUploadHeader, uploadHeaderBytesMax } from '#contract/upload-header.ts';
+import { malformed, tooLarge } from './refusals.ts';
 import { linkBlob, TreeWriter } from './tree-writer.ts';
 import { treeDigest } from './manifest.ts';
 import type { Place } from './operations.ts';
@@ -18,7 +14,7 @@ import { snapshotDir } from './places.ts';
 import { removeTree } from './remove.ts';
 
 type FileHeader = Extract<UploadHeader, { type: 'file' }>;
-type Whole = { header: FileHeader; parts: Buffer[]; left: number };
+type Whole = { header: FileHeader; have: number };
 type Open = { header: FileHeader; fd: number; left: number; hasher: Hash };
 
 const wholeMax = 4 << 20;
@@ -39,6 +35,8 @@ export class Ingest {
   #rest: Buffer = Buffer.alloc(0);
   #open: Open | undefined;
   #whole: Whole | undefined;
+  /** Holds the beginning of a small file whose end is in the next chunk. */
+  #part = Buffer.allocUnsafeSlow(64 << 10);
   #bytes = 0;
   #files = 0;
   #ended = false;
@@ -126,7 +124,7 @@ export class Ingest {
         hasher: createHash('sha256'),
       };
     } else {
-      this.#whole = { header, parts: [], left: header.bytes };
+      this.#whole = { header, have: 0 };
       if (header.bytes === 0) this.#gather(this.#whole, Buffer.alloc(0));
     }
   }
@@ -179,16 +177,17 @@ export class Ingest {
   }
 
   #gather(whole: Whole, chunk: Buffer): Buffer {
-    const part = chunk.subarray(0, whole.left);
-    whole.left -= part.length;
-    if (whole.left > 0) {
-      // The chunk's memory is used again for another one.
-      whole.parts.push(Buffer.from(part));
-      return Buffer.alloc(0);
+    const { have } = whole;
+    const { bytes } = whole.header;
+    const last = chunk.subarray(0, bytes - have);
+    if (have > 0 || last.length < bytes) {
+      if (this.#part.length < bytes) this.#enlarge(bytes, have);
+      this.#part.set(last, have);
+      whole.have += last.length;
+      if (whole.have < bytes) return Buffer.alloc(0);
     }
-    whole.parts.push(part);
     this.#whole = undefined;
-    const content = whole.parts.length === 1 ? part : Buffer.concat(whole.parts);
+    const content = have > 0 ? this.#part.subarray(0, bytes) : last;
     const { header } = whole;
     const digest: Digest = `sha256:${hash('sha256', content, 'hex')}`;
     const path = bytesOfText(header.path);
@@ -203,7 +202,13 @@ export class Ingest {
       this.#writer.adopt(path, digest, header.executable);
     }
     this.#done(header, digest);
-    return chunk.subarray(part.length);
+    return chunk.subarray(last.length);
+  }
+
+  #enlarge(bytes: number, have: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.min(wholeMax, bytes * 2));
+    larger.set(this.#part.subarray(0, have));
+    this.#part = larger;
   }
 
   #continue(open: Open, chunk: Buffer): Buffer {
@@ -238,29 +243,17 @@ export function writeAll(fd: number, content: Uint8Array): void {
 function parseHeader(line: Buffer): UploadHeader {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line));
+    value = JSON.parse(utf8(line));
   } catch {
     throw malformed('a frame header is not JSON');
   }
-  const parsed = UploadHeader.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw malformed(
-    `a frame header is wrong: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
-  );
+  if (isUploadHeader(value)) return value;
+  throw malformed('a frame header is wrong');
 }
 
-function malformed(what: string, path?: string): OrchestraError {
-  return new OrchestraError(
-    'workspace.invalid',
-    `The upload of the workspace is malformed: ${what}`,
-    path === undefined ? {} : { places: [{ pointer: path, message: what }] },
-  );
-}
-
-function tooLarge(what: string, path?: string): OrchestraError {
-  return new OrchestraError('workspace.too_large', `The workspace is too large: ${what}`, {
-    hint: 'leave out what the build does not need in .orchestraignore',
-    ...(path === undefined ? {} : { places: [{ pointer: path, message: what }] }),
-  });
+/** Bytes that are not UTF-8 are an error. */
+function utf8(line: Buffer): string {
+  const text = line.toString('latin1');
+  // oxlint-disable-next-line no-control-regex -- the whole of ASCII is what is meant
+  return /^[\0-\x7f]*$/.test(text) ? text : new TextDecoder('utf-8', { fatal: true }).decode(line);
 }

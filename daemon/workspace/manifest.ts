@@ -3,7 +3,8 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
-import { type LayerEntry, layerForm, type TreeEntry, treeForm } from '#contract/snapshot.ts';
+import type { LayerEntry, TreeEntry } from '#contract/snapshot.ts';
+import { layerForm, treeForm } from '#contract/tree-form.ts';
 import { layerLink, snapshotDir } from './places.ts';
 
 /** What `l/<id>/layer.json` holds. */

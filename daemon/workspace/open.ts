@@ -4,6 +4,8 @@ import { OrchestraError } from '#contract/errors.ts';
 import { defaultTreeLimits, type TreeLimits } from '#contract/snapshot.ts';
 import { BlobStore } from '../artifacts/blobs.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
+import { DiskWatch } from './disk-watch.ts';
+import { FreeSpace, type Marks } from './free-space.ts';
 import { Layers } from './layers.ts';
 import { Snapshots } from './snapshots.ts';
 import { Trash } from './trash.ts';
@@ -22,12 +24,16 @@ export type WorkspaceOptions = {
   silenceMs?: number;
   /** How long nobody must have held the trash before it is emptied. */
   trashQuietMs?: number;
+  /** How much of the file system is kept free. */
+  marks?: Marks;
 };
 
 export type Workspace = {
   blobs: BlobStore;
   snapshots: Snapshots;
   layers: Layers;
+  /** Keeps tasks to their share of the disk, and the disk from being full. */
+  disk: DiskWatch;
   /** What the last daemon left half-built, removed while opening. */
   swept: { snapshots: number; layers: number };
   /** Declared outputs of a task. Only after its last process is dead. */
@@ -58,6 +64,8 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   const workerUrl = options.workerUrl ?? new URL('./worker.ts', import.meta.url);
   const pool = new WorkerPool(workerUrl);
   const uploads = new WorkerPool(workerUrl);
+  // Of its own: a task that fills the disk must not wait for others to be sealed.
+  const measuring = new WorkerPool(workerUrl);
   const blobs = await BlobStore.open(join(stateDir, 'blobs'));
   const place = {
     stateDir,
@@ -77,6 +85,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     blobs,
     snapshots,
     layers,
+    disk: new DiskWatch(new FreeSpace(stateDir, options.marks), measuring),
     swept,
     holdTrash: () => trash.hold(),
     collect: (request, signal) =>
@@ -85,6 +94,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
       await trash.close();
       await pool.close();
       await uploads.close();
+      await measuring.close();
     },
   };
 }

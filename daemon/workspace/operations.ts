@@ -1,5 +1,6 @@
 import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet, LeftOut, SnapshotAnswer, TreeLimits } from '#contract/snapshot.ts';
+import type { DiskUse, MeasureRequest } from './measure.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
 
 /** Where things are and whom they belong to: what every operation is told. */
@@ -16,7 +17,9 @@ export type SealedLayer = {
   entries: number;
   bytes: number;
   changes: { added: number; modified: number; deleted: number };
+  /** What was not taken along, or not as it was: the first of them, and how many there are. */
   leftOut: LeftOut[];
+  leftOutCount: number;
 };
 
 /** The long operations on files, each done in a worker thread. */
@@ -34,4 +37,5 @@ export type Operations = {
   };
   collect: { args: { request: CollectRequest; blobsDir: string }; value: Collected };
   remove: { args: { path: string }; value: number };
+  measure: { args: MeasureRequest; value: DiskUse | undefined };
 };

@@ -8,6 +8,7 @@ import { Beneath, type Listed } from '../artifacts/beneath.ts';
 import { isOpaque, isWhiteout, opaqueName } from '../artifacts/overlay.ts';
 import { hashFile } from '../artifacts/store-file.ts';
 import type { Xattrs } from '../artifacts/xattr.ts';
+import { stripAttributes } from './attributes.ts';
 import { layerDigest, type LayerManifest, readLayer, readManifest } from './manifest.ts';
 import type { Operations, Place, Stack } from './operations.ts';
 import { layerLink } from './places.ts';
@@ -29,13 +30,13 @@ export function sealLayer(
   const dir = join(place.stateDir, 'l', id);
   const scan = new Scan(place, viewBelow(place, stack), xattrs);
   using upper = Beneath.open(join(dir, 'u'));
-  scan.directory(upper, '', 0, false);
-  const { entries, bytes, leftOut, changes } = scan;
+  scan.root(upper);
+  const { entries, bytes, leftOut, leftOutCount, changes } = scan;
   const digest = layerDigest(entries);
   const manifest: LayerManifest = { digest, entries, bytes };
   fs.writeFileSync(join(dir, 'layer.json.tmp'), JSON.stringify(manifest));
   fs.renameSync(join(dir, 'layer.json.tmp'), join(dir, 'layer.json'));
-  const sealed = { digest, entries: entries.length, bytes, changes, leftOut };
+  const sealed = { digest, entries: entries.length, bytes, changes, leftOut, leftOutCount };
   return { sealed, kept: name(place, digest, id) };
 }
 
@@ -61,7 +62,9 @@ const blockBytes = 256 << 10;
 class Scan {
   /** Parents before children. */
   readonly entries: LayerEntry[] = [];
+  /** The first of them; `leftOutCount` says how many there are. */
   readonly leftOut: LeftOut[] = [];
+  leftOutCount = 0;
   readonly changes = { added: 0, modified: 0, deleted: 0 };
   bytes = 0;
   readonly #place: Place;
@@ -74,6 +77,11 @@ class Scan {
     this.#place = place;
     this.#below = below;
     this.#xattrs = xattrs;
+  }
+
+  root(dir: Beneath): void {
+    if (stripAttributes(this.#xattrs, dir.fd)) this.#leaveOut('.', 'attribute');
+    this.directory(dir, '', 0, false);
   }
 
   /** `hidden`: nothing of below shows through here, because the directory is new or made anew. */
@@ -114,6 +122,7 @@ class Scan {
       if (below === undefined) fs.unlinkSync(dir.at(name));
       else this.#add({ type: 'whiteout', path }, below);
     } else if (stat.isDirectory()) {
+      if (stripAttributes(this.#xattrs, dir.at(name))) this.#leaveOut(path, 'attribute');
       if ((stat.mode & 0o7777) !== 0o755) fs.chmodSync(dir.at(name), 0o755);
       const over = below?.type === 'dir';
       const opaque = isOpaque(this.#xattrs, dir.at(name));
@@ -125,13 +134,14 @@ class Scan {
       using child = dir.dir(name);
       this.directory(child, where.path, where.depth + 1, where.hidden || !over || opaque);
     } else if (stat.isSymbolicLink()) {
+      if (stripAttributes(this.#xattrs, dir.at(name))) this.#leaveOut(path, 'attribute');
       const target = textOfBytes(dir.readlink(name));
       this.#keepOrPrune(dir, name, { type: 'symlink', path, target }, below);
     } else if (stat.isFile()) this.#file(dir, name, path, below);
     else {
       fs.unlinkSync(dir.at(name));
       const reason = stat.isSocket() ? 'socket' : stat.isFIFO() ? 'fifo' : 'device';
-      if (this.leftOut.length < 1000) this.leftOut.push({ path, reason });
+      this.#leaveOut(path, reason);
     }
   }
 
@@ -144,6 +154,8 @@ class Scan {
       if (this.bytes > this.#place.limits.bytesMax) {
         throw tooLarge(`more than ${this.#place.limits.bytesMax} bytes`);
       }
+      if (stripAttributes(this.#xattrs, fd)) this.#leaveOut(path, 'attribute');
+      if ((stat.mode & 0o6000) !== 0) this.#leaveOut(path, 'set-id');
       const executable = (stat.mode & 0o100) !== 0;
       const mode = executable ? 0o755 : 0o644;
       if ((stat.mode & 0o7777) !== mode) fs.fchmodSync(fd, mode);
@@ -171,6 +183,11 @@ class Scan {
       if (entry.type === 'file') this.bytes -= entry.bytes;
       fs.unlinkSync(dir.at(name));
     } else this.#add(entry, below);
+  }
+
+  #leaveOut(path: string, reason: LeftOut['reason']): void {
+    this.leftOutCount += 1;
+    if (this.leftOut.length < 1000) this.leftOut.push({ path, reason });
   }
 
   #add(entry: LayerEntry, below: LayerEntry | undefined): void {

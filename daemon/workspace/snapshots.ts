@@ -5,10 +5,10 @@ import type { Digest } from '#contract/ids.ts';
 import type { FileEntry, SnapshotAnswer, SnapshotInfo, TreeEntry } from '#contract/snapshot.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import { blobPath, blobVariants } from '../artifacts/blob-path.ts';
+import { batches } from './batches.ts';
 import { readManifest } from './manifest.ts';
 import type { Place } from './operations.ts';
 import { snapshotDir } from './places.ts';
-import { patient } from './patient.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 const silenceMs = 30_000;
@@ -35,8 +35,10 @@ export class Snapshots {
     return text === undefined ? undefined : (JSON.parse(text) as SnapshotInfo);
   }
 
-  /** Which of these the client has to send the content of. */
+  /** Which of these the client has to send the content of. Who asks is about to send it. */
   async missing(digests: readonly Digest[]): Promise<Digest[]> {
+    this.#uploads.warm();
+    if (digests.length === 0) return [];
     const blobsDir = join(this.#place.stateDir, 'blobs');
     return this.#pool.run('missing', { blobsDir, digests });
   }
@@ -52,7 +54,7 @@ export class Snapshots {
       return await this.#uploads.run(
         'ingest',
         { place, temp },
-        { input: patient(input, this.#silenceMs), ...(signal ? { signal } : {}) },
+        { input: batches(input, this.#silenceMs), ...(signal ? { signal } : {}) },
       );
     } catch (cause) {
       // An aborted worker had no chance to clean up. What cannot go now goes at the next start.

@@ -18,7 +18,7 @@ export class TreeWriter {
   readonly blobs: string;
   readonly #owner: { uid: number; gid: number } | undefined;
   readonly #umask = process.umask();
-  readonly #prefixes = new Set<string>();
+  readonly #prefixes = new Map<string, Set<string> | undefined>();
 
   constructor(root: string, { stateDir, uid, gid }: Place) {
     this.root = Buffer.from(root).toString('latin1');
@@ -61,13 +61,10 @@ export class TreeWriter {
   /** Takes a finished file into the blobs, or exchanges it for the blob that is there. */
   adopt(path: ByteString, digest: Digest, executable: boolean): void {
     const blob = blobPath(this.blobs, digest, executable ? '.x' : '.f');
-    const prefix = digest.slice(7, 9);
-    if (!this.#prefixes.has(prefix)) {
-      fs.mkdirSync(join(this.blobs, prefix), { recursive: true, mode: 0o700 });
-      this.#prefixes.add(prefix);
-    }
+    const born = this.#prefix(digest);
     try {
       fs.linkSync(this.at(path), blob);
+      born?.add(blob);
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
       fs.unlinkSync(this.at(path));
@@ -78,9 +75,23 @@ export class TreeWriter {
   /** True when exactly this file was there already and is linked now. */
   linkExact(path: ByteString, digest: Digest, executable: boolean): boolean {
     const blob = blobPath(this.blobs, digest, executable ? '.x' : '.f');
-    if (sizeOf(blob) === undefined) return false;
+    const born = this.#prefix(digest);
+    if (born === undefined ? sizeOf(blob) === undefined : !born.has(blob)) return false;
     this.linkTo(path, blob, executable);
     return true;
+  }
+
+  /**
+   * The directory of a blob is made where it was missing; then all that is in it is what was put
+   * there since, and nobody has to ask the disk. Another upload's blob is found when it is linked.
+   */
+  #prefix(digest: Digest): Set<string> | undefined {
+    const prefix = digest.slice(7, 9);
+    if (this.#prefixes.has(prefix)) return this.#prefixes.get(prefix);
+    const made = fs.mkdirSync(join(this.blobs, prefix), { recursive: true, mode: 0o700 });
+    const born = made === undefined ? undefined : new Set<string>();
+    this.#prefixes.set(prefix, born);
+    return born;
   }
 
   /** A file may have only so many links (65,000 on ext4): past that the blob gets a fresh copy. */

@@ -1,23 +1,23 @@
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, OrchestraError, type ErrorPlace } from '#contract/errors.ts';
+import type { Batch } from './batches.ts';
 import type { Operations } from './operations.ts';
 
-/** What travels to a worker. `data` chunks and `end` belong to the request that is under way. */
+/** What travels to a worker. `data` and `end` belong to the request that is under way. */
 export type ToWorker =
   | { kind: 'start'; name: keyof Operations; args: unknown; streamed: boolean }
-  | { kind: 'data'; chunk: Uint8Array<ArrayBuffer> }
+  | { kind: 'data'; batch: Batch }
   | { kind: 'end' };
 export type FromWorker =
-  | { kind: 'taken'; chunk: Uint8Array<ArrayBuffer> }
+  | { kind: 'taken' }
   | { kind: 'done'; value: unknown }
   | { kind: 'failed'; code?: ErrorCode; message: string; hint?: string; places?: ErrorPlace[] };
 
-export type RunOptions = { input?: AsyncIterable<Uint8Array>; signal?: AbortSignal };
+export type RunOptions = { input?: AsyncIterable<Batch>; signal?: AbortSignal };
 
 const workersMax = 2;
 const waitingMax = 256;
-const blockBytes = 1 << 20;
-const blocksAhead = 6;
+const batchesAhead = 6;
 const idleMs = 20_000;
 
 /**
@@ -65,6 +65,16 @@ export class WorkerPool {
       await worker?.terminate();
       this.#busy -= 1;
       this.#waiting.shift()?.();
+    }
+  }
+
+  /** Has a thread ready for a request that is about to come; one takes longer to start than a disk to answer. */
+  warm(): void {
+    if (this.#idle.length === 0 && this.#busy < workersMax && !this.#closed) {
+      const worker = new Worker(this.#url);
+      // Nobody waits for it yet: who takes it learns what is wrong with it.
+      worker.on('error', () => undefined);
+      this.#keep(worker);
     }
   }
 
@@ -118,19 +128,18 @@ class WorkerFailure extends Error {}
 type Call = {
   name: keyof Operations;
   args: unknown;
-  input: AsyncIterable<Uint8Array> | undefined;
+  input: AsyncIterable<Batch> | undefined;
   signal: AbortSignal | undefined;
 };
 
-/** How many blocks may be on their way: the sender waits for room, or until the worker has ended. */
+/** How many batches may be on their way: the sender waits for room, or until the worker has ended. */
 class Window {
   #ahead = 0;
   #ended = false;
-  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
   #change = Promise.withResolvers<void>();
 
   async room(): Promise<boolean> {
-    while (this.#ahead >= blocksAhead && !this.#ended) {
+    while (this.#ahead >= batchesAhead && !this.#ended) {
       this.#change = Promise.withResolvers<void>();
       await this.#change.promise;
     }
@@ -138,15 +147,9 @@ class Window {
     return !this.#ended;
   }
 
-  /** The worker gives each block back: fresh memory for every one would cost more than the copying. */
-  taken(chunk: Uint8Array<ArrayBuffer>): void {
-    this.#spare.push(new Uint8Array(chunk.buffer));
+  taken(): void {
     this.#ahead -= 1;
     this.#change.resolve();
-  }
-
-  block(): Uint8Array<ArrayBuffer> {
-    return this.#spare.pop() ?? new Uint8Array(blockBytes);
   }
 
   end(): void {
@@ -169,7 +172,7 @@ async function converse(worker: Worker, { name, args, input, signal }: Call): Pr
     answer.reject(cause);
   };
   const onMessage = (message: FromWorker): void => {
-    if (message.kind === 'taken') window.taken(message.chunk);
+    if (message.kind === 'taken') window.taken();
     else if (message.kind === 'failed') fail(new WorkerFailure('', { cause: errorOf(message) }));
     else answer.resolve(message.value);
   };
@@ -190,39 +193,20 @@ async function converse(worker: Worker, { name, args, input, signal }: Call): Pr
   }
 }
 
+/** The batches go with their memory: nothing is copied, and nothing is left for this thread to collect. */
 async function feed(
-  input: AsyncIterable<Uint8Array>,
+  input: AsyncIterable<Batch>,
   window: Window,
   send: (message: ToWorker, transfer?: ArrayBuffer[]) => void,
 ): Promise<void> {
-  for await (const chunk of blocks(input, window)) {
+  for await (const batch of input) {
     if (!(await window.room())) return;
-    send({ kind: 'data', chunk }, [chunk.buffer]);
+    send(
+      { kind: 'data', batch },
+      batch.map((chunk) => chunk.buffer),
+    );
   }
   if (!window.ended) send({ kind: 'end' });
-}
-
-/** The same bytes in blocks of their own memory: few messages, and nothing shared is given away. */
-async function* blocks(
-  input: AsyncIterable<Uint8Array>,
-  window: Window,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
-  let block = window.block();
-  let used = 0;
-  for await (const chunk of input) {
-    for (let at = 0; at < chunk.byteLength;) {
-      const part = chunk.subarray(at, at + blockBytes - used);
-      block.set(part, used);
-      used += part.byteLength;
-      at += part.byteLength;
-      if (used === blockBytes) {
-        yield block;
-        block = window.block();
-        used = 0;
-      }
-    }
-  }
-  if (used > 0) yield block.subarray(0, used);
 }
 
 function errorOf(message: Extract<FromWorker, { kind: 'failed' }>): Error {

@@ -6,6 +6,7 @@ import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import { Ingest } from './ingest.ts';
 import type { Operations } from './operations.ts';
 import { removeTree } from './remove.ts';
+import { measure } from './measure.ts';
 import { missingBlobs } from './missing.ts';
 import { sealLayer } from './seal.ts';
 import { stackLowers } from './stack.ts';
@@ -26,6 +27,7 @@ function operationsOf(xattrs: Xattrs): Table {
     changes: changesOf,
     collect: ({ request, blobsDir }) => collect(request, blobsDir, xattrs),
     remove: ({ path }) => removeTree(path),
+    measure: (request) => measure(request),
   };
 }
 
@@ -34,16 +36,19 @@ if (parentPort !== null) serve(parentPort);
 function serve(port: NonNullable<typeof parentPort>): void {
   const operations = operationsOf(openXattrs());
   let ingest: Ingest | undefined;
-  const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void =>
-    port.postMessage(message, transfer);
+  const say = (message: FromWorker): void => port.postMessage(message);
   port.on('message', (message: ToWorker) => {
     // What was still on its way when its upload was refused. An answer to it would be taken for the
     // answer to the next question, which may be somebody else's.
     if (message.kind !== 'start' && ingest === undefined) return;
     try {
       if (message.kind === 'data') {
-        ingest?.push(message.chunk);
-        say({ kind: 'taken', chunk: message.chunk }, [message.chunk.buffer]);
+        for (const chunk of message.batch) {
+          ingest?.push(chunk);
+          // Given back now: memory that waits for the collector makes it run again and again.
+          chunk.buffer.transfer(0);
+        }
+        say({ kind: 'taken' });
       } else if (message.kind === 'end') {
         const value = ingest?.finish();
         ingest = undefined;

@@ -18,6 +18,7 @@ import type { EnginePaths } from '../paths.ts';
 import type { Progress } from '../progress.ts';
 import { findEngine, type FoundEngine } from './find.ts';
 import { isDead, livePid, pidsBelowCgroup } from './processes.ts';
+import { findRuntimes, thisMachine } from './runtimes.ts';
 import { shareDirectory } from './shared-mount.ts';
 
 const readyMs = 60_000;
@@ -97,7 +98,8 @@ async function clearRemains(paths: EnginePaths): Promise<void> {
 function launch(paths: EnginePaths): number {
   makePrivateDir(paths.execDir);
   mkdirSync(paths.dataDir, { recursive: true, mode: 0o711 });
-  writeFileSync(configFile(paths), '{}\n', { mode: 0o600 });
+  const runtimes = findRuntimes(thisMachine(systemPath));
+  writeFileSync(configFile(paths), `${JSON.stringify({ runtimes }, null, 2)}\n`, { mode: 0o600 });
   const log = openLog(paths.logFile);
   try {
     // A network namespace of its own: nothing of the host's network is touched (with --bridge=none
@@ -149,7 +151,8 @@ function engineArguments(paths: EnginePaths): string[] {
     '--group=root',
     '--pidfile',
     paths.pidFile,
-    // An empty file of our own: the machine's /etc/docker/daemon.json is for the machine's engine.
+    // A file of our own, which names the runtimes: the machine's /etc/docker/daemon.json is for the
+    // machine's engine.
     `--config-file=${configFile(paths)}`,
     '--bridge=none',
     '--iptables=false',

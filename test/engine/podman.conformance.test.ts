@@ -4,18 +4,21 @@ import { isolationSuite } from '#test/conformance/isolation.suite.ts';
 import { podmanMissing, startPodman } from '#test/support/podman.ts';
 import { openRealEngine } from '#test/support/real-engine.ts';
 
-const missing = podmanMissing();
+for (const runtime of ['crun', 'runc']) {
+  const missing = podmanMissing(runtime);
+  describe.skipIf(missing !== undefined)(`Podman with ${runtime} ${missing ?? 'is here'}`, () => {
+    let podman: Awaited<ReturnType<typeof startPodman>>;
+    beforeAll(async () => {
+      podman = await startPodman(runtime);
+    });
+    afterAll(async () => {
+      await (podman as typeof podman | undefined)?.stop();
+    });
 
-describe.skipIf(missing !== undefined)(`Podman ${missing ?? 'is here'}`, () => {
-  let podman: Awaited<ReturnType<typeof startPodman>>;
-  beforeAll(async () => {
-    podman = await startPodman();
+    engineSuite(`Podman with ${runtime}`, () => openRealEngine(podman.host));
+    // Its first process, catatonit, says 1 where Docker's tini says 127.
+    isolationSuite(`Podman with ${runtime}`, { exitOfNoProgram: 1 }, () =>
+      openRealEngine(podman.host),
+    );
   });
-  afterAll(async () => {
-    await (podman as typeof podman | undefined)?.stop();
-  });
-
-  engineSuite('Podman', () => openRealEngine(podman.host));
-  // Its first process, catatonit, says 1 where Docker's tini says 127.
-  isolationSuite('Podman', { exitOfNoProgram: 1 }, () => openRealEngine(podman.host));
-});
+}

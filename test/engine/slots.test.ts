@@ -22,7 +22,7 @@ describe.skipIf(!isShared)('ready slots (need root and the private engine)', () 
   let layersMade = 0;
 
   beforeAll(async () => {
-    real = await openRealEngine(undefined, true);
+    real = await openRealEngine(undefined, undefined, true);
     const { engine, doors } = real;
     slots = new ReadySlots({
       engine,

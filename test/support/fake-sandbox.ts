@@ -36,14 +36,14 @@ export function openFakeSandboxes(script: Script | ((spec: SandboxSpec) => Scrip
 
 /** A sink that keeps what it is given. */
 export function keepOutput() {
-  const pieces: { s: 1 | 2; text: string }[] = [];
+  const pieces: { s: 0 | 1 | 2; text: string }[] = [];
   return {
     pieces,
     write: (s: 1 | 2, bytes: Uint8Array) => {
       pieces.push({ s, text: Buffer.from(bytes).toString() });
       return Promise.resolve();
     },
-    text: (s: 1 | 2) =>
+    text: (s: 0 | 1 | 2) =>
       pieces
         .filter((piece) => piece.s === s)
         .map(({ text }) => text)

@@ -45,6 +45,7 @@ export type PlanFileTask = {
   limits?: Record<string, unknown>;
   timeout?: string;
   on_failure?: 'continue';
+  secrets?: string[];
 };
 
 export const user: Actor = { kind: 'user', auth: 'peer', uid: 1000, name: 'ada' };

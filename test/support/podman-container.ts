@@ -91,15 +91,40 @@ export function podmanContainer(spec: SandboxSpec, host: HostFacts) {
         devices: [{ allow: false, access: 'rwm' }] as object[],
         ...asked.resource_limits,
       },
-      seccomp: {
-        defaultAction: 'SCMP_ACT_ERRNO',
-        syscalls: [{ names: ['read', 'write'], action: 'SCMP_ACT_ALLOW' }] as object[],
-      },
+      seccomp: filterOf(spec.seccomp),
       maskedPaths: ['/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],
       readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
     },
   };
   return { found, oci };
+}
+
+// As Podman hands a profile on: without what is zero or only a comment.
+function filterOf(seccomp: SandboxSpec['seccomp']) {
+  if (seccomp.profile === 'builtin') throw new Error('Podman is always given a profile');
+  const { defaultAction, syscalls } = JSON.parse(seccomp.json) as {
+    defaultAction: string;
+    syscalls: {
+      names: string[];
+      action: string;
+      errnoRet?: number;
+      args: { valueTwo: number }[];
+    }[];
+  };
+  return {
+    defaultAction,
+    architectures: ['SCMP_ARCH_X86_64'],
+    syscalls: syscalls.map(({ names, action, errnoRet, args }) => ({
+      names,
+      action,
+      ...(errnoRet === undefined ? {} : { errnoRet }),
+      ...(args.length === 0
+        ? {}
+        : {
+            args: args.map(({ valueTwo, ...arg }) => (valueTwo === 0 ? arg : { ...arg, valueTwo })),
+          }),
+    })) as object[],
+  };
 }
 
 export type PodmanContainer = ReturnType<typeof podmanContainer>;

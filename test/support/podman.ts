@@ -10,10 +10,10 @@ import { hasProgram } from '#setup/engine/install.ts';
 import { testImage } from './real-engine.ts';
 
 /** Why no Podman can be started here for a test; undefined when one can. */
-export function podmanMissing(): string | undefined {
+export function podmanMissing(runtime = 'crun'): string | undefined {
   if ((process.env['ORCHESTRA_TEST_PODMAN'] ?? '') !== '') return undefined;
   if (process.getuid?.() !== 0) return 'only root starts a Podman with limits';
-  const missing = ['podman', 'crun'].filter((program) => !hasProgram(program));
+  const missing = ['podman', runtime].filter((program) => !hasProgram(program));
   if (!['/usr/libexec/podman/catatonit', '/usr/bin/catatonit'].some((file) => existsSync(file))) {
     missing.push('catatonit');
   }
@@ -21,7 +21,9 @@ export function podmanMissing(): string | undefined {
 }
 
 /** A Podman on directories and a socket of its own, with the test image of this machine's engine. */
-export async function startPodman(): Promise<{ host: string; stop(): Promise<void> }> {
+export async function startPodman(
+  runtime = 'crun',
+): Promise<{ host: string; stop(): Promise<void> }> {
   const named = process.env['ORCHESTRA_TEST_PODMAN'] ?? '';
   if (named !== '') return { host: `unix://${named}`, stop: async () => {} };
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'orchestra-podman-')));
@@ -32,7 +34,7 @@ export async function startPodman(): Promise<{ host: string; stop(): Promise<voi
     // conmon leaves a file named oom where it was started.
     cwd: dir,
     stdio: 'ignore',
-    env: { ...process.env, P: dir },
+    env: { ...process.env, P: dir, RUNTIME: runtime },
   });
   const stop = async () => {
     if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
@@ -40,7 +42,7 @@ export async function startPodman(): Promise<{ host: string; stop(): Promise<voi
   };
   try {
     await answering(host);
-    await copyImage(host);
+    await copyTestImage(host);
     return { host, stop };
   } catch (error) {
     await stop();
@@ -48,9 +50,38 @@ export async function startPodman(): Promise<{ host: string; stop(): Promise<voi
   }
 }
 
+/** A Podman of the user `nobody`, without images: enough to hear what it says about itself. */
+export async function startRootlessPodman(): Promise<{ host: string; stop(): Promise<void> }> {
+  const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'orchestra-rootless-')));
+  const host = `unix://${path.join(dir, 'podman.sock')}`;
+  const child = spawn(
+    'unshare',
+    ['--mount', '--propagation', 'private', 'sh', '-c', serveNobody, host],
+    { cwd: dir, stdio: 'ignore', env: { ...process.env, P: dir } },
+  );
+  const stop = async () => {
+    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    await answering(host);
+    return { host, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+// What root configured for itself need not be readable for others.
+const serveNobody = `chmod 755 "$P" && mkdir -m 755 "$P/etc" "$P/home" "$P/xdg" && mount --bind "$P/etc" /etc/containers
+chown 65534:65534 "$P" "$P/home" "$P/xdg" && chmod 700 "$P/xdg"
+exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i PATH="$PATH" HOME="$P/home" \\
+  XDG_RUNTIME_DIR="$P/xdg" USER=nobody podman --root "$P/root" --runroot "$P/run" --tmpdir "$P/tmp" \\
+  --storage-driver vfs --cgroup-manager cgroupfs --events-backend file system service --time 0 "$0"`;
+
 const serve = `umount /sys/fs/cgroup/unified 2>/dev/null
 exec podman --root "$P/root" --runroot "$P/run" --tmpdir "$P/tmp" --storage-driver overlay \\
-  --cgroup-manager cgroupfs --events-backend file --runtime "$(command -v crun)" \\
+  --cgroup-manager cgroupfs --events-backend file --runtime "$(command -v "$RUNTIME")" \\
   system service --time 0 "$0"`;
 
 async function answering(host: string): Promise<void> {
@@ -66,7 +97,8 @@ async function answering(host: string): Promise<void> {
   }
 }
 
-async function copyImage(host: string): Promise<void> {
+/** The test image of this machine's engine, for another engine. */
+export async function copyTestImage(host: string): Promise<void> {
   const from = parseHost((await findEngine({ env: process.env })).host);
   const saved = await ask(from, { path: `/images/${testImage}/get`, timeoutMs: 60_000 });
   if (saved.statusCode !== 200) throw new Error(`${testImage} is not on the engine: npm run setup`);

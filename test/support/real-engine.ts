@@ -12,11 +12,15 @@ import type { SandboxSpec } from '#daemon/policy/spec.ts';
 import { findEngine } from '#setup/engine/find.ts';
 import { MemoryLog } from './memory-log.ts';
 import { testSpec } from './sandbox-spec.ts';
+import { shippedSeccomp } from './seccomp.ts';
 
 export const testImage = 'orchestra/node:20-assembled';
 
-/** An engine on this machine with an installation of its own, for one test file. */
-export async function openRealEngine(host?: string, hasDoors = false) {
+/**
+ * An engine on this machine with an installation of its own, for one test file. `runtime` is the
+ * engine's default one if left out.
+ */
+export async function openRealEngine(host?: string, runtime?: string, hasDoors = false) {
   const address = host ?? (await findEngine({ env: process.env })).host;
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'orchestra-engine-test-')));
   const layers = path.join(dir, 'layers');
@@ -43,7 +47,8 @@ export async function openRealEngine(host?: string, hasDoors = false) {
     return testSpec({
       name: `orchestra-${randomUUID()}`,
       image: { reference: testImage, id: image?.id ?? '' },
-      runtime: facts.defaultRuntime,
+      seccomp: shippedSeccomp(),
+      runtime: runtime ?? facts.defaultRuntime,
       labels: sandboxLabels({ install, run: 'r-0000000000', task: 'build', attempt: 1 }),
       ...change,
     });

@@ -8,9 +8,12 @@ export const testLimits: Limits = {
   pids: 64,
   openFiles: 1024,
   fileSizeBytes: 64 * 1024 ** 2,
+  diskBytes: 256 * 1024 ** 2,
+  diskFiles: 10_000,
   tmpBytes: 16 * 1024 ** 2,
   outputBytes: 1024 ** 2,
   timeoutMs: 30_000,
+  idleMs: 30_000,
 };
 
 export const testLabels = sandboxLabels({
@@ -36,6 +39,7 @@ export function testSpec(change: Partial<SandboxSpec> = {}): SandboxSpec {
     limits: testLimits,
     mounts: [{ kind: 'tmpfs', target: '/tmp', sizeBytes: testLimits.tmpBytes, executable: false }],
     labels: testLabels,
+    secrets: [],
     ...change,
   };
 }

@@ -1,11 +1,10 @@
 import { request } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
-import { OrchestraError } from '#contract/errors.ts';
-import type { Attached, OutputPiece } from '../engine.ts';
 import { throughGate } from '../gate.ts';
-import { asking, engineError } from './errors.ts';
+import type { Attached } from '../engine.ts';
 import type { EngineAddress } from './address.ts';
+import { demultiplex } from './demultiplex.ts';
+import { asking, engineError } from './errors.ts';
 
 const answerMs = 30_000;
 
@@ -68,54 +67,4 @@ async function upgrade(address: EngineAddress, path: string): Promise<Socket> {
   });
   req.end();
   return promise;
-}
-
-const headerBytes = 8;
-
-/**
- * Takes the engine's frames apart: stream number, three zero bytes, length, bytes. A frame is given
- * on as it arrives, whatever length it claims, so nothing but a header is ever kept.
- */
-export async function* demultiplex(
-  source: Readable | AsyncIterable<Uint8Array>,
-): AsyncGenerator<OutputPiece, void, undefined> {
-  let header = Buffer.alloc(0);
-  let left = 0;
-  let s: 1 | 2 = 1;
-  try {
-    for await (const chunk of source as AsyncIterable<Uint8Array>) {
-      let rest = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-      while (rest.length > 0) {
-        if (left > 0) {
-          const bytes = rest.subarray(0, left);
-          rest = rest.subarray(bytes.length);
-          left -= bytes.length;
-          yield { s, bytes };
-          continue;
-        }
-        const missing = headerBytes - header.length;
-        header = Buffer.concat([header, rest.subarray(0, missing)]);
-        rest = rest.subarray(missing);
-        if (header.length < headerBytes) continue;
-        s = streamOf(header);
-        left = header.readUInt32BE(4);
-        header = Buffer.alloc(0);
-      }
-    }
-  } catch (cause) {
-    throw engineError('pass on the output of a sandbox', cause);
-  }
-  if (left > 0 || header.length > 0) throw broken('ended in the middle of a frame');
-}
-
-function streamOf(header: Buffer): 1 | 2 {
-  const number = header[0];
-  if ((number !== 1 && number !== 2) || header.readUIntBE(1, 3) !== 0) {
-    throw broken('holds a malformed frame');
-  }
-  return number;
-}
-
-function broken(how: string): OrchestraError {
-  return new OrchestraError('engine.failed', `The output of a sandbox ${how}`);
 }

@@ -29,6 +29,7 @@ export function effectiveOf(
       caps_dropped: names(host.CapDrop),
       seccomp: seccompOf(securityOption(host, 'seccomp')),
       apparmor: apparmorOf(found, host),
+      selinux: securityOption(host, 'label')?.replace(/^type:/, '') ?? '',
       ipc: privateWord(host.IpcMode, ['private']),
       pid: privateWord(host.PidMode, ['', 'private']),
       cgroupns: host.CgroupnsMode ?? 'host',

@@ -3,6 +3,7 @@ import type { Mount, SandboxSpec } from '../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../asked.ts';
 import type { HostFacts } from '../engine.ts';
 import { gate } from '../gate.ts';
+import { pidsLimitFor } from '../runtime-facts.ts';
 
 /**
  * A spec in the words of the engine's API. Pure; what comes back is compared with the spec, so a
@@ -57,7 +58,7 @@ function hostConfig(spec: SandboxSpec, host: HostFacts): HostConfig & { Cgroupns
     NanoCpus: spec.limits.cpuMilli * 1_000_000,
     Memory: spec.limits.memoryBytes,
     MemorySwap: spec.limits.memoryBytes,
-    PidsLimit: spec.limits.pids,
+    PidsLimit: pidsLimitFor(spec.runtime, spec.limits.pids),
     Ulimits: ulimitsOf(spec, host).map(({ name, value }) => ({
       Name: name,
       Soft: value,
@@ -94,6 +95,7 @@ function securityOptions(spec: SandboxSpec): string[] {
     'no-new-privileges:true',
     ...(spec.seccomp.profile === 'custom' ? [`seccomp=${spec.seccomp.json}`] : []),
     ...(spec.apparmor === undefined ? [] : [`apparmor=${spec.apparmor}`]),
+    ...(spec.selinux === undefined ? [] : [`label=type:${spec.selinux}`]),
   ];
 }
 

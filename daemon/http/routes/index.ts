@@ -4,6 +4,7 @@ import { auditRoutes } from './audit.ts';
 import type { RouteDeps } from './deps.ts';
 import { policyRoutes } from './policies.ts';
 import { runRoutes } from './runs.ts';
+import { secretRoutes } from './secrets.ts';
 import { snapshotRoutes } from './snapshots.ts';
 import { systemRoutes } from './system.ts';
 
@@ -16,5 +17,6 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...artifactRoutes(deps),
     ...auditRoutes(deps),
     ...policyRoutes(deps),
+    ...secretRoutes(deps),
   };
 }

@@ -1,25 +1,42 @@
+import type { SandboxSpec } from '../spec.ts';
 import type { Rule } from './rule.ts';
 
-/** Seccomp and AppArmor are there where they are required, and no profile lets everything through. */
-export const confinement: Rule = (spec, policy, facts) => {
-  const reasons: string[] = [];
-  const { isolation } = policy;
-  if (isolation.seccomp === 'required' && !facts.engine.seccomp) {
-    reasons.push('seccomp is required, and the engine has none');
-  }
-  const { seccomp } = spec;
-  if (seccomp.profile !== 'builtin' && !refusesByDefault(seccomp.json)) {
-    reasons.push('the seccomp profile does not refuse by default');
-  }
-  if (spec.apparmor === 'unconfined' || spec.apparmor === '') {
-    reasons.push('an AppArmor profile that confines nothing');
-  }
-  if (isolation.apparmor === 'required') {
-    if (!facts.engine.apparmor) reasons.push('AppArmor is required, and the engine has none');
-    if (spec.apparmor === undefined) reasons.push('AppArmor is required, and no profile is named');
-  }
-  return reasons;
+/** What is required is there, and nothing that is named lets everything through. */
+export const confinement: Rule = (spec, { isolation }, { engine }) => {
+  const { seccomp, apparmor, userns } = isolation;
+  const required = (word: string, holds: boolean, reason: string) =>
+    word === 'required' && !holds ? [reason] : [];
+  return [
+    ...required(seccomp, engine.seccomp, 'seccomp is required, and the engine has none'),
+    ...required(apparmor, engine.apparmor, 'AppArmor is required, and the engine has none'),
+    ...required(
+      apparmor,
+      spec.apparmor !== undefined,
+      'AppArmor is required, and no profile is named',
+    ),
+    // Where it is on, an engine labels every container by itself: no type has to be named.
+    ...required(isolation.selinux, engine.selinux, 'SELinux is required, and the engine has none'),
+    ...required(
+      userns,
+      engine.userns || engine.rootless,
+      'user namespaces are required, and root in this engine’s containers is root of the machine',
+    ),
+    ...holes(spec),
+  ];
 };
+
+function holes({ seccomp, apparmor, selinux }: SandboxSpec): string[] {
+  const isOpen = seccomp.profile !== 'builtin' && !refusesByDefault(seccomp.json);
+  return [
+    ...(isOpen ? ['the seccomp profile does not refuse by default'] : []),
+    ...(apparmor === 'unconfined' || apparmor === ''
+      ? ['an AppArmor profile that confines nothing']
+      : []),
+    ...(selinux !== undefined && /^(?:unconfined|spc|container_runtime|$)/.test(selinux)
+      ? ['an SELinux type that confines nothing']
+      : []),
+  ];
+}
 
 function refusesByDefault(json: string): boolean {
   try {

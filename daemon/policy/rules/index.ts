@@ -7,6 +7,7 @@ import { limits } from './limits.ts';
 import { mounts } from './mounts.ts';
 import type { Rule } from './rule.ts';
 import { runtime } from './runtime.ts';
+import { secrets } from './secrets.ts';
 
 /** Every rule is asked, none knows of another; the order is that of the reasons in the log. */
 export const rules = {
@@ -16,6 +17,7 @@ export const rules = {
   environment,
   identity,
   mounts,
+  secrets,
   runtime,
   confinement,
 } as const satisfies Readonly<Record<string, Rule>>;

@@ -1,8 +1,8 @@
 import { quoted } from '../../base/schema-issues.ts';
-import { homeTarget, npmCacheTarget, workspaceTarget, type Mount } from '../spec.ts';
+import { homeTarget, npmCacheTarget, secretsTarget, workspaceTarget, type Mount } from '../spec.ts';
 import type { Rule } from './rule.ts';
 
-const tmpfsTargets = ['/tmp', homeTarget, npmCacheTarget];
+const tmpfsTargets = ['/tmp', homeTarget, npmCacheTarget, secretsTarget];
 const hostTargets = [workspaceTarget, npmCacheTarget];
 
 /** Mounts come from the daemon's own directories and go to places that are known. */
@@ -36,6 +36,8 @@ export const mounts: Rule = (spec, policy, facts) => {
     }
     if (
       mount.kind === 'tmpfs' &&
+      // The rule for secrets knows its one size.
+      mount.target !== secretsTarget &&
       !(mount.sizeBytes >= 1 && mount.sizeBytes <= policy.limits.tmpBytes)
     ) {
       reasons.push(`the tmpfs on ${quoted(mount.target)} is larger than the policy's tmp`);

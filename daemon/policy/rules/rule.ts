@@ -4,7 +4,14 @@ import type { SandboxSpec } from '../spec.ts';
 
 /** What is known of the machine and the image at the moment of the decision. */
 export type JudgeFacts = {
-  engine: { runtimes: readonly string[]; seccomp: boolean; apparmor: boolean };
+  engine: {
+    runtimes: readonly string[];
+    seccomp: boolean;
+    apparmor: boolean;
+    selinux: boolean;
+    userns: boolean;
+    rootless: boolean;
+  };
   image: {
     reference: string;
     id: Digest;
@@ -12,6 +19,8 @@ export type JudgeFacts = {
     /** What this daemon first resolved the reference to. */
     pinned: Digest | undefined;
   };
+  /** Whose sandbox it is. Where it is not said, no secret is granted. */
+  task?: { id: string; tool: string };
   /** Directories of the daemon's own that mounts may come from, absolute and without links. */
   roots: readonly string[];
 };

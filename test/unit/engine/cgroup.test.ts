@@ -26,7 +26,7 @@ test('the peaks are read from version 1, controllers together or apart', async (
     [`cgroup/pids/e/${id}/pids.events`]: 'max 4\n',
   });
   const files = await findUsageFiles(7, id, places);
-  expect(files && (await readUsage(files))).toEqual({
+  expect(files && readUsage(files)).toEqual({
     memoryPeakBytes: 1_048_576,
     cpuMs: 123,
     forksRefused: 4,
@@ -40,11 +40,36 @@ test('the peaks are read from version 2', async () => {
     [`cgroup/e/docker-${id}.scope/pids.events`]: 'max 0\n',
   });
   const files = await findUsageFiles(7, id, places);
-  expect(files && (await readUsage(files))).toEqual({
+  expect(files && readUsage(files)).toEqual({
     memoryPeakBytes: 2048,
     cpuMs: 5,
     forksRefused: 0,
   });
+});
+
+test('kills for memory, held back time and processes are told by both versions', async () => {
+  const one = machine(`9:memory:/e/${id}\n4:cpuacct:/e/${id}\n3:pids:/e/${id}\n2:cpu:/e/${id}\n`, {
+    [`cgroup/memory/e/${id}/memory.max_usage_in_bytes`]: '1\n',
+    [`cgroup/memory/e/${id}/memory.oom_control`]: 'oom_kill_disable 0\nunder_oom 0\noom_kill 2\n',
+    [`cgroup/cpuacct/e/${id}/cpuacct.usage`]: '0\n',
+    [`cgroup/cpu/e/${id}/cpu.stat`]: 'nr_periods 9\nnr_throttled 3\nthrottled_time 7000000\n',
+    [`cgroup/pids/e/${id}/pids.current`]: '5\n',
+    [`cgroup/pids/e/${id}/cgroup.procs`]: '999999999\n',
+  });
+  const old = await findUsageFiles(7, id, one);
+  const told = { oomKills: 2, throttledMs: 7, pidsPeak: 5, processes: [999_999_999] };
+  expect(old && readUsage(old)).toMatchObject(told);
+
+  const two = machine(`0::/f/${id}\n`, {
+    [`cgroup/f/${id}/memory.peak`]: '1\n',
+    [`cgroup/f/${id}/memory.events`]: 'low 0\nmax 9\noom 1\noom_kill 2\noom_group_kill 0\n',
+    [`cgroup/f/${id}/cpu.stat`]: 'usage_usec 0\nthrottled_usec 7000\n',
+    [`cgroup/f/${id}/pids.current`]: '1\n',
+    [`cgroup/f/${id}/pids.peak`]: '5\n',
+    [`cgroup/f/${id}/cgroup.procs`]: '999999999\n',
+  });
+  const unified = await findUsageFiles(7, id, two);
+  expect(unified && readUsage(unified)).toMatchObject(told);
 });
 
 test('a process that is not the container’s is not taken for it', async () => {
@@ -55,7 +80,7 @@ test('a process that is not the container’s is not taken for it', async () => 
 
 test('a container that is gone has no usage', async () => {
   const files = await findUsageFiles(7, id, machine(`0::/e/${id}\n`, {}));
-  expect(files && (await readUsage(files))).toBeUndefined();
+  expect(files && readUsage(files)).toBeUndefined();
 });
 
 test('the hard limits of the host are read, and an unlimited one has a ceiling', () => {

@@ -45,6 +45,7 @@ const worse: { [K in keyof EffectiveSettings]?: EffectiveSettings[K] } = {
   caps_dropped: [],
   seccomp: 'unconfined',
   apparmor: 'unconfined',
+  selinux: 'disable',
   ipc: 'host',
   pid: 'host',
   cgroupns: 'host',

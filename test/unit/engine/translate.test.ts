@@ -35,13 +35,18 @@ test('variables of the image are taken away', () => {
   expect(env).toEqual([expect.stringMatching(/^PATH=\/usr\/local/), 'B', 'C']);
 });
 
-test('a profile of seccomp and one of AppArmor are passed on as they are', () => {
+test('profiles of seccomp and AppArmor and a type of SELinux are passed on as they are', () => {
   const json = '{"defaultAction":"SCMP_ACT_ERRNO"}';
-  const spec = testSpec({ seccomp: { profile: 'custom', json }, apparmor: 'docker-default' });
+  const spec = testSpec({
+    seccomp: { profile: 'custom', json },
+    apparmor: 'orchestra-sandbox',
+    selinux: 'orchestra_sandbox_t',
+  });
   expect(createOptions(spec, fakeHost, []).HostConfig?.SecurityOpt).toEqual([
     'no-new-privileges:true',
     `seccomp=${json}`,
-    'apparmor=docker-default',
+    'apparmor=orchestra-sandbox',
+    'label=type:orchestra_sandbox_t',
   ]);
 });
 

@@ -9,7 +9,14 @@ import { shippedPolicy, testImage, testImageId } from '#test/support/policies.ts
 
 const policy = shippedPolicy('ci');
 const facts: JudgeFacts = {
-  engine: { runtimes: ['runc'], seccomp: true, apparmor: false },
+  engine: {
+    runtimes: ['runc'],
+    seccomp: true,
+    apparmor: false,
+    selinux: false,
+    userns: false,
+    rootless: false,
+  },
   image: { ...testImage, origin: 'pulled', pinned: testImageId },
   roots: ['/state/layers', '/state/snapshots'],
 };
@@ -39,6 +46,7 @@ const good: SandboxSpec = {
     'orchestra.task': 't',
     'orchestra.attempt': '1',
   },
+  secrets: [],
 };
 const judge = (
   change: Partial<SandboxSpec>,
@@ -138,6 +146,25 @@ test('what is required and not there is refused', () => {
   expect(judge({ apparmor: 'docker-default' }, armoured, able)).toEqual([]);
 });
 
+test('SELinux and user namespaces are there where they are required', () => {
+  const { digest: _, ...open } = policy;
+  const demanding = (isolation: Partial<EffectivePolicy['isolation']>) =>
+    seal({ ...open, isolation: { ...open.isolation, ...isolation } });
+  const having = (engine: Partial<JudgeFacts['engine']>) => ({
+    ...facts,
+    engine: { ...facts.engine, ...engine },
+  });
+  const labelled = demanding({ selinux: 'required' });
+  expect(judge({}, labelled)).toEqual(['confinement']);
+  expect(judge({}, labelled, having({ selinux: true }))).toEqual([]);
+  const mapped = demanding({ userns: 'required' });
+  expect(judge({}, mapped)).toEqual(['confinement']);
+  expect(judge({}, mapped, having({ userns: true }))).toEqual([]);
+  expect(judge({}, mapped, having({ rootless: true }))).toEqual([]);
+  expect(judge({ selinux: 'spc_t' })).toEqual(['confinement']);
+  expect(judge({ selinux: 'unconfined_t' })).toEqual(['confinement']);
+});
+
 test('an image of an origin that is not allowed, or never pinned, is refused', () => {
   const { digest: _, ...open } = policy;
   const pulledOnly = seal({
@@ -159,6 +186,7 @@ const parts = Object.keys(good).filter((key) => key !== 'apparmor');
 test.each(parts)('a spec whose %s has another shape is refused', (key) => {
   for (const value of [null, undefined, 7, '', 'null', [], {}, true]) {
     // Some of these are a sound value: no mounts, an empty environment.
+    if (key === 'secrets' && Array.isArray(value)) continue;
     if ((key === 'mounts' || key === 'env') && typeof value === 'object' && value !== null)
       continue;
     if (key === 'name' && value === 'null') continue;
@@ -175,5 +203,5 @@ test('what the daemon sets by itself needs no place on the list, another value d
 });
 
 test('every rule is in the registry that is asked', () => {
-  expect(Object.keys(rules)).toHaveLength(8);
+  expect(Object.keys(rules)).toHaveLength(9);
 });

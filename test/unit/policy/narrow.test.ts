@@ -9,6 +9,7 @@ import {
   type EffectivePolicy,
   type ImageOrigin,
 } from '#daemon/policy/effective.ts';
+import { grantsSecret } from '#daemon/policy/secret-grants.ts';
 import { narrow } from '#daemon/policy/narrow.ts';
 import { shippedPolicy } from '#test/support/policies.ts';
 
@@ -22,12 +23,19 @@ const image: fc.Arbitrary<AllowedImage> = fc.record({
   origins,
 });
 const patterns = ['A', 'AB', 'A*', 'AB*', 'B', '*'];
+const grant = fc.record({
+  name: fc.constantFrom('S', 'T'),
+  tools: some('npm', 'node'),
+  tasks: some('a', 'ab', 'a*', 'ab*', '*'),
+});
+const demand = fc.constantFrom<'required' | 'preferred' | 'off'>('required', 'preferred', 'off');
 const anyPolicy: fc.Arbitrary<EffectivePolicy> = fc
   .record({
     name: fc.constantFrom('p', 'q'),
     images: fc.array(image, { maxLength: 4 }),
     tools: some('npm', 'node', 'sh'),
     env: some(...patterns),
+    secrets: fc.array(grant, { maxLength: 3 }),
     limits: fc.record(
       Object.fromEntries(limitNames.map((name) => [name, number])),
     ) as unknown as fc.Arbitrary<Limits>,
@@ -48,7 +56,9 @@ const anyPolicy: fc.Arbitrary<EffectivePolicy> = fc
     }),
     isolation: fc.record({
       seccomp: fc.constantFrom<'required' | 'preferred'>('required', 'preferred'),
-      apparmor: fc.constantFrom<'required' | 'preferred' | 'off'>('required', 'preferred', 'off'),
+      apparmor: demand,
+      selinux: demand,
+      userns: demand,
       runtimes: some('runc', 'crun'),
     }),
   })
@@ -77,6 +87,14 @@ function allowed(policy: EffectivePolicy): Set<string> {
   for (const name of ['A', 'AB', 'ABC', 'AC', 'B', 'BB', 'C']) {
     if (allowsName(policy.env, name)) words.push(`env ${name}`);
   }
+  for (const name of ['S', 'T']) {
+    for (const tool of ['npm', 'node']) {
+      for (const id of ['a', 'ab', 'abc', 'ac', 'b']) {
+        const granted = grantsSecret(policy.secrets, name, { id, tool });
+        if (granted) words.push(`secret ${name} ${tool} ${id}`);
+      }
+    }
+  }
   const numbers = { ...policy.limits, ...policy.run, ...policy.provision };
   for (const [name, max] of Object.entries(numbers)) {
     if (typeof max === 'number') for (let n = 1; n <= max; n += 1) words.push(`${name} ${n}`);
@@ -84,7 +102,10 @@ function allowed(policy: EffectivePolicy): Set<string> {
   words.push(...policy.provision.registries.map((host) => `registry ${host}`));
   words.push(...policy.isolation.runtimes.map((runtime) => `runtime ${runtime}`));
   if (policy.isolation.seccomp === 'preferred') words.push('without seccomp');
-  if (policy.isolation.apparmor !== 'required') words.push('without apparmor');
+  for (const wall of ['apparmor', 'selinux', 'userns'] as const) {
+    if (policy.isolation[wall] !== 'required') words.push(`without ${wall}`);
+    if (policy.isolation[wall] === 'off') words.push(`not even asking for ${wall}`);
+  }
   return words.length === 0 ? new Set() : new Set(words);
 }
 

@@ -23,6 +23,7 @@ const plan: Plan = {
       deps: [],
       outputs: [],
       onFailure: 'stop',
+      secrets: [],
       command: ['npm', 'test'],
       provisions: [],
       limits: policy.limits,

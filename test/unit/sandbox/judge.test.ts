@@ -13,8 +13,13 @@ const exit = (exitCode: number, oomKilled = false) => ({
 const judge = (facts: Partial<Parameters<typeof judgeExit>[0]>) =>
   judgeExit({ exit: exit(0), cause: undefined, usage: nothing, limits, ...facts });
 
-test('a kill for memory is the memory limit', () => {
-  expect(judge({ exit: exit(137, true) })).toMatchObject({ outcome: 'limit', limit: 'memory' });
+test.each([0, 1, 137])('a process killed for memory is the memory limit, exit %i', (code) => {
+  expect(judge({ exit: exit(code, true) })).toMatchObject({ outcome: 'limit', limit: 'memory' });
+  const usage = { ...nothing, oomKills: 1, memoryPeakBytes: 7 };
+  expect(judge({ exit: exit(code), usage })).toMatchObject({
+    outcome: 'limit',
+    exceeded: { limit: 'memory', allowed: limits.memoryBytes, peak: 7 },
+  });
 });
 
 test('a kill at the limit counts as memory where the engine does not say so', () => {
@@ -31,18 +36,51 @@ test('a kill far below the limit is no memory limit', () => {
   });
 });
 
-test('a child that was killed for memory does not fail a task that succeeds', () => {
-  expect(judge({ exit: exit(0, true) })).toEqual({ outcome: 'exited', exitCode: 0 });
-});
-
 test('a file past its size is the file size limit', () => {
   expect(judge({ exit: exit(153) })).toMatchObject({ limit: 'file_size', signal: 'SIGXFSZ' });
 });
 
-test('refused processes count only for a task that failed', () => {
-  const usage = { ...nothing, forksRefused: 3 };
-  expect(judge({ exit: exit(1), usage })).toMatchObject({ outcome: 'limit', limit: 'pids' });
+test.each([0, 1])('a refused process is the limit of processes, exit %i', (code) => {
+  const usage = { ...nothing, forksRefused: 3, pidsPeak: limits.pids };
+  expect(judge({ exit: exit(code), usage })).toMatchObject({
+    outcome: 'limit',
+    exceeded: { limit: 'pids', allowed: limits.pids, peak: limits.pids },
+  });
+});
+
+test.each([
+  ['disk', { bytes: limits.diskBytes + 1, files: 1 }, limits.diskBytes + 1],
+  ['disk_files', { bytes: 1, files: limits.diskFiles + 1 }, limits.diskFiles + 1],
+] as const)(
+  'what is left above the limit of %s fails a task that succeeded',
+  (limit, disk, peak) => {
+    expect(judge({ disk })).toMatchObject({ outcome: 'limit', exceeded: { limit, peak } });
+  },
+);
+
+test('a layer exactly at its limits is none above them', () => {
+  const disk = { bytes: limits.diskBytes, files: limits.diskFiles };
+  expect(judge({ disk })).toEqual({ outcome: 'exited', exitCode: 0 });
+});
+
+test.each([
+  ['tmp', { tmpFullBytes: 4096 }, { allowed: 4096, peak: 4096 }],
+  ['open_files', { openFiles: limits.openFiles }, { peak: limits.openFiles }],
+] as const)('%s that was full is the reason only of a task that failed', (limit, full, said) => {
+  const usage = { ...nothing, ...full };
   expect(judge({ exit: exit(0), usage })).toEqual({ outcome: 'exited', exitCode: 0 });
+  expect(judge({ exit: exit(1), usage })).toMatchObject({
+    outcome: 'limit',
+    exceeded: { limit, ...said },
+  });
+});
+
+test('silence ends a task as a limit of time', () => {
+  const idle = { exit: exit(143), cause: 'idle', silentMs: limits.idleMs + 5 } as const;
+  expect(judge(idle)).toMatchObject({
+    outcome: 'timed_out',
+    exceeded: { limit: 'idle', allowed: limits.idleMs, peak: limits.idleMs + 5 },
+  });
 });
 
 test('what Orchestra ended it for comes before what the exit code says', () => {

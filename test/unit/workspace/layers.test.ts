@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { openXattrs } from '#daemon/artifacts/xattr.ts';
 import type { AncestorLayer, PreparedLayer, SealedLayer } from '#daemon/workspace/layers.ts';
 import type { Workspace } from '#daemon/workspace/open.ts';
 import { isRoot, Scratch } from './support.ts';
@@ -301,6 +302,82 @@ overlayTest(
     expect(fs.statSync(join(upper, 'shut')).mode & 0o7777).toBe(0o755);
     expect(fs.readlinkSync(join(upper, 'out'))).toBe('/etc/passwd');
     expect(fs.existsSync(join(upper, 'pipe'))).toBe(false);
+  },
+);
+
+overlayTest(
+  'what a task writes into attributes does not leave its layer, and is said',
+  async () => {
+    await using scratch = new Scratch();
+    const bench = await Bench.open(scratch);
+    const { layers } = bench.workspace;
+    const xattrs = openXattrs();
+    const prepared = await layers.prepare({ snapshot: bench.snapshot, ancestors: [] });
+    const planted = ['user.note', 'user.overlay.redirect', 'user.overlay.opaque'];
+    inOverlay(prepared, scratch.path('m'), (at) => {
+      script('mkdir new; echo x > new/f; echo y >> a.txt')(at);
+      for (const path of ['.', 'src', 'new', 'new/f', 'a.txt']) {
+        for (const name of planted) {
+          // Kernels before 6.7 refuse the overlay's own names, later ones put them aside.
+          try {
+            xattrs.set(join(at, path), name, 'y');
+          } catch {
+            expect(name).not.toBe('user.note');
+          }
+        }
+      }
+    });
+    const sealed = await layers.seal(prepared);
+    const upper = scratch.path(`state/l/${prepared.id}/u`);
+    const paths = ['.', 'src', 'new', 'new/f', 'a.txt'];
+    expect(paths.flatMap((path) => xattrs.list(join(upper, path)))).toEqual([]);
+    expect(sealed.leftOut).toEqual(
+      expect.arrayContaining(paths.map((path) => ({ path, reason: 'attribute' }))),
+    );
+    expect(sealed.leftOutCount).toBe(5);
+
+    const next = await layers.prepare({
+      snapshot: bench.snapshot,
+      ancestors: [{ taskId: 'one', layer: sealed.digest, deps: [] }],
+    });
+    inOverlay(next, scratch.path('m'), (at) => {
+      expect(paths.flatMap((path) => xattrs.list(join(at, path)))).toEqual([]);
+    });
+  },
+);
+
+// As on a kernel or file system that let a task write them: nothing of it survives the seal.
+overlayTest(
+  'a layer cannot hide, redirect or borrow files by the overlay’s own attributes',
+  async () => {
+    await using scratch = new Scratch();
+    const bench = await Bench.open(scratch);
+    const { layers } = bench.workspace;
+    const xattrs = openXattrs();
+    const prepared = await layers.prepare({ snapshot: bench.snapshot, ancestors: [] });
+    const at = (path: string) => join(prepared.upper, path);
+    fs.mkdirSync(at('src'));
+    fs.mkdirSync(at('moved'));
+    fs.writeFileSync(at('src/old'), '');
+    fs.writeFileSync(at('borrowed'), '');
+    xattrs.set(at('src'), 'user.overlay.opaque', 'x');
+    xattrs.set(at('src/old'), 'user.overlay.whiteout', 'y');
+    xattrs.set(at('moved'), 'user.overlay.redirect', '/src');
+    xattrs.set(at('borrowed'), 'user.overlay.metacopy', '');
+    xattrs.set(at('borrowed'), 'user.overlay.redirect', '/a.txt');
+    const sealed = await layers.seal(prepared);
+    const left = ['.', 'src', 'src/old', 'moved', 'borrowed'].flatMap((path) =>
+      xattrs.list(at(path)),
+    );
+    expect(left).toEqual([]);
+    const next = await layers.prepare({
+      snapshot: bench.snapshot,
+      ancestors: [{ taskId: 'one', layer: sealed.digest, deps: [] }],
+    });
+    // What the manifest says is what is seen: an empty file, an empty directory, nothing borrowed.
+    expect(
+      inOverlay(next, scratch.path('m'), script('ls src moved; wc -c < borrowed; wc -c < src/old')),
+    ).toBe('moved:\n\nsrc:\nold\n0\n0\n');
   },
 );
 

@@ -2,6 +2,7 @@ import type { Mount, SandboxSpec } from '../../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../../asked.ts';
 import type { HostFacts } from '../../engine.ts';
 import { gate } from '../../gate.ts';
+import { pidsLimitFor } from '../../runtime-facts.ts';
 
 type OciMount = { destination: string; type: string; source: string; options: string[] };
 
@@ -75,6 +76,7 @@ function confinement(spec: SandboxSpec, seccompFile: string) {
     cap_drop: ['ALL'],
     seccomp_profile_path: seccompFile,
     ...(spec.apparmor === undefined ? {} : { apparmor_profile: spec.apparmor }),
+    ...(spec.selinux === undefined ? {} : { selinux_opts: [`type:${spec.selinux}`] }),
   };
 }
 
@@ -90,7 +92,7 @@ function resources(spec: SandboxSpec, host: HostFacts) {
     resource_limits: {
       memory: { limit: memoryBytes, swap: memoryBytes },
       cpu: { period: cpuPeriodUs, quota: (cpuMilli * cpuPeriodUs) / 1000 },
-      pids: { limit: pids },
+      pids: { limit: pidsLimitFor(spec.runtime, pids) },
     },
   };
 }
@@ -130,5 +132,6 @@ function tmpfsWords(options: string): string[] {
 
 // Not recursive: what may be mounted beneath the source would not be read-only.
 function bind(source: string, destination: string, propagation: string): OciMount {
-  return { destination, type: 'bind', source, options: ['ro', 'bind', propagation] };
+  const options = ['ro', 'bind', 'nosuid', 'nodev', propagation];
+  return { destination, type: 'bind', source, options };
 }

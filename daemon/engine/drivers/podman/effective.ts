@@ -34,6 +34,8 @@ export function effectiveOf(
       caps_dropped: caps.length === 0 ? ['ALL'] : [],
       seccomp: seccompOf(linux.seccomp, asked.seccomp),
       apparmor: process.apparmorProfile ?? '',
+      // user:role:type:level
+      selinux: process.selinuxLabel?.split(':')[2] ?? '',
       ipc: namespaceOf(oci, 'ipc'),
       pid: namespaceOf(oci, 'pid'),
       cgroupns: namespaceOf(oci, 'cgroup'),

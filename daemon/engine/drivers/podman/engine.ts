@@ -13,7 +13,7 @@ import { effectiveOf } from './effective.ts';
 import { podmanFacts } from './facts.ts';
 import { Inspected, known, OciConfig } from './oci.ts';
 import { openOomWatch } from './oom.ts';
-import { openSeccompFiles } from './seccomp-files.ts';
+import { writeSeccompFile } from './seccomp-files.ts';
 
 const silenceMs = 120_000;
 const configMax = 4 * 1024 * 1024;
@@ -42,7 +42,7 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
     facts: async () => podmanFacts(await compatible.facts(), address, libpod),
 
     async create({ spec }): Promise<Created> {
-      const seccompFile = await seccompFiles.write(spec.seccomp);
+      const seccompFile = await writeSeccompFile(dir, spec.seccomp);
       const id = await explained(async () => {
         const id = await make(libpod, specGenerator(spec, facts, seccompFile));
         await call(libpod, `/containers/${id}/init`);

@@ -1,4 +1,4 @@
-import { access, constants, readFile } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { EngineFacts } from '../../engine.ts';
@@ -6,7 +6,6 @@ import type { EngineAddress } from '../address.ts';
 import { asking } from '../errors.ts';
 import type { Libpod } from './api.ts';
 import { known } from './oci.ts';
-import { tightenProfile } from './profile.ts';
 
 /** What Podman says about itself; refuses a Podman that cannot confirm what a sandbox gets. */
 export async function podmanFacts(
@@ -37,13 +36,6 @@ export async function podmanFacts(
       'run orchestrad as the user whose Podman it uses, on the same machine',
     );
   }
-  const profile = await readFile(info.host.security.seccompProfilePath, 'utf8').catch(() => '');
-  if (tightenProfile(profile) === undefined) {
-    throw cannot(
-      'its seccomp profile cannot be read',
-      'install the package with the default profile (containers-common)',
-    );
-  }
   const has = (controller: string) => info.host.cgroupControllers.includes(controller);
   const limits = {
     memory: compatible.limits.memory && has('memory'),
@@ -63,7 +55,6 @@ export async function podmanFacts(
 
 export const Info = z.object({
   host: z.object({
-    security: z.object({ seccompProfilePath: z.string() }),
     cgroupControllers: z
       .array(z.string())
       .nullish()

@@ -77,7 +77,7 @@ function effectiveMount({ destination, type, source, options }: OciMount): Effec
 }
 
 function propagationOf(words: ReadonlySet<string>): string | undefined {
-  return ['rprivate', 'rslave'].find((word) => isSame(words, ['ro', 'bind', word]));
+  return ['rprivate', 'rslave'].find((word) => isSame(words, ['ro', 'bind', 'nosuid', 'nodev', word]));
 }
 
 function isSame(words: ReadonlySet<string>, wanted: readonly string[]): boolean {

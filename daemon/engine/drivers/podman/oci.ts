@@ -70,6 +70,7 @@ export const OciConfig = z.looseObject({
     rlimits: list(z.object({ type: text, soft: z.number(), hard: z.number() })),
     noNewPrivileges: z.boolean().default(false),
     apparmorProfile: text.optional(),
+    selinuxLabel: text.optional(),
     oomScoreAdj: z.number().nullish(),
   }),
   root: z.looseObject({ path: text, readonly: z.boolean().default(false) }),

@@ -29,7 +29,7 @@ export function openOomWatch(places?: CgroupPlaces): OomWatch {
       const files = await findUsageFiles(pid, id, places);
       if (files === undefined) return;
       const name = files.version === 1 ? 'memory.oom_control' : 'memory.events';
-      const file = path.join(path.dirname(files.memory), name);
+      const file = path.join(files.memory, name);
       // A daemon that never removes what it made would otherwise remember it for ever.
       const [oldest] = watched.size >= watchedMax ? watched.keys() : [];
       if (oldest !== undefined) watched.delete(oldest);

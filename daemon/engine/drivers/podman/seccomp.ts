@@ -4,49 +4,60 @@ import type { SandboxSpec } from '../../../policy/spec.ts';
 import { seccompName } from '../../asked.ts';
 import { parseJson } from './api.ts';
 import type { OciConfig } from './oci.ts';
-import { isTight } from './profile.ts';
 
 type Filter = OciConfig['linux']['seccomp'];
 
 /**
- * The profile that the runtime was given, by our name for it. Podman reads a profile and hands on
- * what it made of it, so a profile of ours is known again by its rules.
+ * The profile that the runtime was given, by our name for it. Podman reads a profile in Docker's
+ * words and hands it on in those of the OCI, so a profile of ours is known again by its rules.
  */
 export function seccompOf(filter: Filter, asked: SandboxSpec['seccomp']): string {
   if (filter === null || filter === undefined) return 'unconfined';
-  const isDenying = /^SCMP_ACT_(?:ERRNO|KILL.*|TRAP)$/.test(filter.defaultAction);
-  if (!isDenying || filter.syscalls.length === 0) return `default ${filter.defaultAction}`;
-  if (asked.profile === 'builtin') return isTight(filter.syscalls) ? 'builtin' : 'too wide';
-  return isDeepStrictEqual(rulesOf(filter), rulesFrom(asked.json))
+  if (asked.profile === 'builtin') return 'Podman’s own profile';
+  const profile = Profile.safeParse(parseJson(asked.json));
+  return profile.success && isSame(filter, profile.data)
     ? seccompName(asked.json)
     : 'not the profile asked for';
 }
 
 const Profile = z.object({
   defaultAction: z.string(),
+  archMap: z.array(z.object({ architecture: z.string(), subArchitectures: z.array(z.string()) })),
   // A rule that depends on capabilities or the kernel's version cannot be known again.
   syscalls: z.array(
     z.strictObject({
+      comment: z.string().optional(),
       names: z.array(z.string()),
       action: z.string(),
-      args: z
-        .array(z.unknown())
-        .nullish()
-        .transform((args) => args ?? []),
+      errnoRet: z.number().optional(),
+      args: z.array(z.unknown()).default([]),
     }),
   ),
 });
 
-function rulesFrom(json: string): unknown {
-  const profile = Profile.safeParse(parseJson(json));
-  return profile.success ? rulesOf(profile.data) : undefined;
+function isSame(filter: NonNullable<Filter>, profile: z.infer<typeof Profile>): boolean {
+  const ours = profile.archMap.map(({ architecture, subArchitectures }) =>
+    [architecture, ...subArchitectures].toSorted(),
+  );
+  return (
+    filter.defaultAction === profile.defaultAction &&
+    // Another one would be let in with rules whose numbers mean other calls there.
+    ours.some((words) => isDeepStrictEqual(words, filter.architectures.toSorted())) &&
+    isDeepStrictEqual(filter.syscalls.map(ruleOf), profile.syscalls.map(ruleOf))
+  );
 }
 
-type Rules = {
-  defaultAction: string;
-  syscalls: readonly { names: readonly string[]; action: string; args: readonly unknown[] }[];
+type Rule = {
+  names: readonly string[];
+  action: string;
+  errnoRet?: number | undefined;
+  args: readonly unknown[];
 };
 
-function rulesOf({ defaultAction, syscalls }: Rules): unknown {
-  return [defaultAction, syscalls.map(({ names, action, args }) => [names, action, args])];
-}
+const ruleOf = ({ names, action, errnoRet, args }: Rule) => [
+  names,
+  action,
+  errnoRet ?? 0,
+  // A second value of zero is left out by whoever writes the OCI's words.
+  args.map((arg) => ({ valueTwo: 0, ...(arg as object) })),
+];

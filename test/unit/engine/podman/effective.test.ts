@@ -6,9 +6,11 @@ import { Inspected, OciConfig } from '#daemon/engine/drivers/podman/oci.ts';
 import type { SandboxSpec } from '#daemon/policy/spec.ts';
 import { podmanContainer, type PodmanContainer } from '#test/support/podman-container.ts';
 import { testSpec } from '#test/support/sandbox-spec.ts';
+import { shippedSeccomp } from '#test/support/seccomp.ts';
 
 const host = { hostsFile: '/state/hosts', openFilesMax: 20_000, processesMax: 32_768 };
 const spec = testSpec({
+  seccomp: shippedSeccomp(),
   mounts: [
     { kind: 'tmpfs', target: '/tmp', sizeBytes: 2 ** 24, executable: false },
     { kind: 'tmpfs', target: '/home/node', sizeBytes: 2 ** 24, executable: true },
@@ -59,6 +61,17 @@ const weakened: [string, (made: PodmanContainer) => void, RegExp][] = [
   ['an allowing seccomp', ({ oci }) => (oci.linux.seccomp.defaultAction = 'SCMP_ACT_LOG'), /^secc/],
   ['unshare', (made) => allow(made, { names: ['unshare'] }), /^seccomp/],
   ['any clone', (made) => allow(made, { names: ['clone'] }), /^seccomp/],
+  [
+    'another errno',
+    ({ oci }) => Object.assign(oci.linux.seccomp.syscalls[1] ?? {}, { errnoRet: 1 }),
+    /^seccomp/,
+  ],
+  ['a rule less', ({ oci }) => void oci.linux.seccomp.syscalls.splice(0, 1), /^seccomp/],
+  [
+    'calls by the numbers of another processor',
+    ({ oci }) => oci.linux.seccomp.architectures.push('SCMP_ARCH_X86'),
+    /^seccomp/,
+  ],
   ['another runtime', ({ found }) => (found.OCIRuntime = '/usr/bin/other'), /^runtime/],
   ['more memory', ({ oci }) => (oci.linux.resources.memory.limit *= 2), /^memory_bytes/],
   ['swap', ({ oci }) => (oci.linux.resources.memory.swap *= 2), /^memory_swap/],
@@ -102,22 +115,15 @@ test.each(weakened)('%s is a difference', (_, change, line) => {
   expect(differences(change)).toContainEqual(expect.stringMatching(line));
 });
 
-test('a profile of ours is known again by its rules', () => {
-  const json = JSON.stringify({
-    defaultAction: 'SCMP_ACT_ERRNO',
-    syscalls: [{ names: ['read', 'write'], action: 'SCMP_ACT_ALLOW' }],
-  });
-  const custom = { ...spec, seccomp: { profile: 'custom' as const, json } };
-  expect(differences(() => {}, custom)).toEqual([]);
-  expect(differences((made) => allow(made, { names: ['mount'] }), custom)).toMatchObject([
-    expect.stringMatching(/^seccomp/),
-  ]);
-});
-
 function allow({ oci }: PodmanContainer, rule: object) {
   oci.linux.seccomp.syscalls.push({ action: 'SCMP_ACT_ALLOW', ...rule });
 }
 
 function bindOf(source: string, destination: string) {
-  return { destination, type: 'bind', source, options: ['ro', 'bind', 'rprivate'] };
+  return {
+    destination,
+    type: 'bind',
+    source,
+    options: ['ro', 'bind', 'nosuid', 'nodev', 'rprivate'],
+  };
 }

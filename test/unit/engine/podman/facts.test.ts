@@ -1,5 +1,3 @@
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EngineFacts } from '#daemon/engine/engine.ts';
 import { podmanFacts } from '#daemon/engine/drivers/podman/facts.ts';
@@ -33,12 +31,9 @@ beforeAll(async () => {
 });
 afterAll(async () => dir[Symbol.asyncDispose]());
 
-function info(change: { controllers?: string[]; profile?: string; root?: string } = {}) {
-  const file = path.join(dir.path, 'seccomp.json');
-  writeFileSync(file, change.profile ?? '{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}');
+function info(change: { controllers?: string[]; root?: string } = {}) {
   const host = {
     cgroupControllers: change.controllers ?? controllers,
-    security: { seccompProfilePath: file },
   };
   return async () => ({ host, store: { graphRoot: change.root ?? dir.path } });
 }
@@ -51,7 +46,6 @@ test.each([
   ['over a network', facts, { host: '192.0.2.1', port: 1 }, {}, /network/],
   ['of another age', { ...facts, version: '3.4.4' }, socket, {}, /older/],
   ['with storage out of sight', facts, socket, { root: '/nowhere/at/all' }, /storage/],
-  ['with a profile that allows', facts, socket, { profile: '{}' }, /seccomp/],
   ['without limits', facts, socket, { controllers: ['cpu', 'pids'] }, /limits/],
 ])('Podman %s is refused at once, with the reason', async (_, said, address, change, reason) => {
   const refused = podmanFacts(said, address, info(change));

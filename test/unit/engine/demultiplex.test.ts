@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { demultiplex } from '#daemon/engine/drivers/attach.ts';
+import { demultiplex } from '#daemon/engine/drivers/demultiplex.ts';
 
 function frame(s: number, bytes: Uint8Array): Buffer {
   const header = Buffer.alloc(8);
