@@ -92,6 +92,12 @@ export const recordTypes = {
   'log.loss.acknowledged': note({ expected_size: count, found_size: count, reason: text(512) }),
   'log.verified': note({ records: count, verdict: text(32), reason: text(64), duration_ms: count }),
   'log.read': note({ what: text(32), query: text(512), records: count }),
+  'attestation.made': note({
+    kind: text(64),
+    files: z.array(z.strictObject({ name: text(64), sha256: hex64 })).max(16),
+    key: Digest,
+    public_key: text(256),
+  }),
   'clock.jump': note({ from: text(32), to: text(32), jump_ms: z.number().int() }),
 
   // the daemon

@@ -161,6 +161,7 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'api.rejected': 'test/unit/http/edge.test.ts',
   'auth.succeeded': 'test/unit/http/edge.test.ts',
   'daemon.error': 'test/unit/http/edge.test.ts',
+  'attestation.made': 'test/unit/audit/attest.test.ts',
   'clock.jump': 'test/unit/audit/append.test.ts',
 };
 
