@@ -1,7 +1,7 @@
 import type { LimitName } from '#contract/run.ts';
 import type { Log } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
-import type { ActContext, Attached, Engine, Usage } from '../engine/engine.ts';
+import type { ActContext, Attached, Created, Engine, Usage } from '../engine/engine.ts';
 import type { Permit } from '../policy/permit.ts';
 import type { OutputMask } from '../secrets/output-mask.ts';
 import type { SecretFile } from '../secrets/run-secrets.ts';
@@ -13,7 +13,9 @@ import { nameDiskFailure, watchLimits } from './limits.ts';
 import { pumpOutput, type OutputSink } from './output.ts';
 import { assertGiven, withMask } from './given.ts';
 import { watchPeaks } from './peaks.ts';
+import { receiptEntries, type ReceiptFacts } from './receipt.ts';
 import { recordExit } from './record.ts';
+import { violationOf, type Violation } from './violation.ts';
 
 export type SandboxDeps = {
   engine: Engine;
@@ -34,6 +36,8 @@ export type SandboxRequest = {
   /** Exactly what the permit's spec names, given at the release. */
   secrets?: readonly SecretFile[];
   mask?: OutputMask;
+  /** What the receipt says beside the spec; runs always give it, and it is sealed before the start. */
+  receipt?: ReceiptFacts;
   /** Cancels the task. What is done to clean up never depends on it. */
   signal: AbortSignal;
 };
@@ -47,6 +51,8 @@ export type SandboxResult = {
   /** The limit that ended it, or that it ran into before it failed. */
   limit?: LimitName;
   exceeded?: Exceeded;
+  /** It did what only an attack does. */
+  violation?: Violation;
   /** What it left in its layers, where that can be measured. */
   disk?: DiskUse;
   /** Some process was killed for memory, though perhaps not the one that decided the exit code. */
@@ -76,13 +82,14 @@ export async function runInSandbox(
   const { permit, context, signal } = request;
   if (signal.aborted) return neverStarted(deps.clock);
   await deps.disk?.space.assert('no task is started');
-  const { id } = await engine.create(permit, context);
+  const created = await engine.create(permit, context);
+  const { id } = created;
   let attached: Attached | undefined;
   try {
     if (signal.aborted) return neverStarted(deps.clock);
     attached = await engine.attach(id);
     if (signal.aborted) return neverStarted(deps.clock);
-    return await runToEnd(deps, request, id, withMask(attached, request.mask));
+    return await runToEnd(deps, request, created, withMask(attached, request.mask));
   } finally {
     attached?.close();
     await putAway(engine, id, context);
@@ -91,14 +98,17 @@ export async function runInSandbox(
 
 async function runToEnd(
   deps: SandboxDeps,
-  { permit, context, output, secrets = [], signal }: SandboxRequest,
-  id: string,
+  request: SandboxRequest,
+  created: Created,
   attached: Attached,
 ): Promise<SandboxResult> {
+  const { permit, context, output, secrets = [], signal } = request;
+  const { id } = created;
   const { engine, clock } = deps;
   const { limits } = permit.spec;
   const monoAtStart = clock.mono();
   assertGiven(permit, secrets, 'release' in engine);
+  if (request.receipt) await deps.log.appendAll(receiptEntries(request, created));
   await engine.start(id, context);
   using ending = new Ending(deps, id, context);
   using _timeout = ending.after(limits.timeoutMs, 'timeout');
@@ -126,8 +136,10 @@ async function runToEnd(
   await recordExit(deps.log, { id, context, exit, judged, cause, flowed, durationMs, limits });
   const failure = watch.failure() ?? flowed.failure;
   if (failure !== undefined) throw nameDiskFailure(failure);
+  const violation = violationOf(judged);
   return {
     ...judged,
+    ...(violation === undefined ? {} : { violation }),
     ...(left.disk === undefined ? {} : { disk: left.disk }),
     oomKilled: exit.oomKilled,
     startedAt,

@@ -46,6 +46,7 @@ const started = (task: string) =>
     'task.started',
     'container.create intent',
     'container.create result',
+    'sandbox.receipt',
     'container.start intent',
     'container.start result',
   ].map((words) => `${words} ${task}`);
@@ -224,6 +225,25 @@ export const scenarios: readonly Scenario[] = [
       ...planned,
       ...started('build'),
       'container.exited failed build',
+      ...removed('build'),
+      ...failed('build'),
+      'checkpoint.saved',
+      'task.skipped after',
+      'checkpoint.saved',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'a task that the filter of system calls kills',
+    play: onShared((it) => {
+      it.programs.set('build', { exitCode: 159, output: [[2, 'Bad system call']] });
+      return it.submit([build, after]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited failed build',
+      'sandbox.violation denied build',
       ...removed('build'),
       ...failed('build'),
       'checkpoint.saved',
