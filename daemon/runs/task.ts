@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { limitSentence } from '#contract/limits.ts';
@@ -21,6 +20,7 @@ import type { RunsDeps } from './deps.ts';
 import { awaitEngine, engineLoss } from './engine-loss.ts';
 import { layerLeftOut } from './left-out.ts';
 import { hintsFor, overheard } from './hints.ts';
+import { outputPath } from './left-output.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
 import { peaksOf } from './peaks.ts';
@@ -46,9 +46,7 @@ export async function runTask(
   signal: AbortSignal,
 ): Promise<boolean> {
   const startedAt = performance.now();
-  await using output = await OutputFile.create(
-    join(deps.stateDir, 'output', run.id, `${task.id.replaceAll(':', '.')}.out`),
-  );
+  await using output = await OutputFile.create(outputPath(deps.stateDir, run.id, task.id));
   run.outputs.set(task.id, output);
   let verdict: Verdict;
   let stored: Digest | undefined;
