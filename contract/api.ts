@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Attestation, AttestFiles } from './attestation.ts';
 import { Digest, RunId, SecretName } from './ids.ts';
 import { LogRecord } from './records.ts';
 import {
@@ -339,6 +340,15 @@ export const endpoints = {
     answer: 'json',
     changes: true,
     response: Verdict,
+  }),
+  attest: endpoint({
+    method: 'POST',
+    path: '/v1/attestations',
+    summary: 'Signs files by their digests, bound to this installation and its log',
+    answer: 'json',
+    changes: true,
+    body: AttestFiles,
+    response: Attestation,
   }),
   policyList: endpoint({
     method: 'GET',

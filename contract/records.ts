@@ -92,6 +92,12 @@ export const recordTypes = {
   'log.loss.acknowledged': note({ expected_size: count, found_size: count, reason: text(512) }),
   'log.verified': note({ records: count, verdict: text(32), reason: text(64), duration_ms: count }),
   'log.read': note({ what: text(32), query: text(512), records: count }),
+  'attestation.made': note({
+    kind: text(64),
+    files: z.array(z.strictObject({ name: text(64), sha256: hex64 })).max(16),
+    key: Digest,
+    public_key: text(256),
+  }),
   'clock.jump': note({ from: text(32), to: text(32), jump_ms: z.number().int() }),
 
   // the daemon
@@ -129,7 +135,14 @@ export const recordTypes = {
     timeout_ms: count,
     workspace: text(256),
   }),
-  'run.accepted': note({ plan: Digest, policy: Digest, tasks: count, image: text(256) }),
+  'run.accepted': note({
+    plan: Digest,
+    policy: Digest,
+    tasks: count,
+    image: text(256),
+    /** What the ceiling took away from the policy that was asked for, in words. */
+    narrowed: names.optional(),
+  }),
   'run.refused': note({ code: text(64), reasons: z.array(text(512)).max(64) }),
   'run.cancel.requested': note({ reason: text(256) }),
   'run.cancelled': note({ reason: text(256) }),
@@ -183,6 +196,58 @@ export const recordTypes = {
     output_truncated: z.boolean(),
     /** Where it was cut: what came beyond the limit until the task was dead. */
     output_dropped_bytes: count.optional(),
+    /** What its output looked like: ids of hints, and the blob with the lines. Never evidence. */
+    hints: z.array(text(64)).max(8).optional(),
+    hint_lines: Digest.optional(),
+  }),
+  /**
+   * A task did what only an attack does, as far as it can be seen. `rule` is the wall that stopped
+   * it, `evidence` what was seen.
+   */
+  'sandbox.violation': note({
+    attempt: count,
+    kind: text(32),
+    rule: text(64),
+    evidence: text(256),
+  }),
+  /**
+   * What was asked for and what the sandbox really got, before the task's command begins.
+   * `requested` is the digest of the spec, `effective` that of everything inspection said. Mounts
+   * are told by what they show, never by paths of the host.
+   */
+  'sandbox.receipt': note({
+    attempt: count,
+    policy: z.strictObject({ name: text(64), digest: Digest }),
+    image: z.strictObject({ reference: text(256), id: Digest, origin: text(64) }),
+    engine: z.strictObject({ kind: text(64), version: text(128) }),
+    kernel: text(256),
+    /** Whose kernel answers the calls of the task: the host's, or one of the runtime's own. */
+    kernel_of: z.enum(['host', 'runtime']),
+    /** Who applies the filter of system calls. */
+    seccomp_by: z.enum(['kernel', 'inside', 'ignored']),
+    runtime_version: text(128).optional(),
+    lsm: z.array(text(32)).max(32),
+    userns: z.boolean(),
+    rootless: z.boolean(),
+    requested: Digest,
+    effective: Digest,
+    settings: settings.omit({ mounts: true }),
+    limits,
+    mounts: z
+      .array(
+        z.strictObject({
+          target: text(512),
+          kind: text(16),
+          readonly: z.boolean(),
+          executable: z.boolean(),
+          bytes: count.optional(),
+          /** Lowest first; one digest for the list where there are more than 64. */
+          layers: z.array(Digest).max(64),
+          layer_count: count,
+        }),
+      )
+      .max(32),
+    secrets: z.array(text(64)).max(16),
   }),
   'task.skipped': note({ reason: text(256), because: text(48).optional() }),
   'layer.sealed': note({ attempt: count, layer: Digest, entries: count, bytes: count }),

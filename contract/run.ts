@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Hint } from './hints.ts';
 import { Digest, RunId } from './ids.ts';
 import { endingLimits } from './limits.ts';
 
@@ -85,6 +86,8 @@ export const TaskView = z.strictObject({
   outputDroppedBytes: Count.optional(),
   layer: Digest.optional(),
   artifacts: z.array(Artifact),
+  /** Which walls it met, and what would allow it or do without. */
+  hints: z.array(Hint).optional(),
 });
 export type TaskView = z.infer<typeof TaskView>;
 

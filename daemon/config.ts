@@ -2,14 +2,25 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
+import { Size } from '#contract/units.ts';
 import type { Digest } from '#contract/ids.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
+import { defaultMarks, spellMark, type Mark, type Marks } from './workspace/free-space.ts';
 
 const AbsolutePath = z
   .string()
   .regex(/^\/[^\0]*$/, 'must be an absolute path')
   .max(4096);
+/** `1GiB`, or `5%` of the file system. */
+const DiskMark = z.string().transform((text, context): Mark => {
+  const percent = /^([1-9]\d?)%$/.exec(text)?.[1];
+  if (percent !== undefined) return { percent: Number(percent) };
+  const bytes = Size.safeParse(text);
+  if (bytes.success) return { bytes: bytes.data };
+  context.addIssue({ code: 'custom', message: 'not a size or share, write 1GiB or 5%' });
+  return z.NEVER;
+});
 const PolicyName = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'not the name of a policy');
 
 /** The daemon's settings file. Every key may be left out; unknown ones are refused. */
@@ -36,6 +47,10 @@ export const ConfigFile = z.strictObject({
   open_runs: z.number().int().min(1).max(10_000).optional(),
   /** Sandboxes that may stand ready for tasks to come; 0 makes each only when its task is there. */
   slots_ready: z.number().int().min(0).max(256).optional(),
+  /** Below this much free under the state directory no run is taken and no task started. */
+  disk_refuse_below: DiskMark.optional(),
+  /** Below this much what runs is ended. */
+  disk_stop_below: DiskMark.optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
 });
 type ConfigFile = z.infer<typeof ConfigFile>;
@@ -55,6 +70,7 @@ export type Config = {
   tasksAtOnce: number;
   openRuns: number;
   slotsReady: number;
+  disk: Marks;
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -82,7 +98,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     const inFile = document[key];
     const value = flag ?? inFile ?? fallback;
     const origin = flag !== undefined ? 'flag' : inFile !== undefined ? name : 'default';
-    settings.push({ name: key, value: value === undefined ? '(found)' : String(value), origin });
+    settings.push({ name: key, value: inWords(value), origin });
     return value;
   };
   const config = {
@@ -98,9 +114,18 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     tasksAtOnce: pick('tasks_at_once', availableParallelism() * 2),
     openRuns: pick('open_runs', 64),
     slotsReady: pick('slots_ready', Math.min(8, availableParallelism() * 2)),
+    disk: {
+      refuseBelow: pick('disk_refuse_below', defaultMarks.refuseBelow),
+      stopBelow: pick('disk_stop_below', defaultMarks.stopBelow),
+    },
     logLevel: pick('log_level', 'info'),
   };
   return { ...config, digest: digestOf(config), settings };
+}
+
+function inWords(value: unknown): string {
+  if (value === undefined) return '(found)';
+  return typeof value === 'object' ? spellMark(value as Mark) : String(value);
 }
 
 async function readDocument(

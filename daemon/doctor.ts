@@ -1,11 +1,8 @@
-import { statfs } from 'node:fs/promises';
 import type { Check } from '#contract/api.ts';
 import { formatSize } from '#contract/units.ts';
 import type { PeerReader } from './http/identity.ts';
 import { chooseRuntime } from './policy/runtime-choice.ts';
 import type { RunsDeps } from './runs/deps.ts';
-
-const roomWanted = 2 * 1024 ** 3;
 
 /** What this daemon runs on, said as it is found now, each gap with its remedy. */
 export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[]> {
@@ -59,7 +56,7 @@ function isolation({ engineFacts: facts }: RunsDeps): Check[] {
       status: missing.length === 0 ? 'ok' : 'problem',
       message:
         missing.length === 0
-          ? `memory, swap, pids and cpu are enforced (cgroup v${facts.cgroupVersion})`
+          ? `memory, swap, pids and cpu are kept by the engine (cgroup v${facts.cgroupVersion}); disk, files, output and time by orchestrad; the rest by the kernel`
           : `not enforced: ${missing.map(([name]) => name).join(', ')}`,
       ...(missing.length === 0 ? {} : { remedy: 'enable these cgroup controllers' }),
     },
@@ -120,12 +117,25 @@ function caller(peers: PeerReader): Check {
   };
 }
 
-async function disk({ stateDir }: RunsDeps): Promise<Check> {
-  const { bavail, bsize } = await statfs(stateDir);
-  const free = bavail * bsize;
-  const message = `${formatSize(free)} free for the state directory`;
-  if (free >= roomWanted) return { name: 'disk', status: 'ok', message };
-  return { name: 'disk', status: 'problem', message, remedy: 'free at least 2 GiB there' };
+/** What is free, and below what nothing is started or what runs is ended. */
+async function disk({ workspace }: RunsDeps): Promise<Check> {
+  const { space } = workspace.disk;
+  const now = await space.read();
+  const { refuse, stop } = space.floors(now);
+  const files = now.filesTotal === 0 ? '' : ` and ${now.filesFree} files`;
+  const message =
+    `${formatSize(now.free)}${files} free for the state directory; ` +
+    `below ${formatSize(refuse.bytes)} nothing is started, below ${formatSize(stop.bytes)} what runs is ended`;
+  const level = space.level(now);
+  const isTight = now.free < refuse.bytes * 2;
+  return {
+    name: 'disk',
+    status: level !== 'enough' ? 'problem' : isTight ? 'warning' : 'ok',
+    message,
+    ...(level !== 'enough' || isTight
+      ? { remedy: `free at least ${formatSize(refuse.bytes * 2)} there` }
+      : {}),
+  };
 }
 
 function log({ log: audit }: RunsDeps): Check {

@@ -9,6 +9,7 @@ import { systemClock } from './base/clock.ts';
 import { cutText } from './base/text.ts';
 import type { Config } from './config.ts';
 import type { Engine, EngineFacts } from './engine/engine.ts';
+import { kernelModules } from './engine/kernel-modules.ts';
 import type { EngineParts } from './engine/open.ts';
 import type { Machine } from './engine/machine.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -115,6 +116,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     stateDir,
     sandboxUid: sandboxUser.uid,
     sandboxGid: sandboxUser.gid,
+    marks: config.disk,
   });
   opened.defer(() => workspace.close());
   await recordSwept(log, workspace);
@@ -155,6 +157,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
     runtime: config.runtime,
     walls,
+    lsm: await kernelModules(engineFacts),
     sandboxUser,
     slots: new Slots(config.tasksAtOnce),
     openRunsMax: config.openRuns,

@@ -1,3 +1,4 @@
+import { limitSentence } from '#contract/limits.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Client } from '../client/client.ts';
@@ -81,16 +82,24 @@ async function printFailure(
 /** How a task ended, in words: exit 1, killed by SIGKILL, over its memory limit. */
 export function howItEnded(task: TaskView): string {
   const parts = [
-    task.limit === undefined ? undefined : `over its ${task.limit.replace('_', ' ')} limit`,
+    hitOf(task),
     task.exitCode === undefined ? undefined : `exit ${task.exitCode}`,
     task.signal === undefined ? undefined : `killed by ${safe(task.signal)}`,
-    task.reason === undefined || task.reason === `exit ${task.exitCode}`
+    task.reason === undefined ||
+    task.reason === `exit ${task.exitCode}` ||
+    task.limitAllowed !== undefined
       ? undefined
       : safe(task.reason),
     task.attempt > 1 ? `attempt ${task.attempt}` : undefined,
     task.durationMs === undefined ? undefined : formatDuration(task.durationMs),
   ];
   return parts.filter((part) => part !== undefined).join(', ');
+}
+
+function hitOf({ limit, limitAllowed, limitPeak }: TaskView): string | undefined {
+  if (limit === undefined) return undefined;
+  if (limitAllowed === undefined) return `over its ${limit.replace('_', ' ')} limit`;
+  return limitSentence({ limit, allowed: limitAllowed, peak: limitPeak });
 }
 
 async function lastLines(

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { chmod, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { RoomAhead } from './room-ahead.ts';
 
 /**
  * What the writer does to files. A seam for tests that make the disk fail; nothing is ever tried
@@ -27,10 +28,11 @@ export const nodeDisk: LogDisk = {
     const file = await open(path, 'a', 0o600);
     await file.sync();
     await syncFolder(dirname(path));
-    return new NodeFile(file, path);
+    return new NodeFile(file, path, 0);
   },
   async open(path) {
-    return new NodeFile(await open(path, 'a', 0o600), path);
+    const file = await open(path, 'a', 0o600);
+    return new NodeFile(file, path, (await file.stat()).size);
   },
 };
 
@@ -43,10 +45,12 @@ export async function syncFolder(path: string): Promise<void> {
 class NodeFile implements LogFile {
   private readonly file: fs.promises.FileHandle;
   private readonly path: string;
+  private readonly ahead: RoomAhead;
 
-  constructor(file: fs.promises.FileHandle, path: string) {
+  constructor(file: fs.promises.FileHandle, path: string, size: number) {
     this.file = file;
     this.path = path;
+    this.ahead = new RoomAhead(file.fd, size);
   }
 
   async append(bytes: Buffer): Promise<void> {
@@ -54,6 +58,7 @@ class NodeFile implements LogFile {
     for (let written = 0; written < bytes.length;) {
       written += await write(this.file.fd, bytes, written);
     }
+    this.ahead.used(bytes.length);
   }
 
   datasync(): Promise<void> {
@@ -63,11 +68,13 @@ class NodeFile implements LogFile {
   }
 
   async seal(): Promise<void> {
+    this.ahead.giveBack();
     await this.file.sync();
     await chmod(this.path, 0o440);
   }
 
   close(): Promise<void> {
+    this.ahead.giveBack();
     return this.file.close();
   }
 }

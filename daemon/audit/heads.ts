@@ -2,7 +2,11 @@ import { open, truncate, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { headLine, headsName, readHeads } from '#verifier/heads.ts';
 import { syncFolder } from './disk.ts';
+import { RoomAhead } from './room-ahead.ts';
 import type { LogHead } from './types.ts';
+
+// Some hundreds of heads: more than a full disk leaves runs to close.
+const aheadBytes = 64 * 1024;
 
 /**
  * `heads.jsonl`: what the log once was, noted beside it, so that a log that got shorter is noticed
@@ -10,12 +14,14 @@ import type { LogHead } from './types.ts';
  */
 export class HeadsFile {
   private readonly file: FileHandle;
+  private readonly ahead: RoomAhead;
   private saved: LogHead | undefined;
   private saving: Promise<void> | undefined;
   private wanted: LogHead | undefined;
 
-  private constructor(file: FileHandle, saved: LogHead | undefined) {
+  private constructor(file: FileHandle, size: number, saved: LogHead | undefined) {
     this.file = file;
+    this.ahead = new RoomAhead(file.fd, size, aheadBytes);
     this.saved = saved;
   }
 
@@ -26,7 +32,7 @@ export class HeadsFile {
     const file = await open(path, 'a', 0o600);
     await file.sync();
     if (heads === undefined) await syncFolder(dirname(path));
-    return new HeadsFile(file, heads?.newest);
+    return new HeadsFile(file, (await file.stat()).size, heads?.newest);
   }
 
   /** Durable once it resolves. Calls that meet a save in flight share the one after it. */
@@ -45,12 +51,15 @@ export class HeadsFile {
   }
 
   async close(): Promise<void> {
+    this.ahead.giveBack();
     await this.file.close();
   }
 
   private async write(head: LogHead): Promise<void> {
-    await this.file.appendFile(headLine(head));
+    const line = headLine(head);
+    await this.file.appendFile(line);
     await this.file.datasync();
+    this.ahead.used(Buffer.byteLength(line));
     this.saved = head;
   }
 

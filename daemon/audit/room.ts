@@ -11,6 +11,9 @@ export type RoomOptions = {
   freeBytes?: ((dir: string) => Promise<number>) | undefined;
 };
 
+// A small file system of its own for the state directory must stay usable.
+const shareMax = 0.05;
+
 /** Keeps room for the last words: what has been started must still be recorded when it is stopped. */
 export class Room {
   private readonly dir: string;
@@ -24,11 +27,12 @@ export class Room {
   /** Throws `disk.full` below the low-water mark. */
   async assert(): Promise<void> {
     const free = await this.watch();
-    if (free >= this.options.lowWaterBytes) return;
+    const needed = Math.min(this.options.lowWaterBytes, (await this.total()) * shareMax);
+    if (free >= needed) return;
     const mib = (bytes: number) => `${Math.floor(bytes / 1024 / 1024)} MiB`;
     throw new OrchestraError(
       'disk.full',
-      `The log's disk has ${mib(free)} left and needs ${mib(this.options.lowWaterBytes)}`,
+      `The log's disk has ${mib(free)} left and needs ${mib(needed)}`,
       { hint: 'free some space where the state directory is; nothing was started' },
     );
   }
@@ -53,6 +57,12 @@ export class Room {
       await file.write(zeros, 0, Math.min(left, zeros.length));
     }
     await file.datasync();
+  }
+
+  private async total(): Promise<number> {
+    if (this.options.freeBytes !== undefined) return Number.POSITIVE_INFINITY;
+    const { blocks, bsize } = await statfs(this.dir);
+    return blocks * bsize;
   }
 
   private get path(): string {

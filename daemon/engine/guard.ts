@@ -317,7 +317,10 @@ function named(container: string, context: ActContext): Record<string, string> {
   return { container, ...(context.task === undefined ? {} : { task: context.task }) };
 }
 
-function recordedLimits(limits: Limits): NonNullable<RecordData<'container.create'>['limits']> {
+/** Limits in the words of the log. */
+export function recordedLimits(
+  limits: Limits,
+): NonNullable<RecordData<'container.create'>['limits']> {
   return {
     cpu_milli: limits.cpuMilli,
     memory_bytes: limits.memoryBytes,

@@ -8,8 +8,8 @@ import type { PolicyBook } from '../policy/book.ts';
 import type { PermitOffice } from '../policy/permit.ts';
 import type { Walls } from '../policy/walls.ts';
 import type { SandboxDeps } from '../sandbox/sandbox.ts';
-import type { Slots } from '../scheduler/slots.ts';
 import type { SecretStore } from '../secrets/store.ts';
+import type { Slots } from '../scheduler/slots.ts';
 import type { Workspace } from '../workspace/open.ts';
 import type { EngineWatch } from './engine-loss.ts';
 import type { ImagePins, Images } from './images.ts';
@@ -33,8 +33,8 @@ export type RunsDeps = {
   sandbox: SandboxDeps;
   office: PermitOffice;
   policies: PolicyBook;
-  images: Images;
   secrets: SecretStore;
+  images: Images;
   pins: ImagePins;
   /** The daemon's directories that a mount may come from. */
   mountRoots: readonly string[];
@@ -43,6 +43,8 @@ export type RunsDeps = {
   /** The operator's choice for every task; without one the policy's list decides. */
   runtime: string | undefined;
   walls: Walls;
+  /** The security modules of the kernel under the sandboxes. */
+  lsm: readonly string[];
   sandboxUser: { uid: number; gid: number };
   slots: Slots;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */

@@ -1,4 +1,5 @@
 import type { RunsDeps } from './deps.ts';
+import { clearOutput, keepLeftOutput } from './left-output.ts';
 
 /**
  * What the last daemon left open. Its containers are gone by now (`sandbox/sweep.ts`), so each
@@ -22,6 +23,7 @@ export async function closeLeftRuns(deps: RunsDeps): Promise<string[]> {
       },
     });
   }
+  await clearOutput(deps.stateDir);
   return left;
 }
 
@@ -29,6 +31,7 @@ export async function closeLeftRuns(deps: RunsDeps): Promise<string[]> {
 export async function finishLeftTasks(deps: RunsDeps, id: string, reason: string): Promise<void> {
   for (const [task, { state, attempt }] of deps.states.find(id)?.tasks ?? []) {
     if (state !== 'running') continue;
+    const output = await keepLeftOutput(deps, id, task);
     await deps.log.append({
       type: 'task.finished',
       run: id,
@@ -41,8 +44,8 @@ export async function finishLeftTasks(deps: RunsDeps, id: string, reason: string
         duration_ms: 0,
         cpu_ms: 0,
         memory_peak_bytes: 0,
-        output_bytes: 0,
         output_truncated: false,
+        ...output,
       },
     });
   }

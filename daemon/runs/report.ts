@@ -20,6 +20,7 @@ export function reportOf(facts: ReportFacts): string {
     facets(facts),
     run.reasons.length > 0 ? `## Reasons\n\n${bullets(run.reasons)}` : '',
     tasks(run),
+    usage(run),
     artifacts(run),
     plan(facts),
     audit(facts),
@@ -77,6 +78,37 @@ function tasks(run: RunView): string {
     'why',
   ];
   return `## Tasks\n\n${table(head, rows)}`;
+}
+
+/** The most that each task used. Empty where nobody could look, or before it ended. */
+function usage(run: RunView): string {
+  const ended = run.tasks.filter((task) => task.memoryPeakBytes !== undefined);
+  if (ended.length === 0) return '';
+  const said = (value: number | undefined, words: (value: number) => string) =>
+    value === undefined ? '' : words(value);
+  const rows = ended.map((task) => [
+    text(task.id),
+    said(task.cpuMs, formatDuration),
+    said(task.cpuThrottledMs, formatDuration),
+    said(task.memoryPeakBytes, formatSize),
+    said(task.pidsPeak, String),
+    said(task.openFilesPeak, String),
+    said(task.diskBytes, formatSize),
+    said(task.diskFiles, String),
+    said(task.tmpPeakBytes, formatSize),
+  ]);
+  const head = [
+    'task',
+    'cpu',
+    'held back',
+    'memory',
+    'processes',
+    'open files',
+    'disk',
+    'files',
+    'tmp',
+  ];
+  return `## Used at most\n\n${table(head, rows)}`;
 }
 
 function cut(task: TaskView): string {

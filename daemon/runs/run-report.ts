@@ -1,5 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { RunsDeps } from './deps.ts';
+import { hintsByTask } from './hints.ts';
 import { reportOf } from './report.ts';
 import type { Runs } from './runs.ts';
 import type { RunFacts } from './state.ts';
@@ -12,7 +13,7 @@ export async function runReport(runs: Runs, deps: RunsDeps, reference: string): 
   const { kind, version, apiVersion } = deps.engineFacts;
   const { verdict, runtimes } = await readAgain(run, deps);
   return reportOf({
-    run: viewOf(run, plan),
+    run: viewOf(run, plan, await hintsByTask(run, deps.blobs)),
     plan,
     clamped: run.clamped,
     engine: `${kind} ${version}, API ${apiVersion}, runtime ${runtimes}`,

@@ -8,6 +8,7 @@ import { within } from '../base/deadline.ts';
 import { concurrencyFor, loadPlan, planFor, policyFor, type Accepted } from './accept.ts';
 import type { RunsDeps } from './deps.ts';
 import { findRun } from './find.ts';
+import { hintsByTask } from './hints.ts';
 import type { OpenRun } from './open-run.ts';
 import type { RunFacts } from './state.ts';
 import { Stop } from './stop.ts';
@@ -89,7 +90,7 @@ export class Runs {
 
   async view(reference: string): Promise<RunView> {
     const run = this.find(reference);
-    return viewOf(run, await this.planOf(run));
+    return viewOf(run, await this.planOf(run), await hintsByTask(run, this.#deps.blobs));
   }
 
   async planOf(run: RunFacts): Promise<Plan | undefined> {
@@ -146,6 +147,7 @@ export class Runs {
         hint: 'wait for one to end: orchestra runs',
       });
     }
+    await this.#deps.workspace.disk.space.assert('no run is taken');
     await this.#deps.log.assertRoom();
     if (!(await this.#deps.workspace.snapshots.find(snapshot))) {
       throw new OrchestraError('snapshot.unknown', `There is no snapshot ${snapshot}`, {

@@ -28,6 +28,9 @@ export type TaskFacts = {
   outputDroppedBytes?: number;
   layer?: Digest;
   artifacts: Artifact[];
+  /** What the output looked like, and the blob that holds the lines. */
+  hintIds?: readonly string[];
+  hintLines?: Digest;
 };
 
 export type RunFacts = {
@@ -50,6 +53,8 @@ export type RunFacts = {
   reason?: string;
   reasons: string[];
   clamped: readonly string[];
+  /** What the ceiling took away from the policy that was asked for. */
+  narrowed: readonly string[];
   checkpoint?: Digest;
   tasks: Map<string, TaskFacts>;
   audit: { first: number; last: number; records: number };
@@ -97,6 +102,7 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     submittedAt: record.ts,
     reasons: [],
     clamped: [],
+    narrowed: [],
     tasks: new Map(),
     audit: { first: record.seq, last: record.seq, records: 0 },
   };
@@ -127,6 +133,7 @@ function apply(run: RunFacts, record: AnyRecord): void {
       if (run.state !== 'cancelling') run.state = 'running';
       run.policy = record.data.policy;
       run.image = record.data.image;
+      run.narrowed = record.data.narrowed ?? [];
       return;
     case 'run.cancel.requested':
       run.state = 'cancelling';
@@ -207,4 +214,6 @@ function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }):
   if (data.disk_files !== undefined) task.diskFiles = data.disk_files;
   if (data.tmp_peak_bytes !== undefined) task.tmpPeakBytes = data.tmp_peak_bytes;
   if (data.output !== undefined) task.output = data.output;
+  if (data.hints !== undefined) task.hintIds = data.hints;
+  if (data.hint_lines !== undefined) task.hintLines = data.hint_lines;
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { limitSentence } from '#contract/limits.ts';
@@ -8,20 +7,24 @@ import { canonicalJson } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import type { Permit } from '../policy/permit.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
-import { ancestorsOf } from '../scheduler/graph.ts';
 import { OutputMask } from '../secrets/output-mask.ts';
+import { violationSentence } from '../sandbox/violation.ts';
+import { ancestorsOf } from '../scheduler/graph.ts';
 import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
 import { awaitEngine, engineLoss } from './engine-loss.ts';
 import { layerLeftOut } from './left-out.ts';
+import { hintsFor, overheard } from './hints.ts';
+import { outputPath } from './left-output.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
 import { peaksOf } from './peaks.ts';
 import { askSlot, judgeSpec, requestFor } from './slot.ts';
-import { sandboxSpec } from './spec.ts';
 import { grantSecrets, recordMasked } from './secrets.ts';
+import { receiptFacts } from './receipt-facts.ts';
+import { sandboxSpec } from './spec.ts';
 import { Stop, stopOf } from './stop.ts';
 
 type Finished = RecordData<'task.finished'>;
@@ -41,9 +44,7 @@ export async function runTask(
   signal: AbortSignal,
 ): Promise<boolean> {
   const startedAt = performance.now();
-  await using output = await OutputFile.create(
-    join(deps.stateDir, 'output', run.id, `${task.id.replaceAll(':', '.')}.out`),
-  );
+  await using output = await OutputFile.create(outputPath(deps.stateDir, run.id, task.id));
   run.outputs.set(task.id, output);
   let verdict: Verdict;
   let stored: Digest | undefined;
@@ -127,18 +128,21 @@ async function workIn(
     );
     const secrets = await grantSecrets(deps, run, task, attempt);
     const mask = new OutputMask(run.secrets.automaton);
+    const { sink, tail } = overheard(output);
     const result = await runInSandbox(deps.sandbox, {
       permit,
       askSlot: askSlot(deps, run, task),
       context: { run: run.id, task: task.id, attempt },
-      output,
-      signal,
+      output: sink,
+      receipt: receiptFacts(deps, run, layer),
       secrets,
       mask,
+      signal,
     });
     await recordMasked(deps, run, task, { attempt, mask });
     const verdict = judge(result, task, signal);
-    if (verdict.outcome !== 'succeeded') return verdict;
+    if (verdict.outcome !== 'succeeded')
+      return { ...verdict, ...(await hintsFor(deps.blobs, tail)) };
     const missing = await collectOutputs(deps, run, task, layer);
     return missing === undefined ? verdict : { ...verdict, outcome: 'failed', reason: missing };
   } finally {
@@ -247,6 +251,8 @@ function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verd
     ...(result.signal === undefined ? {} : { signal: result.signal }),
     ...(result.limit === undefined ? {} : { limit: result.limit }),
   };
+  const { violation } = result;
+  if (violation) return { ...facts, outcome: 'violated', reason: violationSentence(violation) };
   switch (result.outcome) {
     case 'exited':
       if (result.exitCode === 0) return { ...facts, outcome: 'succeeded' };

@@ -1,3 +1,4 @@
+import type { Hint } from '#contract/hints.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { RunRow, RunView, TaskView } from '#contract/run.ts';
 import type { RunFacts, TaskFacts } from './state.ts';
@@ -5,7 +6,11 @@ import type { RunFacts, TaskFacts } from './state.ts';
 const untouched = { state: 'waiting', attempt: 0, artifacts: [] } as const satisfies TaskFacts;
 
 /** What a reader is shown: every planned task from the start, with what is known of it so far. */
-export function viewOf(run: RunFacts, plan: Plan | undefined): RunView {
+export function viewOf(
+  run: RunFacts,
+  plan: Plan | undefined,
+  hints: ReadonlyMap<string, Hint[]> = new Map(),
+): RunView {
   return {
     id: run.id,
     state: run.state,
@@ -23,7 +28,9 @@ export function viewOf(run: RunFacts, plan: Plan | undefined): RunView {
     exitCode: run.exitCode,
     reason: run.reason,
     reasons: run.reasons,
-    tasks: (plan?.tasks ?? []).map((task) => taskView(task, run.tasks.get(task.id) ?? untouched)),
+    tasks: (plan?.tasks ?? []).map((task) =>
+      taskView(task, run.tasks.get(task.id) ?? untouched, hints.get(task.id)),
+    ),
     checkpoint: run.checkpoint,
     audit: { ...run.audit },
   };
@@ -48,7 +55,8 @@ export function rowOf(run: RunFacts): RunRow {
   };
 }
 
-function taskView(task: PlanTask, facts: TaskFacts): TaskView {
+function taskView(task: PlanTask, known: TaskFacts, hints: Hint[] | undefined): TaskView {
+  const { hintIds: _ids, hintLines: _lines, ...facts } = known;
   return {
     id: task.id,
     title: task.title,
@@ -56,5 +64,6 @@ function taskView(task: PlanTask, facts: TaskFacts): TaskView {
     deps: [...task.deps],
     outputTruncated: false,
     ...facts,
+    ...(hints === undefined || hints.length === 0 ? {} : { hints }),
   };
 }

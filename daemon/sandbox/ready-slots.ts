@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { OrchestraError } from '#contract/errors.ts';
 import { digestOf } from '../base/canonical.ts';
 import type { Doors } from '../engine/doors.ts';
-import type { ActContext, Attached, Engine } from '../engine/engine.ts';
+import type { ActContext, Attached, Created, Engine } from '../engine/engine.ts';
 import type { Permit } from '../policy/permit.ts';
 import {
   npmCacheTarget,
@@ -14,7 +14,7 @@ import {
 } from '../policy/spec.ts';
 
 /** A sandbox at its gate, for one task. */
-export type AtGate = { id: string; attached: Attached; isSlot: boolean };
+export type AtGate = Created & { attached: Attached };
 
 /** The name, labels and doors of a slot to be made; what the rest of it is, its task says. */
 export type SlotIdentity = { slot: string; doors: readonly DoorMount[] };
@@ -246,7 +246,7 @@ export class ReadySlots {
     const slot = randomBytes(6).toString('hex');
     const made = doors.make(slot, [workspaceTarget, npmCacheTarget]);
     try {
-      return { ...(await this.#make(await ask({ slot, doors: made }), slotContext)), isSlot: true };
+      return await this.#make(await ask({ slot, doors: made }), slotContext);
     } catch (error) {
       doors.close(made);
       if (error instanceof OrchestraError && error.code === 'engine.not_connected') {
@@ -258,13 +258,14 @@ export class ReadySlots {
 
   async #make(permit: Permit, context: ActContext): Promise<AtGate> {
     const { engine } = this.#options;
-    const { id } = await engine.create(permit, context);
+    const created = await engine.create(permit, context);
+    const { id } = created;
     let attached: Attached | undefined;
     try {
       attached = await engine.attach(id);
       await engine.start(id, context);
       await attached.ready;
-      return { id, attached, isSlot: false };
+      return { ...created, attached };
     } catch (error) {
       attached?.close();
       await putAway(engine, id, { ...context, why: 'start failed' });

@@ -5,6 +5,7 @@ import type { Cause } from './ending.ts';
 import type { Judged } from './judge.ts';
 import type { Flowed } from './output.ts';
 import type { SandboxRequest } from './sandbox.ts';
+import { violationOf } from './violation.ts';
 
 /** Puts the end of a task on record, durable before anybody is told of it. */
 export async function recordExit(
@@ -49,6 +50,16 @@ export async function recordExit(
   const why = endedBy(facts);
   if (why !== undefined) {
     entries.push({ ...common, type: 'container.killed', sev: 'notice', data: { attempt, why } });
+  }
+  const violation = violationOf(judged);
+  if (violation !== undefined) {
+    entries.push({
+      ...common,
+      type: 'sandbox.violation',
+      outcome: 'denied',
+      sev: 'alert',
+      data: { attempt, ...violation },
+    });
   }
   if (judged.exceeded !== undefined) {
     entries.push({

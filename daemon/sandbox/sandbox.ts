@@ -14,7 +14,9 @@ import { pumpOutput, type OutputSink } from './output.ts';
 import { assertGiven } from './given.ts';
 import { watchPeaks } from './peaks.ts';
 import type { AskSlot, AtGate, ReadySlots } from './ready-slots.ts';
+import { receiptEntries, type ReceiptFacts } from './receipt.ts';
 import { recordExit } from './record.ts';
+import { violationOf, type Violation } from './violation.ts';
 
 export type SandboxDeps = {
   engine: Engine;
@@ -38,6 +40,8 @@ export type SandboxRequest = {
   /** Exactly what the permit's spec names, given at the release. */
   secrets?: readonly SecretFile[];
   mask?: OutputMask;
+  /** What the receipt says beside the spec; runs always give it, and it is sealed before the start. */
+  receipt?: ReceiptFacts;
   /** Cancels the task. What is done to clean up never depends on it. */
   signal: AbortSignal;
 };
@@ -51,6 +55,8 @@ export type SandboxResult = {
   /** The limit that ended it, or that it ran into before it failed. */
   limit?: LimitName;
   exceeded?: Exceeded;
+  /** It did what only an attack does. */
+  violation?: Violation;
   /** What it left in its layers, where that can be measured. */
   disk?: DiskUse;
   /** Some process was killed for memory, though perhaps not the one that decided the exit code. */
@@ -91,14 +97,16 @@ export async function runInSandbox(
 
 async function runToEnd(
   deps: SandboxDeps,
-  { permit, context, output, secrets = [], mask, signal }: SandboxRequest,
-  { id, attached }: AtGate,
+  request: SandboxRequest,
+  { id, attached, effective }: AtGate,
 ): Promise<SandboxResult> {
+  const { permit, context, output, secrets = [], mask, signal } = request;
   const { engine, clock } = deps;
   const { limits } = permit.spec;
   const monoAtStart = clock.mono();
   const startedAt = new Date(clock.now()).toISOString();
   assertGiven(permit, secrets);
+  if (request.receipt) await deps.log.appendAll(receiptEntries(request, { id, effective }));
   await engine.release(id, permit, context, secrets);
   using ending = new Ending(deps, id, context);
   using _timeout = ending.after(limits.timeoutMs, 'timeout');
@@ -129,8 +137,10 @@ async function runToEnd(
   await recordExit(deps.log, { id, context, exit, judged, cause, flowed, durationMs, limits });
   const failure = watch.failure() ?? flowed.failure;
   if (failure !== undefined) throw nameDiskFailure(failure);
+  const violation = violationOf(judged);
   return {
     ...judged,
+    ...(violation === undefined ? {} : { violation }),
     ...(left.disk === undefined ? {} : { disk: left.disk }),
     oomKilled: exit.oomKilled,
     startedAt,

@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { OrchestraError } from '#contract/errors.ts';
-import { formatSize } from '#contract/units.ts';
+import { formatSize, spellSize } from '#contract/units.ts';
 
 /** What is left of a file system. `filesTotal` is 0 where files are not counted. */
 export type Space = { free: number; total: number; filesFree: number; filesTotal: number };
@@ -19,6 +19,11 @@ export const defaultMarks: Marks = {
   refuseBelow: { bytes: 1024 ** 3 },
   stopBelow: { bytes: 256 * 1024 ** 2 },
 };
+
+/** As the settings write it. */
+export function spellMark(mark: Mark): string {
+  return 'percent' in mark ? `${mark.percent}%` : spellSize(mark.bytes);
+}
 
 export type Level = 'enough' | 'low' | 'critical';
 
@@ -68,13 +73,13 @@ export class FreeSpace {
         : Math.min(mark.bytes, Math.floor(total * share));
     const files = ({ share, most }: { share: number; most: number }) =>
       Math.min(most, Math.floor(filesTotal * share));
-    return {
-      refuse: {
-        bytes: bytes(this.marks.refuseBelow, shareMax.refuse),
-        files: files(filesMarks.refuse),
-      },
-      stop: { bytes: bytes(this.marks.stopBelow, shareMax.stop), files: files(filesMarks.stop) },
+    const stop = {
+      bytes: bytes(this.marks.stopBelow, shareMax.stop),
+      files: files(filesMarks.stop),
     };
+    // What would be ended at once is not started, whatever the settings say.
+    const refused = Math.max(stop.bytes, bytes(this.marks.refuseBelow, shareMax.refuse));
+    return { refuse: { bytes: refused, files: files(filesMarks.refuse) }, stop };
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Routes } from '../app.ts';
 import { artifactRoutes } from './artifacts.ts';
+import { attestationRoutes } from './attestations.ts';
 import { auditRoutes } from './audit.ts';
 import type { RouteDeps } from './deps.ts';
 import { policyRoutes } from './policies.ts';
@@ -16,6 +17,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...runRoutes(deps),
     ...artifactRoutes(deps),
     ...auditRoutes(deps),
+    ...attestationRoutes(deps),
     ...policyRoutes(deps),
     ...secretRoutes(deps),
   };

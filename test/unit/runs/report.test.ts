@@ -85,6 +85,33 @@ test('nothing that a stranger wrote breaks out of its place', () => {
   expect(report.split('\n').filter((line) => line.startsWith('# '))).toHaveLength(1);
   expect(report).not.toMatch(/^# Passed|<script>|<b>|(?<!\\)\]\(http/m);
   const rows = report.split('\n').filter((line) => line.startsWith('| build |'));
-  // Two of the task, one in each table; a bar of a stranger is no column.
-  expect(rows.map((row) => row.split(/(?<!\\)\|/).length)).toEqual([11, 5]);
+  // Three of the task, one in each table; a bar of a stranger is no column.
+  expect(rows.map((row) => row.split(/(?<!\\)\|/).length)).toEqual([11, 11, 5]);
+});
+
+test('a limit that ended a task and the most that it used are told', () => {
+  const report = reportOn([
+    submitted(),
+    taskStarted('build'),
+    note(
+      'limit.exceeded',
+      { attempt: 1, limit: 'disk', allowed: 2 * 1024 ** 3, peak: 2.1 * 1024 ** 3 },
+      { obj: { task: 'build' } },
+    ),
+    taskFinished('build', 'failed', {
+      limit: 'disk',
+      reason: 'limit.disk: 2 GiB allowed, 2.1 GiB used',
+      cpu_throttled_ms: 1500,
+      pids_peak: 7,
+      open_files_peak: 21,
+      disk_bytes: 5 * 1024 ** 2,
+      disk_files: 12,
+      tmp_peak_bytes: 4096,
+    }),
+    runClosed('failed'),
+  ]);
+  expect(report).toContain('limit.disk: 2 GiB allowed, 2.1 GiB used');
+  expect(report).toMatch(
+    /^\| build \| \S+ \| 1\.5s \| 1 KiB \| 7 \| 21 \| 5 MiB \| 12 \| 4 KiB \|$/m,
+  );
 });

@@ -48,6 +48,7 @@ const started = (task: string) =>
     'container.create result',
     'container.start intent',
     'container.start result',
+    'sandbox.receipt',
     'container.release intent',
     'container.release result',
   ].map((words) => `${words} ${task}`);
@@ -226,6 +227,25 @@ export const scenarios: readonly Scenario[] = [
       ...planned,
       ...started('build'),
       'container.exited failed build',
+      ...removed('build'),
+      ...failed('build'),
+      'checkpoint.saved',
+      'task.skipped after',
+      'checkpoint.saved',
+      'run.closed failed',
+    ],
+  },
+  {
+    name: 'a task that the filter of system calls kills',
+    play: onShared((it) => {
+      it.programs.set('build', { exitCode: 159, output: [[2, 'Bad system call']] });
+      return it.submit([build, after]);
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited failed build',
+      'sandbox.violation denied build',
       ...removed('build'),
       ...failed('build'),
       'checkpoint.saved',

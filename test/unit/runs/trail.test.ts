@@ -95,8 +95,9 @@ const orders: Readonly<Record<string, string>> = {
   'policy.decided': 'run.accepted',
   'task.started': 'policy.decided',
   'container.create': 'task.started',
+  'sandbox.receipt': 'container.create',
   'container.start': 'container.create',
-  'container.release': 'container.start',
+  'container.release': 'sandbox.receipt',
   'container.exited': 'container.release',
   'artifact.collected': 'container.exited',
   'layer.sealed': 'container.exited',
@@ -173,6 +174,7 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'api.rejected': 'test/unit/http/edge.test.ts',
   'auth.succeeded': 'test/unit/http/edge.test.ts',
   'daemon.error': 'test/unit/http/edge.test.ts',
+  'attestation.made': 'test/unit/audit/attest.test.ts',
   'clock.jump': 'test/unit/audit/append.test.ts',
 };
 
