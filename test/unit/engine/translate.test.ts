@@ -32,7 +32,7 @@ test('neither the command nor a variable of a task is told to the engine', () =>
 
 test('variables of the image are taken away', () => {
   const env = createOptions(testSpec(), fakeHost, ['PATH=x', 'B=y', 'C']).Env;
-  expect(env).toEqual([expect.stringMatching(/^PATH=\/usr\/local/), 'B', 'C']);
+  expect(env).toEqual(['HOME=/', expect.stringMatching(/^PATH=\/usr\/local/), 'B', 'C']);
 });
 
 test('profiles of seccomp and AppArmor and a type of SELinux are passed on as they are', () => {

@@ -90,7 +90,7 @@ const weakened: [string, (made: PodmanContainer) => void, RegExp][] = [
   ['no init', ({ oci }) => void oci.process.args.splice(0, 2), /^init/],
   ['another command', ({ oci }) => oci.process.args.push('x'), /^command/],
   ['a variable more', ({ oci }) => oci.process.env.push('LD_PRELOAD=/x'), /^env_names/],
-  ['another value', ({ oci }) => (oci.process.env[0] = 'PATH=/evil'), /^env PATH/],
+  ['another value', ({ oci }) => (oci.process.env[1] = 'PATH=/evil'), /^env PATH/],
   ['a sysctl', ({ oci }) => (oci.linux.sysctl['kernel.core_pattern'] = '|x'), /sysctl/],
   ['a hook', ({ oci }) => Object.assign(oci, { hooks: { prestart: [{}] } }), /hook/],
   ['a setting nobody knows', ({ oci }) => Object.assign(oci.linux, { new: 1 }), /setting new/],
