@@ -1,4 +1,5 @@
 import type { Command } from './context.ts';
+import { groups } from './selftest/attack.ts';
 
 export type OptionSpec = {
   /** As commander writes it: `-j, --concurrency <n>`. */
@@ -321,6 +322,23 @@ export const commands: readonly CommandSpec[] = [
     text: 'what is there, what is missing, and the remedy',
     group: 'Care',
     load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
+    name: 'selftest',
+    args: '[verb] [dir]',
+    first: ['verify'],
+    text: 'attack this installation and say which walls hold; verify DIR checks such a report',
+    group: 'Trust',
+    options: [
+      { flags: '--hostile', text: 'make the attacks: tasks, plans, requests; takes some minutes' },
+      { flags: '--runtime <name>', text: 'in this runtime of the engine, which the policy allows' },
+      { flags: '--group <group>', text: 'only this group', values: groups },
+      { flags: '--only <ids>', text: 'only these attacks, joined by commas' },
+      { flags: '--list', text: 'the attacks with their ids; nothing is attacked' },
+      { ...reportDir, text: 'where the folder of the report is written (default: here)' },
+      { flags: '--key <fingerprint>', text: 'with verify: the key that it must be signed by' },
+    ],
+    load: async () => (await import('./commands/selftest.ts')).selftest,
   },
   {
     name: 'engine',

@@ -49,6 +49,7 @@ const table = {
   'audit.locked': { status: 409, exit: 1, retry: false },
   'audit.rolled_back': { status: 500, exit: 4, retry: false },
   'disk.low': { status: 507, exit: 5, retry: true },
+  'report.broken': { status: 422, exit: 4, retry: false },
   'disk.full': { status: 507, exit: 5, retry: true },
   'daemon.unreachable': { status: 503, exit: 5, retry: true },
   'daemon.busy': { status: 429, exit: 5, retry: true },

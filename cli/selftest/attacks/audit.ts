@@ -63,12 +63,12 @@ const attacks: readonly Attack[] = [
       const { run, seen } = await field.play([
         {
           id: 'steers',
-          script: `fs.mkdirSync('out'); for (const name of ['${evil}', 'new\\nline']) { fs.writeFileSync(name.replaceAll('/', ''), 'x'); fs.writeFileSync('out/' + name.replaceAll('/', ''), 'x'); } began(); console.log('${evil}'); console.error('${evil}'); process.exit(1);`,
+          script: `began(); console.log('${evil}'); console.error('${evil}'); process.exit(1);`,
         },
         {
           id: 'names',
-          script: `fs.writeFileSync('${evil}'.replaceAll('/', ''), '${evil}'); fs.writeFileSync('changed.txt', '${evil}'); began(); console.log('${evil}honest');`,
-          outputs: { o: '.' },
+          script: `fs.mkdirSync('out'); for (const dir of ['.', 'out']) fs.writeFileSync(dir + '/' + '${evil}'.replaceAll('/', ''), '${evil}'); fs.writeFileSync('own.txt', '${evil}'); began(); console.log('${evil}honest');`,
+          outputs: { o: 'out' },
         },
       ]);
       const own = seen.get('names');
