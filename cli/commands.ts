@@ -146,6 +146,15 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./commands/watch.ts')).watch,
   },
   {
+    name: 'explain',
+    args: '<run> [task]',
+    first: 'run',
+    text: 'why a task ran as it did: each setting of its sandbox and the rule behind it',
+    group: 'Watch',
+    options: [{ flags: '--attempt <n>', text: 'an earlier attempt (default: the last)' }],
+    load: async () => (await import('./commands/explain.ts')).explain,
+  },
+  {
     name: 'logs',
     args: '<run> [task]',
     first: 'run',
@@ -318,12 +327,6 @@ export const commands: readonly CommandSpec[] = [
     ],
   },
   {
-    name: 'doctor',
-    text: 'what is there, what is missing, and the remedy',
-    group: 'Care',
-    load: async () => (await import('./commands/doctor.ts')).doctor,
-  },
-  {
     name: 'selftest',
     args: '[verb] [dir]',
     first: ['verify'],
@@ -339,6 +342,12 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--key <fingerprint>', text: 'with verify: the key that it must be signed by' },
     ],
     load: async () => (await import('./commands/selftest.ts')).selftest,
+  },
+  {
+    name: 'doctor',
+    text: 'what is there, what is missing, and the remedy',
+    group: 'Care',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
   },
   {
     name: 'engine',
