@@ -313,6 +313,21 @@ const attacks: readonly Attack[] = [
     },
   },
   {
+    id: 'audit.stumble',
+    title: 'Make the daemon stumble',
+    attack: 'All of the above, and then a look for errors that the daemon could not explain.',
+    expects: 'It has none on record since the selftest began.',
+    play: async (field) => {
+      // Requests that were broken off are dealt with a moment later.
+      await field.isReady();
+      const { items } = await field.client.call('auditList', {
+        query: { type: 'daemon.error', cursor: field.firstSeq, limit: 20 },
+      });
+      const said = items.map(({ record }) => `#${record.seq} ${String(record.data['what'])}`);
+      return verdict(items.length === 0, items.length === 0 ? 'none' : said.join(', '));
+    },
+  },
+  {
     id: 'audit.verify',
     title: 'Break the log',
     attack:
