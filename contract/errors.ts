@@ -34,6 +34,7 @@ const table = {
   'package.unavailable': { status: 502, exit: 2, retry: true },
   'image.unknown': { status: 422, exit: 1, retry: false },
   'image.changed': { status: 403, exit: 4, retry: false },
+  'runtime.vulnerable': { status: 503, exit: 4, retry: false },
   'engine.unavailable': { status: 503, exit: 5, retry: true },
   'engine.conflict': { status: 409, exit: 2, retry: false },
   'engine.failed': { status: 502, exit: 2, retry: true },
