@@ -1,4 +1,5 @@
 import type { Command } from './context.ts';
+import { groups } from './selftest/attack.ts';
 
 export type OptionSpec = {
   /** As commander writes it: `-j, --concurrency <n>`. */
@@ -143,6 +144,15 @@ export const commands: readonly CommandSpec[] = [
     group: 'Watch',
     options: [output],
     load: async () => (await import('./commands/watch.ts')).watch,
+  },
+  {
+    name: 'explain',
+    args: '<run> [task]',
+    first: 'run',
+    text: 'why a task ran as it did: each setting of its sandbox and the rule behind it',
+    group: 'Watch',
+    options: [{ flags: '--attempt <n>', text: 'an earlier attempt (default: the last)' }],
+    load: async () => (await import('./commands/explain.ts')).explain,
   },
   {
     name: 'logs',
@@ -315,6 +325,23 @@ export const commands: readonly CommandSpec[] = [
         load: async () => (await import('./commands/secret.ts')).secretRm,
       },
     ],
+  },
+  {
+    name: 'selftest',
+    args: '[verb] [dir]',
+    first: ['verify'],
+    text: 'attack this installation and say which walls hold; verify DIR checks such a report',
+    group: 'Trust',
+    options: [
+      { flags: '--hostile', text: 'make the attacks: tasks, plans, requests; takes some minutes' },
+      { flags: '--runtime <name>', text: 'in this runtime of the engine, which the policy allows' },
+      { flags: '--group <group>', text: 'only this group', values: groups },
+      { flags: '--only <ids>', text: 'only these attacks, joined by commas' },
+      { flags: '--list', text: 'the attacks with their ids; nothing is attacked' },
+      { ...reportDir, text: 'where the folder of the report is written (default: here)' },
+      { flags: '--key <fingerprint>', text: 'with verify: the key that it must be signed by' },
+    ],
+    load: async () => (await import('./commands/selftest.ts')).selftest,
   },
   {
     name: 'doctor',

@@ -147,7 +147,11 @@ function missingCommand(argv: readonly string[]): OrchestraError {
 }
 
 function usageError(error: CommanderError, argv: readonly string[]): OrchestraError {
-  const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
+  const [first = '', ...rest] = error.message
+    .replace(/^error: /, '')
+    // Not the arguments themselves: one may be a secret that belongs on standard input.
+    .replace(/(but got \d+): [^]*$/, '$1')
+    .split('\n');
   const meant = rest.join(' ').replace(/^\(|\)$/g, '') || likelyFlag(first, argv);
   return new OrchestraError(
     'usage.invalid',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Attestation, AttestFiles } from './attestation.ts';
+import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName } from './ids.ts';
 import { LogRecord } from './records.ts';
 import {
@@ -266,6 +267,15 @@ export const endpoints = {
     answer: 'ndjson',
     changes: false,
     query: z.object({ follow: z.stringbool().default(false) }),
+  }),
+  taskReceipt: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/tasks/:task/receipt',
+    summary: "The receipt of a task's sandbox, with the rule behind each setting",
+    answer: 'json',
+    changes: false,
+    query: z.object({ attempt: z.coerce.number().int().min(1).max(1_000_000).optional() }),
+    response: TaskReceipt,
   }),
   artifactList: endpoint({
     method: 'GET',

@@ -118,6 +118,12 @@ export const recordTypes = {
   'daemon.crashed': note({ last_boot: text(64), runs_open: count }),
   'daemon.error': note({ code: text(64), what: text(1024) }),
   'config.loaded': note({ config: Digest, source: text(4096) }),
+  /** A runtime with a known way out of its containers is used all the same, as configured. */
+  'runtime.accepted': note({
+    component: text(64),
+    version: text(64),
+    cves: z.array(text(32)).min(1).max(64),
+  }),
   'policy.loaded': note({ name: text(64), policy: Digest, source: text(4096) }),
   'policy.rejected': note({ name: text(64), source: text(4096), reason: text(1024) }),
 

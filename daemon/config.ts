@@ -33,6 +33,11 @@ export const ConfigFile = z.strictObject({
   engine: z.string().min(1).max(4096).optional(),
   /** The engine's name of the OCI runtime for tasks; its default one if left out. */
   runtime: z.string().min(1).max(64).optional(),
+  /** Known ways out of the installed runtime that the operator takes upon himself, by name. */
+  accept_vulnerable_runtime: z
+    .array(z.string().regex(/^CVE-\d{4}-\d{4,7}$/, 'not the name of a CVE, such as CVE-2024-21626'))
+    .max(64)
+    .optional(),
   /** A folder with further policy documents, NAME.yaml each. */
   policies: AbsolutePath.optional(),
   /** Where secrets lie that something else put there, a file each; read only. */
@@ -62,6 +67,7 @@ export type Config = {
   stateDir: string;
   engine: string | undefined;
   runtime: string | undefined;
+  acceptedEscapes: readonly string[];
   policies: string | undefined;
   /** Where they come from outside; otherwise they lie in the state directory. */
   secretsDir: string | undefined;
@@ -106,6 +112,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     stateDir: pick('state_dir', sources.defaults.state_dir),
     engine: pick('engine', undefined),
     runtime: pick('runtime', undefined),
+    acceptedEscapes: pick('accept_vulnerable_runtime', []),
     policies: pick('policies', undefined),
     secretsDir: pick('secrets_dir', sources.defaults.secrets_dir),
     ceiling: pick('ceiling', 'default'),
@@ -125,6 +132,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
 
 function inWords(value: unknown): string {
   if (value === undefined) return '(found)';
+  if (Array.isArray(value)) return value.length === 0 ? '(none)' : value.join(' ');
   return typeof value === 'object' ? spellMark(value as Mark) : String(value);
 }
 

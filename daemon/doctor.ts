@@ -1,5 +1,6 @@
 import type { Check } from '#contract/api.ts';
 import { formatSize } from '#contract/units.ts';
+import { examineEscapes } from './escapes.ts';
 import type { PeerReader } from './http/identity.ts';
 import { chooseRuntime } from './policy/runtime-choice.ts';
 import type { RunsDeps } from './runs/deps.ts';
@@ -8,6 +9,7 @@ import type { RunsDeps } from './runs/deps.ts';
 export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[]> {
   return [
     engine(deps),
+    examineEscapes(deps.engineFacts.components),
     ...isolation(deps),
     await image(deps),
     caller(peers),
@@ -25,28 +27,27 @@ function engine({ engineFacts: facts, runtime: named, policies }: RunsDeps): Che
   };
 }
 
-function isolation({ engineFacts: facts }: RunsDeps): Check[] {
+function isolation({ engineFacts: facts, walls }: RunsDeps): Check[] {
   const { memory, swap, pids, cpu } = facts.limits;
   const missing = Object.entries({ memory, swap, pids, cpu }).filter(([, isThere]) => !isThere);
   return [
     {
       name: 'seccomp',
       status: facts.seccomp ? 'ok' : 'problem',
-      message: !facts.seccomp
-        ? 'the engine reports no seccomp'
-        : facts.kind === 'podman'
-          ? 'on, the engine’s profile without namespaces and mounts'
-          : 'on, the engine’s profile',
+      message:
+        walls.seccomp === undefined
+          ? 'the engine reports no seccomp'
+          : `on, Orchestra’s profile ${walls.seccomp.digest.slice(0, 19)}`,
       ...(facts.seccomp ? {} : { remedy: 'use a kernel and an engine built with seccomp' }),
     },
     {
       name: 'lsm',
       status: facts.apparmor || facts.selinux ? 'ok' : 'warning',
       message: facts.apparmor
-        ? 'AppArmor'
+        ? `AppArmor, profile ${walls.apparmor ?? 'of the engine'}`
         : facts.selinux
-          ? 'SELinux'
-          : 'the kernel has neither AppArmor nor SELinux',
+          ? `SELinux, type ${walls.selinux ?? 'of the engine'}`
+          : 'the engine has neither AppArmor nor SELinux',
       ...(facts.apparmor || facts.selinux
         ? {}
         : { remedy: 'boot a kernel with AppArmor for a second wall' }),
@@ -61,13 +62,13 @@ function isolation({ engineFacts: facts }: RunsDeps): Check[] {
       ...(missing.length === 0 ? {} : { remedy: 'enable these cgroup controllers' }),
     },
     {
-      name: 'rootful',
+      name: 'userns',
       status: facts.rootless || facts.userns ? 'ok' : 'warning',
       message: facts.rootless
         ? 'the engine runs without root'
         : facts.userns
           ? 'root in a container is nobody on the host'
-          : 'rootful: whoever reaches its socket is root here',
+          : 'rootful, without user namespaces: whoever reaches its socket is root here',
       ...(facts.rootless || facts.userns
         ? {}
         : { remedy: 'keep its socket to root and to orchestrad' }),

@@ -12,6 +12,7 @@ import type { Engine, EngineFacts } from './engine/engine.ts';
 import { kernelModules } from './engine/kernel-modules.ts';
 import type { EngineParts } from './engine/open.ts';
 import type { Machine } from './engine/machine.ts';
+import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { openPermitOffice } from './policy/permit.ts';
@@ -111,6 +112,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const engineFacts = await engine.facts();
   const walls = await findWalls(engineFacts, options.policiesDir);
   await recordStart(options, log, { engineFacts, lifecycle });
+  await refuseEscapes(engineFacts.components ?? [], config.acceptedEscapes, log);
   const swept = await sweepStrays({ engine, log, clock, install: installId });
   const workspace = await openWorkspace({
     stateDir,

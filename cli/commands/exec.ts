@@ -6,6 +6,7 @@ import type { Client } from '../client/client.ts';
 import type { Command, Context } from '../context.ts';
 import { flagOption } from '../options.ts';
 import { Detached, driveRun } from '../run/drive.ts';
+import { hintLines } from '../run/hints.ts';
 import { runSettings } from '../run/settings.ts';
 import type { Show } from '../run/show.ts';
 import { snapshotWorkspace } from '../run/snapshot.ts';
@@ -35,7 +36,10 @@ export const exec: Command = async (context, command, options) => {
     const [task] = view.tasks;
     const code = view.state === 'cancelled' ? exit : exitOfExec(view, task);
     if (print.json) print.object({ result: { exit_code: code, run: view } });
-    else sayWhy(context, view, task);
+    else {
+      sayWhy(context, view, task);
+      for (const line of hintLines(task?.hints)) print.note(`orchestra: ${line}`);
+    }
     return code;
   } catch (error) {
     if (!(error instanceof Detached)) throw error;

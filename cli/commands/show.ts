@@ -1,5 +1,6 @@
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Command } from '../context.ts';
+import { hintLines } from '../run/hints.ts';
 import { howItEnded } from '../run/summary.ts';
 import { runWords, taskWords } from '../run-words.ts';
 import { safe } from '../terminal/clean.ts';
@@ -40,6 +41,9 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     task.memoryPeakBytes === undefined ? '' : formatSize(task.memoryPeakBytes),
     task.state === 'succeeded' || task.state === 'waiting' ? task.title : howItEnded(task),
   ]);
-  for (const line of table(rows)) print.line(line);
+  for (const [at, line] of table(rows).entries()) {
+    print.line(line);
+    for (const hint of hintLines(view.tasks[at]?.hints)) print.line(`    ${hint}`);
+  }
   return 0;
 };

@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import { exitWords } from '../exit-meanings.ts';
 import { isBad, runWords } from '../run-words.ts';
 import { safe, TerminalCleaner } from '../terminal/clean.ts';
+import { hintLines } from './hints.ts';
 import { taskOutput } from './task-output.ts';
 
 const failuresShown = 5;
@@ -75,6 +76,7 @@ async function printFailure(
 ): Promise<void> {
   const { print } = context;
   print.line(`  ${print.out.bold(safe(task.id))}  ${howItEnded(task)}`);
+  for (const line of hintLines(task.hints)) print.line(`    ${line}`);
   if (task.output === undefined) return;
   for (const line of await lastLines(context, client, view.id, task.id)) print.line(`    ${line}`);
 }

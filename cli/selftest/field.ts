@@ -60,6 +60,7 @@ export class Field implements AsyncDisposable {
   #made = 0;
   #port = 0;
   #heard = 0;
+  #firstSeq = 0;
 
   private constructor(dir: string, { context, client, policy, policyDocument, signal }: Settings) {
     this.dir = dir;
@@ -75,6 +76,7 @@ export class Field implements AsyncDisposable {
     await mkdir(field.outside);
     await writeFile(path.join(field.outside, 'secret.txt'), field.canary);
     await field.#listen();
+    field.#firstSeq = (await settings.client.call('auditHead')).size;
     return field;
   }
 
@@ -94,6 +96,11 @@ export class Field implements AsyncDisposable {
   /** How often somebody reached one of the listeners here. */
   get heard(): number {
     return this.#heard;
+  }
+
+  /** The number of the first record that may be about this selftest. */
+  get firstSeq(): number {
+    return this.#firstSeq;
   }
 
   /** What a script may know. */

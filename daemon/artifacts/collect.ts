@@ -47,9 +47,12 @@ export function collect(request: CollectRequest, blobs: string, xattrs: Xattrs):
   const collected: Collected = { artifacts: [], rejected: [] };
   const budget = { files: request.limits.filesMax, bytes: request.limits.bytesMax };
   for (const output of request.outputs) {
-    const collector = new Collector(blobs, { ...budget }, request);
     try {
       using root = MergedDir.open(request.roots, xattrs);
+      // Nobody writes any more, so what was measured is what will be read; and of an output that
+      // is too large, a sparse file above all, not a byte is read or kept.
+      new Collector(blobs, { ...budget }, request, { isMeasuring: true }).output(root, output);
+      const collector = new Collector(blobs, { ...budget }, request, { isMeasuring: false });
       const artifact = collector.output(root, output);
       collected.artifacts.push(artifact);
       budget.files -= artifact.files;
@@ -65,11 +68,14 @@ export function collect(request: CollectRequest, blobs: string, xattrs: Xattrs):
 
 class Rejection extends Error {}
 
+const notYet: Digest = `sha256:${'0'.repeat(64)}`;
+
 class Collector {
   readonly #blobs: string;
   readonly #budget: { files: number; bytes: number };
   readonly #depthMax: number;
   readonly #secrets: Automaton | undefined;
+  readonly #isMeasuring: boolean;
   readonly #entries: ArtifactManifest['entries'] = [];
   readonly #leftOut: LeftOut[] = [];
   #leftOutCount = 0;
@@ -80,11 +86,13 @@ class Collector {
     blobs: string,
     budget: { files: number; bytes: number },
     { limits, secrets }: CollectRequest,
+    { isMeasuring }: { isMeasuring: boolean },
   ) {
     this.#blobs = blobs;
     this.#budget = budget;
     this.#depthMax = limits.depthMax;
     this.#secrets = secrets;
+    this.#isMeasuring = isMeasuring;
   }
 
   output(root: MergedDir, { name, path }: { name: string; path: string }): CollectedArtifact {
@@ -98,7 +106,9 @@ class Collector {
     using directory = found?.directory;
     this.#directory(directory ?? root, '', 0);
     const manifest = { v: 1, entries: this.#entries } satisfies ArtifactManifest;
-    const digest = storeBytes(this.#blobs, Buffer.from(canonicalJson(manifest)));
+    const digest = this.#isMeasuring
+      ? notYet
+      : storeBytes(this.#blobs, Buffer.from(canonicalJson(manifest)));
     const size = { bytes: this.#bytes, files: this.#files };
     return { ...facts, leftOutCount: this.#leftOutCount, kind: 'directory', digest, ...size };
   }
@@ -150,6 +160,7 @@ class Collector {
       if (this.#bytes > this.#budget.bytes) {
         throw new Rejection(`more than ${this.#budget.bytes} bytes`);
       }
+      if (this.#isMeasuring) return { digest: notYet, bytes: size };
       if (this.#secrets && fileHolds(fd, this.#secrets)) throw leak();
       return { digest: storeFile(this.#blobs, fd), bytes: size };
     } finally {

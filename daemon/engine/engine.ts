@@ -1,6 +1,7 @@
 import type { Digest } from '#contract/ids.ts';
 import type { RecordData } from '#contract/records.ts';
 import type { Permit } from '../policy/permit.ts';
+import type { Component } from './known-escapes.ts';
 
 export type EngineFacts = {
   kind: 'docker' | 'podman' | 'fake';
@@ -20,6 +21,8 @@ export type EngineFacts = {
   /** True when limits on memory, swap, pids and cpu are really enforced. */
   limits: { memory: boolean; swap: boolean; pids: boolean; cpu: boolean };
   kernel: string;
+  /** The programs that make its containers; left out where the engine does not say. */
+  components?: readonly Component[];
   cpus: number;
   memoryBytes: number;
 };

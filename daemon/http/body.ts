@@ -22,12 +22,25 @@ export async function readBytes(incoming: IncomingMessage, bytesMax: number): Pr
   let bytes = 0;
   // The refusal still has to be answered on this connection, so leaving early keeps it open.
   const parts = incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  for await (const chunk of parts) {
-    bytes += chunk.length;
-    if (bytes > bytesMax) throw tooLarge(bytesMax);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of parts) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) throw tooLarge(bytesMax);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw isCutOff(error) ? cutOff(error) : error;
   }
   return Buffer.concat(chunks);
+}
+
+/** Whoever called went away in the middle of the body: no fault of the daemon's. */
+function isCutOff(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === 'ECONNRESET';
+}
+
+function cutOff(cause: unknown): OrchestraError {
+  return new OrchestraError('request.invalid', 'The body ended before its end', { cause });
 }
 
 function tooLarge(bytesMax: number): OrchestraError {

@@ -4,6 +4,7 @@ import type { Plan } from '#contract/plan.ts';
 import type { SubmitRun } from '#contract/run.ts';
 import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
+import type { PolicyEntry } from '../policy/book.ts';
 import { review } from '../policy/review.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { plan, type Planned } from '../planner/planner.ts';
@@ -20,6 +21,7 @@ export type Accepted = {
 };
 
 const planBytesMax = 64 * 1024 * 1024;
+const policyBytesMax = 1024 * 1024;
 const manifestBytesMax = 4 * 1024 * 1024;
 
 /**
@@ -86,10 +88,28 @@ async function profileFor(deps: RunsDeps, { snapshot }: SubmitRun, policy: Effec
   });
 }
 
-export function policyFor(deps: RunsDeps, { policy }: Pick<SubmitRun, 'policy'>): EffectivePolicy {
-  if (policy === undefined) return deps.policies.byDefault().policy;
-  if ('name' in policy) return deps.policies.get(policy.name).policy;
-  return deps.policies.fromText(policy.text, policy.file).policy;
+export function policyFor(deps: RunsDeps, request: Pick<SubmitRun, 'policy'>): EffectivePolicy {
+  return entryFor(deps, request).policy;
+}
+
+function entryFor({ policies }: RunsDeps, { policy }: Pick<SubmitRun, 'policy'>): PolicyEntry {
+  if (policy === undefined) return policies.byDefault();
+  if ('name' in policy) return policies.get(policy.name);
+  return policies.fromText(policy.text, policy.file);
+}
+
+/**
+ * Keeps the policy as it applies under its own digest, so that a run can be explained long after the
+ * file has changed. Answers what the ceiling took away from it, in words.
+ */
+export async function keepPolicy(
+  deps: RunsDeps,
+  request: Pick<SubmitRun, 'policy'>,
+): Promise<string[]> {
+  const { policy, narrowed } = entryFor(deps, request);
+  const { digest: _digest, ...content } = policy;
+  await deps.blobs.put(Buffer.from(canonicalJson(content)), { maxBytes: policyBytesMax });
+  return narrowed.slice(0, 512).map((text) => cutText(text, 256));
 }
 
 export function concurrencyFor(request: SubmitRun, policy: EffectivePolicy): number {

@@ -1,8 +1,9 @@
-import { createReadStream } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RecordData } from '#contract/records.ts';
 import type { RunsDeps } from './deps.ts';
+
+const partBytes = 64 * 1024;
 
 type Kept = Pick<RecordData<'task.finished'>, 'output' | 'output_bytes'>;
 
@@ -21,14 +22,22 @@ export async function keepLeftOutput(
   run: string,
   task: string,
 ): Promise<Kept> {
-  const path = outputPath(deps.stateDir, run, task);
   try {
-    const { size } = await stat(path);
+    await using file = await open(outputPath(deps.stateDir, run, task), 'r');
+    const { size } = await file.stat();
     if (size === 0) return { output_bytes: 0 };
-    const { digest, bytes } = await deps.blobs.put(createReadStream(path), { maxBytes: size });
+    const { digest, bytes } = await deps.blobs.put(partsOf(file), { maxBytes: size });
     return { output: digest, output_bytes: bytes };
   } catch {
     return { output_bytes: 0 };
+  }
+}
+
+async function* partsOf(file: FileHandle): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const { bytesRead, buffer } = await file.read({ buffer: Buffer.alloc(partBytes) });
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
   }
 }
 

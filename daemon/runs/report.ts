@@ -2,6 +2,7 @@ import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import { escapeMarkdown as text, table } from './markdown.ts';
+import { wallsMet } from './report-hints.ts';
 
 export type ReportFacts = {
   run: RunView;
@@ -20,6 +21,7 @@ export function reportOf(facts: ReportFacts): string {
     facets(facts),
     run.reasons.length > 0 ? `## Reasons\n\n${bullets(run.reasons)}` : '',
     tasks(run),
+    wallsMet(run),
     usage(run),
     artifacts(run),
     plan(facts),

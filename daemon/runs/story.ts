@@ -7,6 +7,7 @@ import { dispatch } from '../scheduler/dispatch.ts';
 import { topological } from '../scheduler/graph.ts';
 import {
   concurrencyFor,
+  keepPolicy,
   planFor,
   plannerName,
   policyFor,
@@ -80,6 +81,7 @@ async function accept(
     signal: run.controller.signal,
   };
   const needs = await planNeeds(deps, needed);
+  const narrowed = await keepPolicy(deps, request);
   await deps.log.append({
     type: 'run.accepted',
     run: run.id,
@@ -89,6 +91,7 @@ async function accept(
       policy: policy.digest,
       tasks: made.plan.tasks.length,
       image: `${image.reference} ${image.id}`,
+      ...(narrowed.length === 0 ? {} : { narrowed }),
     },
   });
   const npmCaches = await provide(deps, needed, needs);

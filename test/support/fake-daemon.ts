@@ -330,6 +330,9 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
         narrowed: [],
       },
     })
+    .answer('secretList', { json: { writable: true, items: [] } })
+    .answer('secretSet', { json: { name: 'TOKEN', bytes: 19 } })
+    .answer('secretRemove', { json: { name: 'TOKEN' } })
     .answer('imageList', { json: { items: [] } })
     .answer('imagePin', { json: { reference: 'node:20-alpine', id: digest } });
 }

@@ -97,9 +97,9 @@ async function answering(host: string): Promise<void> {
   }
 }
 
-/** The test image of this machine's engine, for another engine. */
-export async function copyTestImage(host: string): Promise<void> {
-  const from = parseHost((await findEngine({ env: process.env })).host);
+/** The test image of this machine's engine, or of the one that is named, for another engine. */
+export async function copyTestImage(host: string, source?: string): Promise<void> {
+  const from = parseHost(source ?? (await findEngine({ env: process.env })).host);
   const saved = await ask(from, { path: `/images/${testImage}/get`, timeoutMs: 60_000 });
   if (saved.statusCode !== 200) throw new Error(`${testImage} is not on the engine: npm run setup`);
   await askJson(parseHost(host), {

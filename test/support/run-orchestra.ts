@@ -15,6 +15,8 @@ type Surroundings = {
   host?: string;
   cwd: string;
   env?: Record<string, string>;
+  /** What it finds on standard input; nothing ever where it is left out. */
+  input?: string | Buffer;
   /** Both streams are terminals of this size. */
   screen?: { rows: number; columns: number };
 };
@@ -26,7 +28,7 @@ export function orchestra(args: readonly string[], around: Surroundings): Ran {
   const listeners: ((signal: Signal) => void)[] = [];
   const left = Promise.withResolvers<number>();
   const code = runCli(args, {
-    io: { stdin: new PassThrough(), stdout: out.stream, stderr: err.stream },
+    io: { stdin: inputOf(around.input), stdout: out.stream, stderr: err.stream },
     env: {
       HOME: around.cwd,
       XDG_STATE_HOME: `${around.cwd}/.state`,
@@ -47,6 +49,12 @@ export function orchestra(args: readonly string[], around: Surroundings): Ran {
     },
     code: Promise.race([code, left.promise]),
   };
+}
+
+function inputOf(input: string | Buffer | undefined): PassThrough {
+  const stream = new PassThrough();
+  if (input !== undefined) stream.end(input);
+  return stream;
 }
 
 function collecting(screen: Surroundings['screen']): { stream: OutputStream; bytes: () => Buffer } {

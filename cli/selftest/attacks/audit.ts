@@ -63,12 +63,12 @@ const attacks: readonly Attack[] = [
       const { run, seen } = await field.play([
         {
           id: 'steers',
-          script: `fs.mkdirSync('out'); for (const name of ['${evil}', 'new\\nline']) { fs.writeFileSync(name.replaceAll('/', ''), 'x'); fs.writeFileSync('out/' + name.replaceAll('/', ''), 'x'); } began(); console.log('${evil}'); console.error('${evil}'); process.exit(1);`,
+          script: `began(); console.log('${evil}'); console.error('${evil}'); process.exit(1);`,
         },
         {
           id: 'names',
-          script: `fs.writeFileSync('${evil}'.replaceAll('/', ''), '${evil}'); fs.writeFileSync('changed.txt', '${evil}'); began(); console.log('${evil}honest');`,
-          outputs: { o: '.' },
+          script: `fs.mkdirSync('out'); for (const dir of ['.', 'out']) fs.writeFileSync(dir + '/' + '${evil}'.replaceAll('/', ''), '${evil}'); fs.writeFileSync('own.txt', '${evil}'); began(); console.log('${evil}honest');`,
+          outputs: { o: 'out' },
         },
       ]);
       const own = seen.get('names');
@@ -310,6 +310,21 @@ const attacks: readonly Attack[] = [
         wrong.length === 0,
         wrong.length === 0 ? `${tasks} tasks, each decided before` : wrong.join(', '),
       );
+    },
+  },
+  {
+    id: 'audit.stumble',
+    title: 'Make the daemon stumble',
+    attack: 'All of the above, and then a look for errors that the daemon could not explain.',
+    expects: 'It has none on record since the selftest began.',
+    play: async (field) => {
+      // Requests that were broken off are dealt with a moment later.
+      await field.isReady();
+      const { items } = await field.client.call('auditList', {
+        query: { type: 'daemon.error', cursor: field.firstSeq, limit: 20 },
+      });
+      const said = items.map(({ record }) => `#${record.seq} ${String(record.data['what'])}`);
+      return verdict(items.length === 0, items.length === 0 ? 'none' : said.join(', '));
     },
   },
   {

@@ -347,8 +347,9 @@ async function flood(
   );
   const isChunked = length.startsWith('transfer');
   let sent = 0;
+  const isAnswered = (): boolean => heard !== '';
   const send = async (): Promise<void> => {
-    while (sent < pieces && heard === '' && !socket.destroyed) {
+    while (sent < pieces && !isAnswered() && !socket.destroyed) {
       if (isChunked) socket.write(`${piece.length.toString(16)}\r\n`);
       const isThrough = socket.write(piece);
       if (isChunked) socket.write('\r\n');

@@ -1,4 +1,5 @@
-import { type Attack, type TaskAttack, held, skipped, verdict } from '../attack.ts';
+import { type Attack, down, held, skipped, type TaskAttack, verdict } from '../attack.ts';
+import { notTried } from '../judge.ts';
 import { kernelAttacks } from './kernel.ts';
 
 const seenAttacks: readonly TaskAttack[] = [
@@ -24,14 +25,19 @@ const seenAttacks: readonly TaskAttack[] = [
     expects: 'A seccomp filter is on; under gVisor its own kernel answers instead.',
     script: String.raw`
       const mode = (/^Seccomp:\s*(\d)/m.exec(read('/proc/self/status')) || [])[1];
-      await tries({ 'no filter': () => { if (mode === '2') nothing('mode 2, a filter'); return 'mode ' + mode; } });
-      tell({ version: { through: false, text: 'NOTHING: ' + read('/proc/version').slice(0, 100) } });`,
-    judge: ({ answers }) => {
-      const filter = answers['no filter'];
-      if (filter === undefined) return skipped('the task did not report');
-      const version = answers['version']?.text ?? '';
-      if (filter.through && version.includes('gVisor')) return skipped('gVisor is the filter here');
-      return verdict(!filter.through, filter.text);
+      await tries({ 'no filter': () => { if (mode === '2') nothing('mode 2, a filter'); return 'mode ' + mode; } });`,
+    judge: async (seen, field) => {
+      const filter = seen.answers['no filter'];
+      if (filter === undefined) return notTried(seen);
+      if (!filter.through) return held(filter.text);
+      const { items } = await field.client.call('auditList', {
+        query: { run: seen.run.id, type: 'container.create', limit: 500 },
+      });
+      const isOwnKernel = items.some(({ record }) => {
+        const { settings } = record.data as { settings?: { runtime?: string } };
+        return /^(?:runsc|kata)/.test(settings?.runtime ?? '');
+      });
+      return isOwnKernel ? held('a kernel of its own answers the calls') : down(filter.text);
     },
   },
   {

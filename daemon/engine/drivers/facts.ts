@@ -1,6 +1,8 @@
 import { posix } from 'node:path';
 import type Docker from 'dockerode';
+import { askVersions } from '../ask-versions.ts';
 import type { EngineFacts } from '../engine.ts';
+import { componentsOf } from './components.ts';
 
 /** What the engine says about itself and its machine. */
 export async function engineFacts(docker: Docker): Promise<EngineFacts> {
@@ -8,6 +10,13 @@ export async function engineFacts(docker: Docker): Promise<EngineFacts> {
   const info = answer as Info;
   const security = (info.SecurityOptions ?? []).map((option) => option.split(',')[0] ?? '');
   const components = version.Components ?? [];
+  const paths = Object.entries(info.Runtimes ?? {}).map(
+    ([name, { path = '' }]) => [posix.basename(path) || name, path] as const,
+  );
+  const known = componentsOf(
+    components,
+    paths.map(([name]) => name),
+  );
   return {
     kind: components.some((one) => one.Name.startsWith('Podman')) ? 'podman' : 'docker',
     version: version.Version,
@@ -32,12 +41,18 @@ export async function engineFacts(docker: Docker): Promise<EngineFacts> {
     kernel: info.KernelVersion ?? '',
     cpus: info.NCPU ?? 0,
     memoryBytes: info.MemTotal ?? 0,
+    components: isHere(docker) ? await askVersions(known, Object.fromEntries(paths)) : known,
   };
+}
+
+/** A socket of this machine; what answers there may still be elsewhere, with other paths. */
+function isHere({ modem }: Docker): boolean {
+  return typeof (modem as { socketPath?: unknown }).socketPath === 'string';
 }
 
 type Info = {
   SecurityOptions?: string[] | null;
-  Runtimes?: Record<string, unknown> | null;
+  Runtimes?: Record<string, { path?: string }> | null;
   DefaultRuntime?: string;
   CgroupVersion?: string;
   MemoryLimit?: boolean;

@@ -1,6 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { RunCheckpoint } from '#contract/run.ts';
+import { explainTask } from '../../runs/explain.ts';
 import { untilClosed } from '../../runs/events.ts';
 import { runReport } from '../../runs/run-report.ts';
 import { outputOf } from '../../runs/task-output.ts';
@@ -20,6 +21,7 @@ type Part = Pick<
   | 'runCheckpoint'
   | 'runReport'
   | 'taskLog'
+  | 'taskReceipt'
 >;
 
 export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
@@ -68,6 +70,8 @@ export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
         headers: { 'content-type': 'text/markdown; charset=utf-8' },
       });
     },
+    taskReceipt: async ({ param, query }) =>
+      explainTask(runs, runsDeps, { run: param('id'), task: param('task'), ...query }),
     taskLog: async ({ param, query, signal }) => {
       const chunks = await outputOf(runs, runsDeps, {
         run: param('id'),

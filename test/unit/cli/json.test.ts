@@ -28,6 +28,9 @@ const words: Record<string, string[]> = {
   'audit verify': [],
   'policy show': ['default'],
   'policy check': ['policy.yaml'],
+  'secret ls': [],
+  'secret set': ['TOKEN'],
+  'secret rm': ['TOKEN'],
   doctor: [],
   'engine status': [],
   'engine stop': [],
@@ -58,6 +61,7 @@ async function jsonOf(name: string, refused: boolean): Promise<{ code: number; l
   const ran = orchestra([...name.split(' '), '--json', ...args], {
     cwd: dir.path,
     host: daemon.host,
+    input: 'a-value-of-a-secret',
     env: {
       DOCKER_HOST: `unix://${dir.path}/none.sock`,
       ORCHESTRA_ENGINE_DIR: `${dir.path}/engine`,

@@ -1,10 +1,10 @@
 import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { endpoints, Problem } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Routes } from '#daemon/http/app.ts';
@@ -135,6 +135,19 @@ test('a body that grows beyond the limit without saying so is cut off', async ()
     push();
   });
   expect(status).toBe(413);
+});
+
+test('a caller who leaves in the middle of a body is no bug of the daemon’s', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const caller = connect(socket, () => {
+    caller.write(`POST ${cancel} HTTP/1.1\r\nhost: o\r\ncontent-length: 10\r\n\r\n{`);
+    setTimeout(() => caller.destroy(), 50);
+  });
+  caller.on('close', () => resolve());
+  await promise;
+  await vi.waitFor(async () => expect(await recorded('api.rejected')).toHaveLength(1));
+  expect(await recorded('api.rejected')).toMatchObject([{ data: { code: 'request.invalid' } }]);
+  expect(await recorded('daemon.error')).toEqual([]);
 });
 
 test('an unknown route is refused and recorded with its caller', async () => {

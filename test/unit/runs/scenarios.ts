@@ -18,6 +18,7 @@ import { openIndex } from '#daemon/audit/index-db.ts';
 import { acknowledgeLoss, openLog } from '#daemon/audit/log.ts';
 import { allRoutes } from '#daemon/http/routes/index.ts';
 import { workspaceTarget, type SandboxSpec } from '#daemon/policy/spec.ts';
+import { FakeEngine } from '#test/support/fake-engine.ts';
 import { FakeRegistry, makeTarball } from '#test/support/fake-registry.ts';
 import { frames, imageId, Orchestra, user, type Gate } from '#test/support/orchestra.ts';
 import { testSpec } from '#test/support/sandbox-spec.ts';
@@ -28,7 +29,13 @@ import { project } from '../provision/harness.ts';
 export type Theatre = {
   shared: Orchestra;
   registry: FakeRegistry;
-  open(options?: { policies?: string; stateDir?: string; after?: Orchestra }): Promise<Orchestra>;
+  open(options?: {
+    policies?: string;
+    stateDir?: string;
+    after?: Orchestra;
+    /** An engine that says it has this version, of which everything is accepted. */
+    runc?: string;
+  }): Promise<Orchestra>;
 };
 
 export type Scenario = {
@@ -665,6 +672,21 @@ export const scenarios: readonly Scenario[] = [
     trail: ['log.genesis', 'daemon.started', 'config.loaded', 'policy.rejected denied'],
   },
   {
+    name: 'a daemon on a runtime that is known to be broken, as the operator accepted',
+    play: async (theatre) => stopped(await theatre.open({ runc: '1.1.11' })),
+    trail: [
+      'log.genesis',
+      'daemon.started',
+      'config.loaded',
+      'runtime.accepted',
+      'policy.loaded',
+      'policy.loaded',
+      'policy.loaded',
+      'daemon.stopping',
+      'daemon.stopped',
+    ],
+  },
+  {
     name: 'a log that rotates, is torn, and then loses a record',
     play: async () => {
       const stateDir = mkdtempSync(join(tmpdir(), 'orchestra-log-'));
@@ -783,6 +805,13 @@ async function closable<T extends { close(): Promise<void> }>(opening: Promise<T
 }
 
 /** A place for scenarios, with every record call going through `gate`. */
+async function accepting(runc: string) {
+  const engine = new FakeEngine();
+  const facts = await engine.facts();
+  engine.facts = async () => ({ ...facts, components: [{ name: 'runc', version: runc }] });
+  return { engine, config: { acceptedEscapes: ['CVE-2024-21626'] } };
+}
+
 export async function openTheatre(gate: {
   now: Gate;
 }): Promise<Theatre & AsyncDisposable & { clear(): Promise<void> }> {
@@ -799,13 +828,14 @@ export async function openTheatre(gate: {
   return {
     shared,
     registry,
-    open: async ({ policies, stateDir, after: before } = {}) => {
+    open: async ({ policies, stateDir, after: before, runc } = {}) => {
       const it = await Orchestra.open({
         gate: throughGate,
         env,
         ...(policies === undefined ? {} : { policiesDir: policies }),
         ...(stateDir === undefined ? {} : { stateDir }),
         ...(before === undefined ? {} : { engine: before.fake, programs: before.programs }),
+        ...(runc === undefined ? {} : await accepting(runc)),
       });
       opened.push(it);
       return it;
