@@ -68,14 +68,14 @@ export class WorkerPool {
     }
   }
 
-  /** Has a thread ready for a request that is about to come; one takes longer to start than a disk to answer. */
+  /** Has a thread ready for a request that is about to come. */
   warm(): void {
-    if (this.#idle.length === 0 && this.#busy < workersMax && !this.#closed) {
-      const worker = new Worker(this.#url);
-      // Nobody waits for it yet: who takes it learns what is wrong with it.
-      worker.on('error', () => undefined);
-      this.#keep(worker);
-    }
+    if (this.#idle.length > 0 || this.#busy >= workersMax || this.#closed) return;
+    const worker = new Worker(this.#url);
+    // Nobody waits for it yet. When it cannot start, the next one cannot either and says so.
+    worker.on('error', () => undefined);
+    worker.once('exit', () => this.#forget(worker));
+    this.#keep(worker);
   }
 
   async close(): Promise<void> {
@@ -114,12 +114,16 @@ export class WorkerPool {
     }
     worker.unref();
     const timer = setTimeout(() => {
-      const at = this.#idle.findIndex((kept) => kept.worker === worker);
-      if (at >= 0) this.#idle.splice(at, 1);
+      this.#forget(worker);
       void worker.terminate();
     }, idleMs);
     timer.unref();
     this.#idle.push({ worker, timer });
+  }
+
+  #forget(worker: Worker): void {
+    const at = this.#idle.findIndex((kept) => kept.worker === worker);
+    if (at >= 0) clearTimeout(this.#idle.splice(at, 1)[0]?.timer);
   }
 }
 

@@ -146,6 +146,25 @@ test('blocks that are used again by their sender arrive as they were', async () 
   expect(fs.readFileSync(join(tree, 'a')).equals(content)).toBe(true);
 });
 
+test('a file thread that was got ready and cannot start keeps nobody waiting', async () => {
+  await using scratch = new Scratch();
+  const workerUrl = new URL(`data:text/javascript,throw new Error('broken')`);
+  const ids = { sandboxUid: sandbox, sandboxGid: sandbox };
+  const workspace = await openWorkspace({ stateDir: scratch.path('state'), ...ids, workerUrl });
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('{}');
+  }
+
+  expect(await workspace.snapshots.missing([])).toEqual([]);
+  await expect(workspace.snapshots.ingest(body())).rejects.toThrow(/broken|ended/);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await expect(workspace.snapshots.ingest(body())).rejects.toThrow(/broken|ended/);
+  expect(await workspace.snapshots.missing([])).toEqual([]);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await expect(workspace.snapshots.ingest(body())).rejects.toThrow(/broken|ended/);
+  await workspace.close();
+});
+
 test('a body is not taken further than one block ahead of what was sent', async () => {
   await using edge = new Edge();
   const { outgoing, answer } = edge.open();
