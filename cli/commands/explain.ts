@@ -60,14 +60,12 @@ function show({ print }: Context, answer: TaskReceipt): void {
   for (const line of hintLines(hints)) print.line(line);
 }
 
+/** A line for each setting, and one beneath it with what would change it. */
 function settingLines(settings: readonly Setting[]): { text: string; isAside: boolean }[] {
   if (settings.length === 0) return [];
-  const rows = settings.map((each) => [
-    each.name,
-    each.requested,
-    each.effective,
-    each.decidedBy.join('; '),
-  ]);
+  const rows = settings.map((each) =>
+    [each.name, each.requested, each.effective, each.decidedBy.join('; ')].map(shorter),
+  );
   const [head = '', ...lines] = table([
     ['SETTING', 'REQUESTED', 'EFFECTIVE', 'DECIDED BY'],
     ...rows,
@@ -79,4 +77,9 @@ function settingLines(settings: readonly Setting[]): { text: string; isAside: bo
       { text: `  to change it: ${safe(settings[at]?.change ?? '')}`, isAside: true },
     ]),
   ];
+}
+
+/** Digests by their beginning: in full they are in `--json`. */
+function shorter(cell: string): string {
+  return cell.replaceAll(/(sha256:[0-9a-f]{8})[0-9a-f]{56}/g, '$1…');
 }

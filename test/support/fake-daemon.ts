@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
 import { errorTable, type ErrorCode } from '#contract/errors.ts';
+import type { TaskReceipt } from '#contract/explain.ts';
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 
@@ -232,6 +233,29 @@ export function runView(changes: Partial<RunView> = {}): RunView {
   };
 }
 
+/** A receipt with one setting, as `explain` is answered. */
+export function taskReceipt(changes: Partial<TaskReceipt> = {}): TaskReceipt {
+  return {
+    run: runId,
+    task: 'build',
+    attempt: 1,
+    state: 'succeeded',
+    policy: { name: 'default', digest },
+    settings: [
+      {
+        name: 'limits.memory',
+        requested: '1 GiB',
+        effective: '1 GiB, no swap',
+        decidedBy: ['rule limits', 'policy default: limits.memory'],
+        change: '`limits.memory` of policy default',
+      },
+    ],
+    reasons: [],
+    hints: [],
+    ...changes,
+  };
+}
+
 export function recordsOf(outcome: string, exitCode: number): LogRecord[] {
   return chained([
     { type: 'run.submitted', data: {} },
@@ -306,6 +330,7 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
         { t: 1, s: 2, d: 'err\n' },
       ],
     })
+    .answer('taskReceipt', { json: taskReceipt() })
     .answer('artifactList', { json: { items: [artifact] } })
     .answer('artifactGet', { bytes: 'hello' })
     .answer('runChanges', { json: { snapshot: digest, items: [] } })

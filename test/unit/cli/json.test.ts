@@ -14,6 +14,7 @@ const words: Record<string, string[]> = {
   exec: ['--', 'ls', '--json'],
   runs: [],
   show: [runId],
+  explain: [runId, 'build'],
   watch: [runId],
   logs: [runId],
   report: [runId],
