@@ -23,7 +23,10 @@ export const secrets: Rule = (spec, policy, { task }) => {
     }
   }
   const mount = spec.mounts.find(({ target }) => target === secretsTarget);
-  if ((mount !== undefined) !== spec.secrets.length > 0) {
+  // One that waits has the place for a task that will need it, and is given nothing to put there.
+  const isWaiting = 'role' in spec && spec.role === 'slot';
+  if (isWaiting && spec.secrets.length > 0) reasons.push('a sandbox that waits names secrets');
+  if (!isWaiting && (mount !== undefined) !== spec.secrets.length > 0) {
     reasons.push(`${secretsTarget} is there exactly when there are secrets, and here it is not so`);
   }
   if (mount !== undefined && mount.kind === 'tmpfs') {
