@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { OrchestraError } from '#contract/errors.ts';
 import type { RecordType } from '#contract/records.ts';
@@ -45,6 +46,7 @@ export interface LogIndex {
 const schemaVersion = 1;
 const batchMax = 512;
 const pageMax = 1_000;
+const againMs = 2_000;
 /** A search for letters reads lines; a page gives up after so many and says where to go on. */
 const scanMax = 20_000;
 
@@ -164,7 +166,7 @@ class FollowingIndex implements LogIndex {
     while (this.indexed < size) {
       if (this.failure !== undefined || this.stop.signal.aborted) {
         throw new OrchestraError('audit.unavailable', 'The index does not follow the log', {
-          hint: 'restart the daemon; the index may be deleted while it is stopped',
+          hint: 'is the disk full? it tries again by itself; the index may be deleted while the daemon is stopped',
           cause: this.failure,
         });
       }
@@ -174,21 +176,33 @@ class FollowingIndex implements LogIndex {
 
   private async follow(): Promise<void> {
     const { signal } = this.stop;
-    let batch: LogLine[] = [];
-    try {
-      for await (const line of this.log.follow({ from: this.indexed, signal })) {
-        batch.push(line);
-        // As large as what is there already, so that a record is never held back.
-        if (batch.length < batchMax && line.record.seq + 1 < this.log.size) continue;
-        this.write(batch);
-        batch = [];
-        // Inserting is synchronous; let the others have their turn.
-        await new Promise((resolve) => setImmediate(resolve));
+    while (!signal.aborted && this.log.blocked === undefined) {
+      try {
+        await this.followOn();
+        break;
+      } catch (error) {
+        this.failure = error;
+        if (this.database.isTransaction) this.database.exec('ROLLBACK');
+        this.progress.wake();
+        // A disk that is full now may not be later; until then a question is answered by this error.
+        await sleep(againMs, undefined, { signal, ref: false }).catch(() => {});
       }
-    } catch (error) {
-      this.failure = error;
-    } finally {
-      this.progress.wake();
+    }
+    this.progress.wake();
+  }
+
+  private async followOn(): Promise<void> {
+    let batch: LogLine[] = [];
+    const { signal } = this.stop;
+    for await (const line of this.log.follow({ from: this.indexed, signal })) {
+      batch.push(line);
+      // As large as what is there already, so that a record is never held back.
+      if (batch.length < batchMax && line.record.seq + 1 < this.log.size) continue;
+      this.write(batch);
+      this.failure = undefined;
+      batch = [];
+      // Inserting is synchronous; let the others have their turn.
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 

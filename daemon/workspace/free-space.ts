@@ -37,6 +37,8 @@ const filesMarks = { refuse: { share: 0.02, most: 20_000 }, stop: { share: 0.01,
 /** How much room there is under the state directory, and what that allows. */
 export class FreeSpace {
   readonly marks: Marks;
+  /** Gives back what is only waiting to be removed; asked before anybody is refused. */
+  reclaim: () => Promise<void> = async () => {};
   readonly #dir: string;
   readonly #read: (dir: string) => Promise<Space>;
 
@@ -56,6 +58,8 @@ export class FreeSpace {
 
   /** Throws `disk.low` below the first mark, with what to do. */
   async assert(what: string): Promise<void> {
+    if (this.level(await this.read()) === 'enough') return;
+    await this.reclaim();
     const space = await this.read();
     if (this.level(space) !== 'enough') throw diskLow(space, this.floors(space).refuse, what);
   }

@@ -80,12 +80,14 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   });
   const trash = new Trash(stateDir, pool, options.trashQuietMs);
   const layers = new Layers(place, pool, trash);
+  const space = new FreeSpace(stateDir, options.marks);
+  space.reclaim = () => trash.emptied();
   const swept = { snapshots: await trash.sweep(), layers: await layers.sweep() };
   return {
     blobs,
     snapshots,
     layers,
-    disk: new DiskWatch(new FreeSpace(stateDir, options.marks), measuring),
+    disk: new DiskWatch(space, measuring),
     swept,
     holdTrash: () => trash.hold(),
     collect: (request, signal) =>
