@@ -84,16 +84,20 @@ const inWords = ({ cve, component, what }: KnownEscape) =>
 
 const names = (known: readonly KnownEscape[]) => known.map(({ cve }) => cve).join(', ');
 
-/** The newest of what has to be installed, for each program. */
+/** What has to be installed of each program, so that nothing of this is left. */
 function remedy(known: readonly KnownEscape[]): string {
   const programs = [...new Set(known.map(({ program }) => program))];
   return programs
     .map((program) => {
       const wanted = known.filter((each) => each.program === program);
-      const fixes = [...new Set(wanted.flatMap(({ fixed }) => fixed.at(-1) ?? []))];
-      return `install ${program} ${newest(fixes)} or newer`;
+      return `install ${program} ${newest(wanted.map(({ fixed }) => newestRelease(fixed)))} or newer`;
     })
     .join(', ');
+}
+
+function newestRelease(fixed: readonly string[]): string {
+  const releases = fixed.filter((version) => !version.includes('rc'));
+  return newest(releases.length > 0 ? releases : fixed);
 }
 
 function newest(versions: readonly string[]): string {

@@ -38,7 +38,7 @@ test('a patched package starts without a word in the log, and doctor names what 
   expect(examineEscapes([debian])).toMatchObject({
     status: 'warning',
     message: expect.stringMatching(/out of reach here: .*CVE-2025-31133/) as string,
-    remedy: 'install runc 1.5.0-rc.3 or newer',
+    remedy: 'install runc 1.4.3 or newer',
   });
 });
 
