@@ -60,3 +60,37 @@ test.each([
 ])('%s is an error, not output', async (_, bytes) => {
   await expect(collect(inPieces(bytes, [5]))).rejects.toMatchObject({ code: 'engine.failed' });
 });
+
+test('whatever comes, what is given on was in it, in order, and nothing but output or an error comes of it', async () => {
+  // Headers that are right, wrong or half, and contents that look like headers.
+  const part = fc.oneof(
+    fc.uint8Array({ maxLength: 20 }),
+    fc.uint8Array({ maxLength: 12 }).map((bytes) => frame(1, frame(2, bytes))),
+    fc.constantFrom(
+      Buffer.from([1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]),
+      Buffer.from([0, 0, 0, 0, 0, 0, 0, 3]),
+      Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]),
+      Buffer.from([1, 0, 1, 0, 0, 0, 0, 1]),
+    ),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(part, { maxLength: 8 }),
+      fc.integer({ min: 1, max: 9 }),
+      async (all, cut) => {
+        const bytes = Buffer.concat(all);
+        let at = 0;
+        try {
+          for await (const piece of demultiplex(inPieces(bytes, [cut]))) {
+            const found = bytes.indexOf(piece.bytes, at);
+            expect(piece.bytes.length === 0 || found >= at).toBe(true);
+            expect([1, 2]).toContain(piece.s);
+            at = found + piece.bytes.length;
+          }
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'engine.failed' });
+        }
+      },
+    ),
+  );
+});
