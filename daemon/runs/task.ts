@@ -275,7 +275,10 @@ function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verd
 }
 
 function exitReason(result: SandboxResult, task: PlanTask): string {
-  if (result.exitCode === 127) return `${task.command[0] ?? ''} was not found in the image`;
+  // A shell that is there exits with it for a program that is not.
+  if (result.exitCode === 127) {
+    return `exit 127: ${task.command[0] ?? ''}, or a program that it starts, is not in the image`;
+  }
   return `exit ${result.exitCode ?? 'unknown'}`;
 }
 
