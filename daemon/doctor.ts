@@ -1,6 +1,7 @@
 import type { Check } from '#contract/api.ts';
 import { formatSize } from '#contract/units.ts';
 import { examineEscapes } from './escapes.ts';
+import { runtimeFacts } from './engine/runtime-facts.ts';
 import type { PeerReader } from './http/identity.ts';
 import { chooseRuntime } from './policy/runtime-choice.ts';
 import type { RunsDeps } from './runs/deps.ts';
@@ -10,6 +11,7 @@ export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[
   return [
     engine(deps),
     examineEscapes(deps.engineFacts.components),
+    runtimes(deps),
     ...isolation(deps),
     await image(deps),
     caller(peers),
@@ -25,6 +27,15 @@ function engine({ engineFacts: facts, runtime: named, policies }: RunsDeps): Che
     status: 'ok',
     message: `${facts.kind} ${facts.version}, API ${facts.apiVersion}, kernel ${facts.kernel}, runtime ${runtime}`,
   };
+}
+
+/** Every rung that the engine has, and what is to be known of the one in use. */
+function runtimes({ engineFacts: facts, runtime: named, policies }: RunsDeps): Check {
+  const used = chooseRuntime(policies.byDefault().policy, facts, named);
+  const { kernel, remarks } = facts.runtimeFacts?.[used] ?? runtimeFacts(used);
+  const said = [`${used}: ${kernel} kernel answers tasks`, ...remarks];
+  const message = `${said.join('; ')}; the engine has ${facts.runtimes.join(', ')}`;
+  return { name: 'runtime', status: 'ok', message };
 }
 
 function isolation({ engineFacts: facts, walls }: RunsDeps): Check[] {

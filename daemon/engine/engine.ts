@@ -2,6 +2,7 @@ import type { Digest } from '#contract/ids.ts';
 import type { RecordData } from '#contract/records.ts';
 import type { Permit } from '../policy/permit.ts';
 import type { Component } from './known-escapes.ts';
+import type { RuntimeFacts } from './runtime-facts.ts';
 
 export type EngineFacts = {
   kind: 'docker' | 'podman' | 'fake';
@@ -11,6 +12,8 @@ export type EngineFacts = {
   arch: string;
   runtimes: readonly string[];
   defaultRuntime: string;
+  /** What each of them does with what it is asked for; left out where nobody can say. */
+  runtimeFacts?: Readonly<Record<string, RuntimeFacts>>;
   /** True where the engine itself reports the feature in its security options. */
   seccomp: boolean;
   apparmor: boolean;

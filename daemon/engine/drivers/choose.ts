@@ -1,4 +1,5 @@
 import type { Engine, HostFacts } from '../engine.ts';
+import { assertLimitsKept } from '../limits-kept.ts';
 import { dockerodeEngine } from './dockerode.ts';
 import { podmanEngine } from './podman/engine.ts';
 
@@ -20,7 +21,7 @@ export function chooseEngine(parts: { host: string; facts: HostFacts; dir: strin
   };
 
   return {
-    facts: async () => (await choose()).facts(),
+    facts: async () => assertLimitsKept(await (await choose()).facts()),
     findImage: async (reference) => (await choose()).findImage(reference),
     create: async (permit, context) => (await choose()).create(permit, context),
     attach: async (id) => (await choose()).attach(id),

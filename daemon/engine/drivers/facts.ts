@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type Docker from 'dockerode';
 import { askVersions } from '../ask-versions.ts';
 import type { EngineFacts } from '../engine.ts';
+import { runtimeFacts } from '../runtime-facts.ts';
 import { componentsOf } from './components.ts';
 
 /** What the engine says about itself and its machine. */
@@ -24,6 +25,12 @@ export async function engineFacts(docker: Docker): Promise<EngineFacts> {
     os: version.Os,
     arch: version.Arch,
     runtimes: Object.keys(info.Runtimes ?? {}).toSorted(),
+    runtimeFacts: Object.fromEntries(
+      Object.entries(info.Runtimes ?? {}).map(([name, { runtimeArgs }]) => [
+        name,
+        runtimeFacts(name, runtimeArgs ?? []),
+      ]),
+    ),
     // Podman names the one that it was started with by its path.
     defaultRuntime: posix.basename(info.DefaultRuntime ?? ''),
     seccomp: security.includes('name=seccomp'),
@@ -52,7 +59,7 @@ function isHere({ modem }: Docker): boolean {
 
 type Info = {
   SecurityOptions?: string[] | null;
-  Runtimes?: Record<string, { path?: string }> | null;
+  Runtimes?: Record<string, { path?: string; runtimeArgs?: string[] | null }> | null;
   DefaultRuntime?: string;
   CgroupVersion?: string;
   MemoryLimit?: boolean;

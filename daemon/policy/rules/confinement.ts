@@ -8,6 +8,11 @@ export const confinement: Rule = (spec, { isolation }, { engine }) => {
     word === 'required' && !holds ? [reason] : [];
   return [
     ...required(seccomp, engine.seccomp, 'seccomp is required, and the engine has none'),
+    ...required(
+      seccomp,
+      isFiltered(engine.runtimeFacts?.[spec.runtime]),
+      `seccomp is required, and nobody knows what ${spec.runtime} does with a filter`,
+    ),
     ...required(apparmor, engine.apparmor, 'AppArmor is required, and the engine has none'),
     ...required(
       apparmor,
@@ -24,6 +29,11 @@ export const confinement: Rule = (spec, { isolation }, { engine }) => {
     ...holes(spec),
   ];
 };
+
+/** gVisor ignores the filter: its own kernel stands where the filter would (decision 0010). */
+function isFiltered(runtime: { family: string; seccomp: string } | undefined): boolean {
+  return runtime === undefined || runtime.seccomp !== 'ignored' || runtime.family === 'gvisor';
+}
 
 function holes({ seccomp, apparmor, selinux }: SandboxSpec): string[] {
   const isOpen = seccomp.profile !== 'builtin' && !refusesByDefault(seccomp.json);

@@ -6,6 +6,8 @@ import type { SandboxSpec } from '../spec.ts';
 export type JudgeFacts = {
   engine: {
     runtimes: readonly string[];
+    /** Of each runtime: its family, and who applies a system call filter. */
+    runtimeFacts?: Readonly<Record<string, { family: string; seccomp: string }>>;
     seccomp: boolean;
     apparmor: boolean;
     selinux: boolean;

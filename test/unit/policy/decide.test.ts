@@ -205,3 +205,22 @@ test('what the daemon sets by itself needs no place on the list, another value d
 test('every rule is in the registry that is asked', () => {
   expect(Object.keys(rules)).toHaveLength(9);
 });
+
+test('a filter that is required and that a runtime ignores counts only where a kernel of its own stands', () => {
+  const runtime = 'runsc';
+  const allowed: EffectivePolicy = {
+    ...policy,
+    isolation: { ...policy.isolation, runtimes: [runtime] },
+  };
+  const known = (family: string, seccomp: string): JudgeFacts => ({
+    ...facts,
+    engine: {
+      ...facts.engine,
+      runtimes: [runtime],
+      runtimeFacts: { [runtime]: { family, seccomp } },
+    },
+  });
+  expect(judge({ runtime }, allowed, known('unknown', 'ignored'))).toEqual(['confinement']);
+  expect(judge({ runtime }, allowed, known('gvisor', 'ignored'))).toEqual([]);
+  expect(judge({ runtime }, allowed, known('runc', 'kernel'))).toEqual([]);
+});
