@@ -27,7 +27,7 @@ export function watchLimits(
   const { limits } = spec;
   let processes: readonly number[] = [];
   let seen: DiskUse = { bytes: 0, files: 0 };
-  let low: OrchestraError | undefined;
+  let failure: OrchestraError | undefined;
   let silentMs = 0;
   const idle = watchIdle(limits.idleMs, () => {
     silentMs = idle.silentMs();
@@ -41,9 +41,9 @@ export function watchLimits(
       seen = use;
       ending.kill(limit);
     },
-    onLow: (error) => {
-      low = error;
-      ending.kill('disk_low');
+    onFailure: (error) => {
+      failure = error;
+      ending.kill(error.code === 'disk.low' ? 'disk_low' : 'failed');
     },
   });
   return {
@@ -56,13 +56,17 @@ export function watchLimits(
     },
     atEnd: async () => {
       if (watched === undefined) return { silentMs };
-      const left = await watched.final();
+      const left = await watched.final().catch((error: unknown) => {
+        if (!(error instanceof OrchestraError)) throw error;
+        failure ??= error;
+        return seen;
+      });
       return {
         silentMs,
         disk: { bytes: most(left, seen, 'bytes'), files: most(left, seen, 'files') },
       };
     },
-    failure: () => low,
+    failure: () => failure,
     [Symbol.dispose]: () => {
       idle[Symbol.dispose]();
       watched?.[Symbol.dispose]();

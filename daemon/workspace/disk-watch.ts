@@ -11,8 +11,8 @@ export type WatchRequest = {
   processes(): readonly number[];
   /** Called once, with what was measured. */
   onOver(limit: 'disk' | 'disk_files', use: DiskUse): void;
-  /** Called once, when the file system itself is about to be full. */
-  onLow(error: OrchestraError): void;
+  /** Called once, when nothing can go on: the disk is about to be full, or cannot be measured. */
+  onFailure(error: OrchestraError): void;
 };
 
 export type DiskWatched = Disposable & {
@@ -104,7 +104,7 @@ export class DiskWatch {
 
   #low(watched: Watched, space: Space): void {
     this.#watched.delete(watched);
-    watched.onLow(diskLow(space, this.space.floors(space).stop, 'what ran was ended'));
+    watched.onFailure(diskLow(space, this.space.floors(space).stop, 'what ran was ended'));
   }
 
   async #measure(watched: Watched, space: Space): Promise<void> {
@@ -113,8 +113,12 @@ export class DiskWatch {
     try {
       watched.use = await this.#count(watched, true);
       watched.space = space;
-    } catch {
-      // The last figure stands, and the next count is due soon.
+    } catch (error) {
+      // Else the last figure stands, and the next count is due soon.
+      if (error instanceof OrchestraError && error.code === 'workspace.too_large') {
+        this.#watched.delete(watched);
+        watched.onFailure(error);
+      }
     }
     watched.isMeasuring = false;
     watched.measuredAt = performance.now();

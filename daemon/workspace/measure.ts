@@ -1,5 +1,6 @@
-import { Beneath } from '../artifacts/beneath.ts';
+import { OrchestraError } from '#contract/errors.ts';
 import type { ByteString } from '#contract/path-bytes.ts';
+import { Beneath } from '../artifacts/beneath.ts';
 import { heldFiles } from './held.ts';
 
 /** What files take on their file system: allocated bytes, and how many entries there are. */
@@ -21,7 +22,8 @@ const depthMax = 512;
  * is opened, what is gone is passed over. Bytes are those that the file system allocated, so holes
  * cost nothing and what is reserved counts; a file with several names counts once.
  *
- * Undefined when there are more than `entriesMax` entries to look at.
+ * Undefined when there are more than `entriesMax` entries to look at. Throws `workspace.too_large` for
+ * a tree that is nested without end.
  */
 export function measure(request: MeasureRequest, entriesMax?: number): DiskUse | undefined {
   const count = new Count(request.filesMax, entriesMax ?? Number.POSITIVE_INFINITY);
@@ -64,8 +66,13 @@ class Count {
   }
 
   directory(dir: Beneath, depth: number): void {
-    // Deeper than any file can be sealed: as good as more files than are allowed.
-    if (depth > depthMax) this.use.files = this.#filesMax + 1;
+    if (depth > depthMax) {
+      // Nothing that deep can be sealed, and it must not be a place to hide bytes in.
+      throw new OrchestraError(
+        'workspace.too_large',
+        `The task left directories nested deeper than ${depthMax}`,
+      );
+    }
     if (this.#isOver) return;
     for (const name of this.#names(dir)) {
       const stat = openOr(() => dir.lstat(name));

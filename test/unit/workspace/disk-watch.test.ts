@@ -34,7 +34,7 @@ async function open() {
     onOver,
     onLow,
     watch: (allowance: { bytes: number; files: number }) =>
-      watch.watch({ dirs: [dir.path], allowance, processes: () => [], onOver, onLow }),
+      watch.watch({ dirs: [dir.path], allowance, processes: () => [], onOver, onFailure: onLow }),
     [Symbol.asyncDispose]: async () => {
       await pool.close();
       await dir[Symbol.asyncDispose]();
