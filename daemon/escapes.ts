@@ -44,7 +44,7 @@ export async function refuseEscapes(
 
 /** The same for `doctor`: also what is known and cannot be reached here, and what is not known. */
 export function examineEscapes(components: readonly Component[] | undefined): Check {
-  const name = 'runtime';
+  const name = 'escapes';
   if (components === undefined || components.length === 0) {
     return {
       name,
