@@ -32,6 +32,7 @@ const words: Record<string, string[]> = {
   'secret ls': [],
   'secret set': ['TOKEN'],
   'secret rm': ['TOKEN'],
+  selftest: ['--list'],
   doctor: [],
   'engine status': [],
   'engine stop': [],
@@ -47,7 +48,7 @@ const words: Record<string, string[]> = {
 /** These look at an engine, and here is none. */
 const needEngine = ['engine status', 'image ls', 'image build'];
 /** These ask no daemon. */
-const needNothing = ['policy check', 'engine stop', 'completion', 'version', 'help'];
+const needNothing = ['selftest', 'policy check', 'engine stop', 'completion', 'version', 'help'];
 /** These tell of a daemon that refuses, and go on. */
 const lenient = ['config show', 'doctor'];
 
