@@ -165,7 +165,7 @@ function explainMachine({ receipt }: SettingFacts): Setting[] {
     {
       name: 'engine',
       requested: 'the one that answers',
-      effective: `${engine.kind} ${engine.version}${version === undefined ? '' : `, runtime ${version}`}`,
+      effective: `${engine.kind} ${engine.version}${version === undefined ? '' : `, ${version}`}`,
       decidedBy: ["the daemon's settings: engine"],
       change: '`engine` in the settings of orchestrad',
     },

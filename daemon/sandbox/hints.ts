@@ -54,13 +54,14 @@ export function plainLine(line: string): string {
       .replace(/\r+$/, '')
       // A progress line says what it said last.
       .replace(/^.*\r/s, '')
-      // oxlint-disable-next-line no-control-regex -- control characters are what is taken out
-      .replaceAll(
-        /\u001b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[\]PX^_][^\u0007\u001b\u009c]{0,512}(?:\u0007|\u009c|\u001b\\)|[@-Z\\-_])/g,
-        '',
-      )
+      .replaceAll(escapeSequence, '')
       .replaceAll('\t', ' ')
       .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu, '')
       .toWellFormed()
   );
 }
+
+/** Colours, cursor moves, titles: sequences that `ESC` begins, and strings up to their end. */
+const escapeSequence =
+  // oxlint-disable-next-line no-control-regex -- control characters are what is taken out
+  /\u001b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[\]PX^_][^\u0007\u001b\u009c]{0,512}(?:\u0007|\u009c|\u001b\\)|[@-Z\\-_])/g;

@@ -14,8 +14,10 @@ import type { SandboxRequest } from './sandbox.ts';
 export type ReceiptFacts = {
   policy: { name: string; digest: Digest };
   image: { origin: string };
-  engine: Pick<EngineFacts, 'kind' | 'version' | 'kernel' | 'userns' | 'rootless'>;
-  runtimeVersion?: string | undefined;
+  engine: Pick<
+    EngineFacts,
+    'kind' | 'version' | 'kernel' | 'userns' | 'rootless' | 'components' | 'runtimeFacts'
+  >;
   /** The security modules of the kernel, where they are known. */
   lsm: readonly string[];
   /** What a mount shows, by its target: digests, lowest first, instead of paths of this host. */
@@ -36,6 +38,8 @@ export function receiptOf(
 ): Entry<'sandbox.receipt'> {
   const { mounts, ...rest } = settings;
   const { engine } = facts;
+  const runtime = engine.runtimeFacts?.[spec.runtime] ?? runtimeFacts(spec.runtime);
+  const version = versionOf(engine, runtime.family);
   return {
     type: 'sandbox.receipt',
     pol: { hash: facts.policy.digest, rule: 'all' },
@@ -45,9 +49,9 @@ export function receiptOf(
       image: { reference: spec.image.reference, id: spec.image.id, origin: facts.image.origin },
       engine: { kind: engine.kind, version: cutText(engine.version, 128) },
       kernel: cutText(engine.kernel, 256),
-      kernel_of: runtimeFacts(spec.runtime).kernel === 'its own' ? 'runtime' : 'host',
-      seccomp_by: runtimeFacts(spec.runtime).seccomp,
-      ...(facts.runtimeVersion === undefined ? {} : { runtime_version: facts.runtimeVersion }),
+      kernel_of: runtime.kernel === 'its own' ? 'runtime' : 'host',
+      seccomp_by: runtime.seccomp,
+      ...(version === undefined ? {} : { runtime_version: version }),
       lsm: [...facts.lsm].slice(0, 32),
       userns: engine.userns,
       rootless: engine.rootless,
@@ -69,6 +73,18 @@ export function receiptEntries(
   if (receipt === undefined) return [];
   const entry = receiptOf(receipt, permit, effective, context.attempt);
   return [{ ...entry, run: context.run, obj: { container: id, task: context.task } }];
+}
+
+/** As the engine or its machine says it, with the package where a distribution made it. */
+function versionOf(
+  { components = [] }: ReceiptFacts['engine'],
+  family: ReturnType<typeof runtimeFacts>['family'],
+): string | undefined {
+  const program = family === 'gvisor' ? 'runsc' : family;
+  const found = components.find(({ name }) => name === program);
+  if (found?.version === undefined) return undefined;
+  const packed = found.package === undefined ? '' : ` (${found.package})`;
+  return cutText(`${program} ${found.version}${packed}`, 128);
 }
 
 type ReceiptMount = RecordData<'sandbox.receipt'>['mounts'][number];

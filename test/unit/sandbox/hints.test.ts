@@ -254,7 +254,7 @@ test('a line made to be slow is looked at as fast as any other', () => {
     'EACCES'.repeat(12_000),
     'mount '.repeat(11_000),
     'gyp ERR! '.repeat(7_000),
-    `${'x\r'.repeat(30_000)}`,
+    'x\r'.repeat(30_000),
     '\u001b]'.repeat(30_000),
     '\n'.repeat(tailBytes),
     'spawn spawn '.repeat(6_000),
