@@ -53,6 +53,18 @@ test('the installed package runs a task with a daemon of its own', () => {
   expect(start('orchestra', args)).toMatchObject({ status: 0, stdout: 'seen' });
 });
 
+test('the installed package attacks itself and signs what it found, with nothing but itself', () => {
+  const only = 'escape.mount,escape.user-namespace,files.link-to-host,daemon.json,audit.verify';
+  const local = ['--local', '--state-dir', join(dir, 'state')];
+  const made = start('orchestra', [...local, 'selftest', '--hostile', '--only', only]);
+  expect(made).toMatchObject({ status: 0, stdout: expect.stringContaining('EVERY WALL HELD') });
+  const [folder = ''] = readdirSync(join(dir, 'work')).filter((name) =>
+    name.startsWith('selftest-'),
+  );
+  const checked = start('orchestra', [...local, 'selftest', 'verify', folder]);
+  expect(checked).toMatchObject({ status: 0, stdout: expect.stringContaining('says the same') });
+});
+
 test.skipIf(olderNode === undefined)(
   'an older Node gets one sentence and the way out (needs one on this machine)',
   () => {
