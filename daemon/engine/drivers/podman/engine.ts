@@ -34,7 +34,6 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
   const patient = openLibpod(address, agent, 0);
   const compatible = dockerodeEngine({ host, facts });
   const oom = openOomWatch();
-  const seccompFiles = openSeccompFiles(dir, libpod);
 
   return {
     ...compatible,

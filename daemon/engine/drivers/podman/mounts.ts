@@ -77,7 +77,9 @@ function effectiveMount({ destination, type, source, options }: OciMount): Effec
 }
 
 function propagationOf(words: ReadonlySet<string>): string | undefined {
-  return ['rprivate', 'rslave'].find((word) => isSame(words, ['ro', 'bind', 'nosuid', 'nodev', word]));
+  return ['rprivate', 'rslave'].find((word) =>
+    isSame(words, ['ro', 'bind', 'nosuid', 'nodev', word]),
+  );
 }
 
 function isSame(words: ReadonlySet<string>, wanted: readonly string[]): boolean {

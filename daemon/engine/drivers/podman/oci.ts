@@ -46,7 +46,12 @@ export const Inspected = z.looseObject({
 });
 export type Inspected = z.infer<typeof Inspected>;
 
-const rule = z.looseObject({ names: texts, action: text, args: list(z.unknown()) });
+const rule = z.looseObject({
+  names: texts,
+  action: text,
+  errnoRet: z.number().optional(),
+  args: list(z.unknown()),
+});
 
 const OciMount = z.looseObject({
   destination: text,
@@ -90,7 +95,9 @@ export const OciConfig = z.looseObject({
       cpu: z.looseObject({ quota: z.number().optional(), period: z.number().optional() }).nullish(),
       pids: z.looseObject({ limit: z.number() }).nullish(),
     }),
-    seccomp: z.looseObject({ defaultAction: text, syscalls: list(rule) }).nullish(),
+    seccomp: z
+      .looseObject({ defaultAction: text, architectures: list(text), syscalls: list(rule) })
+      .nullish(),
   }),
 });
 export type OciConfig = z.infer<typeof OciConfig>;
