@@ -2,8 +2,7 @@ import { z } from 'zod';
 import { Digest } from './ids.ts';
 import { isPathText, isProperText } from './path-bytes.ts';
 
-export { layerForm, treeForm } from './tree-form.ts';
-export { uploadHeaderBytesMax } from './upload-header.ts';
+export { treeForm } from './tree-form.ts';
 
 /**
  * What a workspace holds, said in one way by client and daemon.

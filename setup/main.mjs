@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { check } from './check.mjs';
 import { SetupError, ensureToolchain } from './toolchain.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -16,7 +17,7 @@ const commands = {
     const prepared = onlyUnit(rest) ? 0 : await start(tools, ['setup/prepare.ts', '--quiet']);
     return prepared === 0 ? start(tools, [bin('vitest/vitest.mjs'), 'run', ...rest]) : prepared;
   },
-  check,
+  check: async (tools) => check(tools, { root, progress, start }),
   exec: async (tools, [file, ...rest]) => {
     if (file === undefined) throw new SetupError('exec needs a file', usage);
     // npm runs scripts in the checkout; the user means paths from where npm was called.
@@ -47,24 +48,6 @@ function onlyUnit(rest) {
     each === '--project' ? [rest[index + 1]] : (/^--project=(.*)$/.exec(each)?.slice(1) ?? []),
   );
   return projects.length > 0 && projects.every((project) => project === 'unit');
-}
-
-/** Everything is tried even after a failure: one run shows all there is to mend. */
-async function check(tools) {
-  const steps = [
-    ['format', bin('prettier/bin/prettier.cjs'), '--check', '--log-level=warn', '.'],
-    ['lint', bin('oxlint/bin/oxlint'), '--type-aware', '.'],
-    ['types', bin('typescript/bin/tsc'), '-p', '.'],
-    ['dead code', bin('knip/bin/knip.js')],
-    ['unit tests', bin('vitest/vitest.mjs'), 'run', '--project', 'unit'],
-  ];
-  const failed = [];
-  for (const [title, ...arguments_] of steps) {
-    progress(title);
-    if ((await start(tools, arguments_)) !== 0) failed.push(title);
-  }
-  progress(failed.length === 0 ? 'all checks passed' : `failed: ${failed.join(', ')}`);
-  return failed.length === 0 ? 0 : 1;
 }
 
 /** Runs our Node on a file with everything inherited, hands signals on, and answers its exit code. */

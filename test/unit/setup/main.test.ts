@@ -24,7 +24,7 @@ const calls = () => (existsSync(npmLog()) ? readFileSync(npmLog(), 'utf8').trim(
 beforeEach(() => {
   root = realpathSync(mkdtempSync(path.join(tmpdir(), 'checkout-')));
   for (const dir of ['setup', 'bin']) mkdirSync(path.join(root, dir));
-  for (const name of ['main.mjs', 'toolchain.mjs', 'pid-lock.mjs']) {
+  for (const name of ['main.mjs', 'check.mjs', 'toolchain.mjs', 'pid-lock.mjs']) {
     const source = fileURLToPath(new URL(`../../../setup/${name}`, import.meta.url));
     copyFileSync(source, path.join(root, 'setup', name));
   }
