@@ -33,7 +33,7 @@ afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
 });
 
-test('with an engine that takes the filter and the limits away, and lies about it, walls are down and named', async () => {
+test('with an engine that takes filter and limits away, and lies about it, walls are down and named', async () => {
   const asked = new Map<string, Json>();
   await using engine = await LyingEngine.open({
     create: (body, name) => {
