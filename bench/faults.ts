@@ -46,6 +46,7 @@ try {
     await Promise.all([strike(world, goOn, strikes), ...busy]);
     clearInterval(tell);
   }
+  await world.revive();
   const ends = await openEnds(world);
   await world.stopDaemon();
   left = [...ends, ...(await leftovers(world))];
@@ -57,6 +58,7 @@ const result = {
   seconds: Math.round((performance.now() - startedAt) / 1000),
   ...done,
   strikes,
+  crashes: world.crashes,
   left,
 };
 mkdirSync(results, { recursive: true });
@@ -64,4 +66,5 @@ const name = values.tasks === undefined ? 'faults.json' : 'faults-tasks.json';
 writeFileSync(join(results, name), `${JSON.stringify(result, null, 2)}\n`);
 process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 if (!values.keep) rmSync(world.dir, { recursive: true, force: true });
-process.exitCode = left.length === 0 && done.outcomes['stuck'] === undefined ? 0 : 1;
+const isClean = left.length === 0 && world.crashes === 0 && done.outcomes['stuck'] === undefined;
+process.exitCode = isClean ? 0 : 1;

@@ -10,6 +10,7 @@ export async function strike(world: World, goOn: () => boolean, made: Strikes): 
   while (goOn()) {
     await sleep(1_500 + randomInt(6_000));
     if (!goOn()) return;
+    await world.revive();
     switch (randomInt(6)) {
       case 0:
       case 1:

@@ -21,7 +21,10 @@ export class World {
   readonly engine;
   readonly client: Client;
   readonly #env: NodeJS.ProcessEnv;
+  /** How often the daemon ended without being told to: a campaign that hides this hides the worst. */
+  crashes = 0;
   #daemon: ChildProcess | undefined;
+  #isTold = false;
 
   constructor(dir: string) {
     this.dir = dir;
@@ -55,6 +58,10 @@ export class World {
       env: this.#env,
     });
     this.#daemon = child;
+    this.#isTold = false;
+    child.on('exit', () => {
+      if (!this.#isTold) this.crashes += 1;
+    });
     const giveUpAt = performance.now() + readyMs;
     while (child.exitCode === null && child.signalCode === null) {
       if (await this.client.call('ready', { timeoutMs: 2_000 }).then(yes, no)) return;
@@ -86,9 +93,17 @@ export class World {
     await stopEngine(this.engine, { force: true, progress: () => {} });
   }
 
+  /** Brings a daemon back that ended by itself. */
+  async revive(): Promise<void> {
+    const child = this.#daemon;
+    if (child?.exitCode === null && child.signalCode === null) return;
+    await this.startDaemon();
+  }
+
   async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#daemon;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    this.#isTold = true;
     child.kill(signal);
     await once(child, 'exit');
   }

@@ -67,10 +67,11 @@ export function throughGate(source: AsyncGenerator<OutputPiece, void, undefined>
   output: AsyncGenerator<OutputPiece, void, undefined>;
 } {
   const first = takeFirst(source);
+  const ready = first.then(() => {});
   // Whoever waits for it learns of it; nobody may.
-  first.catch(() => {});
+  ready.catch(() => {});
   return {
-    ready: first.then(() => {}),
+    ready,
     output: (async function* () {
       const rest = await first;
       if (rest.bytes.length > 0) yield rest;

@@ -4,6 +4,7 @@ import { OrchestraError } from '#contract/errors.ts';
 import { digestOf } from '../base/canonical.ts';
 import type { Doors } from '../engine/doors.ts';
 import type { ActContext, Attached, Created, Engine } from '../engine/engine.ts';
+import { runtimeFacts } from '../engine/runtime-facts.ts';
 import type { Permit } from '../policy/permit.ts';
 import {
   npmCacheTarget,
@@ -128,6 +129,7 @@ export class ReadySlots {
   /** So many tasks of the shape of `spec` are about to come. Makes no promise. */
   expect(spec: SandboxSpec, ask: AskSlot, count: number): void {
     if (this.#reason !== undefined || this.#isClosed) return;
+    if (!runtimeFacts(spec.runtime).propagation) return;
     const bucket = this.#bucketFor(spec, ask);
     bucket.target = Math.min(this.#options.readyMax, Math.max(count, this.#options.keep));
     this.#refill();
@@ -309,10 +311,11 @@ export function withoutSlots(engine: Engine): ReadySlots {
 }
 
 /** All its layers have a door, and nothing of the host is shown beside them. */
-function isSlotable({ mounts, role }: SandboxSpec): boolean {
+function isSlotable({ mounts, role, runtime }: SandboxSpec): boolean {
   const targets: readonly string[] = [workspaceTarget, npmCacheTarget];
   return (
     role === 'task' &&
+    runtimeFacts(runtime).propagation &&
     mounts.every(
       (mount) =>
         mount.kind === 'tmpfs' || (mount.kind === 'overlay' && targets.includes(mount.target)),

@@ -20,8 +20,11 @@ export function openAttachments(address: EngineAddress) {
       const socket = await upgrade(address, path);
       sockets.set(id, socket);
       const { ready, output } = throughGate(demultiplex(socket));
+      const opened = asking('start a sandbox', () => ready);
+      // An engine that dies before the start leaves nobody to wait for this.
+      opened.catch(() => {});
       return {
-        ready: asking('start a sandbox', () => ready),
+        ready: opened,
         output,
         close: () => socket.destroy(),
       };
