@@ -122,12 +122,13 @@ function ociMount(mount: Mount): OciMount {
 }
 
 /**
- * Podman knows the options of a tmpfs by a list without `nr_inodes`, and refuses it (4.3.1). The
- * runtime joins the options by commas, so it stays with `size`, which is on the list.
+ * Podman knows the options of a tmpfs by a list without `nr_inodes` and the owner, and refuses them
+ * (4.3.1). The runtime joins the options by commas, so they stay with `size` and `mode`, which are
+ * on the list.
  */
 function tmpfsWords(options: string): string[] {
-  const words = options.replace(',nr_inodes=', '\0nr_inodes=').split(',');
-  return [...words.map((word) => word.replace('\0', ',')), 'notmpcopyup', 'rprivate'];
+  const words = options.replaceAll(/,(nr_inodes|uid|gid)=/g, '\0$1=').split(',');
+  return [...words.map((word) => word.replaceAll('\0', ',')), 'notmpcopyup', 'rprivate'];
 }
 
 // Not recursive: what may be mounted beneath the source would not be read-only.
