@@ -63,7 +63,7 @@ function compareSettings(asked: EffectiveSettings, got: EffectiveSettings): stri
         return dropsEverything(got.caps_dropped) ? [] : differs(key, ['ALL'], got.caps_dropped);
       case 'tighter':
         // Where nothing was asked an engine may still add its own profile: that only tightens.
-        return asked[key] === '' && !['unconfined', 'disable'].includes(String(got[key]))
+        return asked[key] === '' && !['unconfined', 'disable'].some((open) => open === got[key])
           ? []
           : differs(key, asked[key], got[key]);
       case 'counted elsewhere':
