@@ -125,7 +125,7 @@ test('any byte changed in a cleanly stopped log is noticed, by the verifier and 
     }),
     { numRuns: 250 },
   );
-});
+}, 120_000);
 
 test('zero bytes that a crash left behind the last line are put aside', async () => {
   await using it = await testLog();
