@@ -104,7 +104,8 @@ function memory({ task, user }: SlotSpecRequest): Mount[] {
   const homeBytes = Math.min(homeBytesMax, tmpBytes);
   return [
     { kind: 'tmpfs', target: '/tmp', sizeBytes: tmpBytes, executable: false },
-    { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false },
+    // Its own, because the runtime gives a mount the mode of what it covers: not everybody's.
+    { kind: 'tmpfs', target: homeTarget, sizeBytes: homeBytes, executable: false, owner: user },
     ...(task.secrets.length === 0 ? [] : [secretsMount(user)]),
   ];
 }

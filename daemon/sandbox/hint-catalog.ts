@@ -200,7 +200,7 @@ export const hintCatalog: readonly HintEntry[] = [
     title: 'a program was to be started from /tmp or the home directory',
     remedy: 'nothing there can be executed: put programs beneath /workspace',
     patterns: [
-      /(?:^|[\s'"(])\/(?:tmp|home\/node)\/[^\s:]{1,200}: Permission denied/,
+      /^(?:\S{0,40}sh|env|exec)(?:: (?:line )?\d{1,6})?: \/(?:tmp|home\/node)\/[^\s:]{1,200}: Permission denied$/,
       /\bspawn \/(?:tmp|home\/node)\/.{0,200}EACCES/,
       /failed to map segment from shared object/,
     ],

@@ -112,3 +112,11 @@ test('a receipt is what the sandbox really had, read back from the log', async (
   expect(status.stdout).toMatch(/^.*Seccomp:\s+2$/m);
   expect(JSON.stringify(receipt)).not.toContain(daemon.stateDir);
 });
+
+test('what a task may write to, it can: the workspace, the memory file systems, its home', async () => {
+  const { code, run: view } = await run({
+    write: sh('for d in . "$TMPDIR" "$HOME"; do echo x > "$d/mine" || exit 1; done'),
+  });
+  expect(view.tasks[0]?.hints).toBeUndefined();
+  expect(code).toBe(0);
+});

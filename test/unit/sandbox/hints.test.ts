@@ -102,6 +102,7 @@ const said: [string, string][] = [
   ],
   ['kernel.readonly', "sh: can't create /proc/sys/net/ipv4/ip_forward: Read-only file system"],
   ['tmp.noexec', 'sh: /tmp/sh: Permission denied'],
+  ['tmp.noexec', 'bash: line 1: /tmp/tool: Permission denied'],
   ['tmp.noexec', 'Error: spawn /tmp/tool EACCES'],
   ['capabilities.none', 'mount: permission denied (are you root?)'],
   ['capabilities.none', 'unshare: unshare(0x10000000): Operation not permitted'],
@@ -180,6 +181,7 @@ describe('nothing is told of', () => {
       'npm error Log files were not written due to an error writing to the directory: /opt/npm-cache/_logs',
     ],
     ['a process that was asked to end', 'Terminated'],
+    ['a file of its own that may not be read', 'cat: /tmp/x: Permission denied'],
     ['nothing at all', ''],
   ])('%s', (_what, text) => {
     expect(hintsOf(text, text)).toEqual([]);
