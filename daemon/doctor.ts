@@ -1,4 +1,5 @@
 import type { Check } from '#contract/api.ts';
+import { OrchestraError } from '#contract/errors.ts';
 import { formatSize } from '#contract/units.ts';
 import { examineEscapes } from './escapes.ts';
 import { runtimeFacts } from './engine/runtime-facts.ts';
@@ -15,6 +16,7 @@ export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[
     ...isolation(deps),
     await image(deps),
     caller(peers),
+    await secrets(deps),
     await disk(deps),
     log(deps),
   ];
@@ -130,6 +132,19 @@ function caller(peers: PeerReader): Check {
 }
 
 /** What is free, and below what nothing is started or what runs is ended. */
+async function secrets({ secrets: store }: RunsDeps): Promise<Check> {
+  const name = 'secrets';
+  try {
+    const { length } = await store.list();
+    const message = `${length} ${store.writable ? "in the daemon's own directory" : 'from outside'}`;
+    return { name, status: 'ok', message };
+  } catch (error) {
+    const known = error instanceof OrchestraError ? error : undefined;
+    const message = known?.message ?? 'they cannot be listed';
+    return { name, status: 'problem', message, remedy: known?.hint ?? 'look at its directory' };
+  }
+}
+
 async function disk({ workspace }: RunsDeps): Promise<Check> {
   const { space } = workspace.disk;
   const now = await space.read();

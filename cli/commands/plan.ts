@@ -18,6 +18,7 @@ const Shown = z.looseObject({
       id: z.string(),
       command: z.array(z.string()).default([]),
       deps: z.array(z.string()).default([]),
+      secrets: z.array(z.string()).default([]),
     }),
   ),
 });
@@ -51,7 +52,10 @@ export const plan: Command = async (context, [intent], options) => {
     shown.tasks.map((task) => [
       `  ${task.id}`,
       task.command.map(quoted).join(' '),
-      task.deps.length > 0 ? `after ${task.deps.join(', ')}` : '',
+      [
+        ...(task.deps.length > 0 ? [`after ${task.deps.join(', ')}`] : []),
+        ...(task.secrets.length > 0 ? [`given ${task.secrets.join(', ')}`] : []),
+      ].join(' · '),
     ]),
   )) {
     print.line(line);

@@ -57,7 +57,10 @@ export async function openSecretStore(options: StoreOptions): Promise<SecretStor
   return {
     directory,
     writable: !isForeign,
-    list: async () => list(facts),
+    list: async () => {
+      await checkDirectory(facts);
+      return list(facts);
+    },
     read: async (name) => {
       await checkDirectory(facts);
       return readSecret(facts, name);
