@@ -9,7 +9,6 @@ const subject = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'not the name of a file'),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
-export type AttestedFile = z.infer<typeof subject>;
 
 export const AttestFiles = z.strictObject({
   kind: z.enum(['selftest.hostile']),

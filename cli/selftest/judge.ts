@@ -67,13 +67,15 @@ export function began(seen: Seen): boolean {
   return Object.hasOwn(seen.answers, 'began');
 }
 
-/** The script ended well, and still nothing was collected of its output. */
+/** The script was not what failed, and still nothing was collected of its output. */
 export function outputRefused(seen: Seen): Verdict {
   if (!began(seen)) return notTried(seen);
   const { task } = seen;
   if (task === undefined) return notTried(seen);
   const said = `${task.state}: ${task.reason ?? 'no reason given'}`;
-  const isRefused = task.state === 'failed' && task.exitCode === 0 && task.artifacts.length === 0;
+  // Where the whole attempt was refused after its end, no code of its own is told.
+  const isOwnFault = task.exitCode !== undefined && task.exitCode !== 0;
+  const isRefused = task.state === 'failed' && !isOwnFault && task.artifacts.length === 0;
   return isRefused ? held(said) : down(`${said}, ${task.artifacts.length} outputs collected`);
 }
 

@@ -18,7 +18,7 @@ async function selftest(daemon: TestDaemon, name: string, ...args: string[]) {
   const dir = join(daemon.dir, name);
   mkdirSync(dir);
   const ran: Ran = await daemon.cli(['selftest', '--hostile', ...args], { cwd: dir });
-  if (readdirSync(dir).length === 0) throw new Error(ran.stderr);
+  if (readdirSync(dir).length === 0) throw new Error(`${ran.stderr}\n${daemon.output}`);
   return { ran, dir, ...reportIn(dir) };
 }
 
