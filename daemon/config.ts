@@ -131,9 +131,9 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
 }
 
 function inWords(value: unknown): string {
-  if (value === undefined) return '(found)';
+  if (typeof value === 'string' || typeof value === 'number') return `${value}`;
   if (Array.isArray(value)) return value.length === 0 ? '(none)' : value.join(' ');
-  return typeof value === 'object' ? spellMark(value as Mark) : String(value);
+  return value === undefined ? '(found)' : spellMark(value as Mark);
 }
 
 async function readDocument(

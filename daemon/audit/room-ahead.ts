@@ -1,5 +1,6 @@
 import { fstatSync, ftruncateSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type koffi from 'koffi';
 
 const MiB = 1024 * 1024;
 
@@ -54,10 +55,10 @@ type Fallocate = (fd: number, mode: number, offset: number, length: number) => n
 
 function findFallocate(): Fallocate {
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi').default;
-    return koffi
-      .load('libc.so.6')
-      .func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as Fallocate;
+    const { load } = createRequire(import.meta.url)('koffi') as Pick<typeof koffi, 'load'>;
+    return load('libc.so.6').func(
+      'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+    ) as Fallocate;
   } catch {
     return () => -1;
   }

@@ -131,7 +131,12 @@ async function runToEnd(
   const { cause } = ending;
   const outputBytes = flowed.stdoutBytes + flowed.stderrBytes;
   const judged = judgeExit({
-    ...{ exit, cause, usage, limits, durationMs, ...left },
+    exit,
+    cause,
+    usage,
+    limits,
+    durationMs,
+    ...left,
     outputBytes: outputBytes + flowed.droppedBytes,
   });
   await recordExit(deps.log, { id, context, exit, judged, cause, flowed, durationMs, limits });

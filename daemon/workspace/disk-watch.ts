@@ -153,8 +153,8 @@ function isDue(watched: Watched, now: Space): boolean {
   if (isMeasuring || isOver || space === undefined) return false;
   const age = performance.now() - measuredAt;
   if (age > Math.max(regularMs, tookMs * 20)) return true;
-  // However much others write, counting takes a quarter of a thread at most.
-  if (age < tookMs * 3) return false;
+  // However much others write, counting takes half of a thread at most.
+  if (age < tookMs) return false;
   const lostFiles = now.filesTotal === 0 ? 0 : space.filesFree - now.filesFree;
   return (
     space.free - now.free >= allowance.bytes - use.bytes || lostFiles >= allowance.files - use.files
