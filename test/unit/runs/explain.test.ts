@@ -86,12 +86,12 @@ test.each([
   await expect(explained(run, task, attempt)).rejects.toBeInstanceOf(OrchestraError);
 });
 
-test('the receipt is on record before the sandbox starts, and is what explain shows', async () => {
+test('the receipt is on record before the sandbox is released, and is what explain shows', async () => {
   const run = await it.run([build]);
   const records = await it.records(run);
   const [receipt] = ofType(records, 'sandbox.receipt');
-  const start = records.find(({ type }) => type === 'container.start');
-  expect(receipt?.seq).toBeLessThan(start?.seq ?? 0);
+  const release = records.find(({ type }) => type === 'container.release');
+  expect(receipt?.seq).toBeLessThan(release?.seq ?? 0);
   const answer = await explained(run);
   expect(answer.receipt).toMatchObject({ seq: receipt?.seq, data: receipt?.data });
   const decided = ofType(records, 'policy.decided')[0]?.data;
