@@ -76,15 +76,19 @@ function isolation({ engineFacts: facts, walls }: RunsDeps): Check[] {
     },
     {
       name: 'userns',
-      status: facts.rootless || facts.userns ? 'ok' : 'warning',
+      status: facts.rootless ? 'ok' : facts.userns ? 'problem' : 'warning',
       message: facts.rootless
         ? 'the engine runs without root'
         : facts.userns
-          ? 'root in a container is nobody on the host'
+          ? 'the engine maps users (userns-remap); layers are not mapped yet, and tasks are refused'
           : 'rootful, without user namespaces: whoever reaches its socket is root here',
-      ...(facts.rootless || facts.userns
+      ...(facts.rootless
         ? {}
-        : { remedy: 'keep its socket to root and to orchestrad' }),
+        : {
+            remedy: facts.userns
+              ? 'run the engine without userns-remap'
+              : 'keep its socket to root and to orchestrad',
+          }),
     },
     {
       name: 'network',

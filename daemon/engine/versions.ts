@@ -26,7 +26,12 @@ function numbersOf(version: string): [number, number, number, number] | undefine
   const found = /^v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[-~]rc\.?(\d{1,9}))?/.exec(version);
   if (found === null) return undefined;
   const [, major, minor, patch = '0', candidate] = found;
-  return [Number(major), Number(minor), Number(patch), Number(candidate ?? Number.MAX_SAFE_INTEGER)];
+  return [
+    Number(major),
+    Number(minor),
+    Number(patch),
+    Number(candidate ?? Number.MAX_SAFE_INTEGER),
+  ];
 }
 
 /**

@@ -35,6 +35,7 @@ test.each([
   ['a relative path', 'socket: api.sock\n', 1, undefined],
   ['a NUL in a path', 'socket: "/a\\0b"\n', 1, undefined],
   ['a policy that climbs', 'policy: ../x\n', 1, undefined],
+  ['an escape without its name', 'accept_vulnerable_runtime: [all]\n', 1, undefined],
   ['a wrong word', '# levels\nlog_level: inof\n', 2, 'did you mean info?'],
   ['half a document', 'socket: [\n', undefined, undefined],
   ['the same key twice', 'policy: a\npolicy: b\n', 2, undefined],
@@ -66,6 +67,16 @@ test('a file that was named has to be there, the usual one need not', async () =
   });
   const config = await readConfig({ ...sources, file: undefined });
   expect(config).toMatchObject({ socket: defaults.socket, policy: 'default', ceiling: 'default' });
+});
+
+test('an escape that is accepted is told among the settings', async () => {
+  const config = await read('accept_vulnerable_runtime: [CVE-2024-21626, CVE-2019-5736]\n');
+  expect(config.acceptedEscapes).toEqual(['CVE-2024-21626', 'CVE-2019-5736']);
+  expect(config.settings).toContainEqual({
+    name: 'accept_vulnerable_runtime',
+    value: 'CVE-2024-21626 CVE-2019-5736',
+    origin: expect.stringContaining('orchestrad.yaml') as string,
+  });
 });
 
 test('a flag wins over the file and the file over the default, and each says where it is from', async () => {

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { examineEscapes, refuseEscapes } from '#daemon/escapes.ts';
+import { FakeEngine } from '#test/support/fake-engine.ts';
 import { MemoryLog } from '#test/support/memory-log.ts';
+import { Orchestra } from '#test/support/orchestra.ts';
 
 const old = { name: 'runc', version: '1.1.11' };
 const debian = { name: 'runc', version: '1.1.5', package: '1.1.5+ds1-1+deb12u1' };
@@ -50,4 +52,13 @@ test('doctor says what it does not know, and when all is well', () => {
   });
   expect(examineEscapes([{ name: 'runc', version: '1.5.2' }])).toMatchObject({ status: 'ok' });
   expect(examineEscapes([old])).toMatchObject({ status: 'problem' });
+});
+
+test('the daemon itself does not start on one, and does nothing to the engine but ask', async () => {
+  const engine = new FakeEngine();
+  const facts = await engine.facts();
+  engine.facts = async () => ({ ...facts, components: [old] });
+  engine.calls.length = 0;
+  await expect(Orchestra.open({ engine })).rejects.toMatchObject({ code: 'runtime.vulnerable' });
+  expect(engine.calls).toEqual([]);
 });
