@@ -118,9 +118,9 @@ export function overlayOptions(mount: OverlayMount): string {
 
 /** One inode for every 4 KiB: what is not bounded in number is not bounded. */
 export function tmpfsOptions(mount: TmpfsMount): string {
+  const inodes = Math.max(1024, Math.ceil(mount.sizeBytes / 4096));
   const { owner } = mount;
   const access = owner ? `mode=0700,uid=${owner.uid},gid=${owner.gid}` : 'mode=1777';
-  const inodes = Math.max(1024, Math.ceil(mount.sizeBytes / 4096));
   const exec = mount.executable ? 'exec' : 'noexec';
   return `rw,nosuid,nodev,${exec},size=${mount.sizeBytes},nr_inodes=${inodes},${access}`;
 }

@@ -101,6 +101,8 @@ export type Usage = {
 export type OutputPiece = { s: 1 | 2; bytes: Uint8Array };
 
 export type Attached = {
+  /** False once the connection or the sandbox is known to be gone; true proves nothing. */
+  isOpen(): boolean;
   /** Resolves once the started sandbox stands at its gate; rejects where it ended before. */
   ready: Promise<void>;
   /** One reader only. Whoever reads slowly slows the container down: nothing is buffered here. */

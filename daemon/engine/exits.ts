@@ -38,12 +38,15 @@ export function openExits(parts: {
   const watched = new Map<string, Watched>();
 
   return {
-    /** Keeps hold of the first process of a container. */
-    async watch(id: string, pid: number): Promise<void> {
+    /** Keeps hold of the first process of a container; false where it is not of it. */
+    async watch(id: string, pid: number): Promise<boolean> {
       const process = kernel?.openProcess(pid);
-      if (process === undefined) return;
+      if (process === undefined) return belongsTo(pid, id);
       // Held first and looked at then: a number that another process got meanwhile shows here.
-      if (!(await belongsTo(pid, id))) return process.close();
+      if (!(await belongsTo(pid, id))) {
+        process.close();
+        return false;
+      }
       const startedAt = new Date().toISOString();
       watched.set(id, {
         process,
@@ -53,11 +56,17 @@ export function openExits(parts: {
         engine: undefined,
         confirmed: undefined,
       });
+      return true;
     },
 
     /** Listens for the end of the output on the way through. */
     hear(id: string, attached: Attached): Attached {
-      return { ...attached, output: heard(attached.output, () => signOfEnd(watched.get(id))) };
+      const isOpen = () => attached.isOpen() && watched.get(id)?.process.exitStatus() === undefined;
+      return {
+        ...attached,
+        isOpen,
+        output: heard(attached.output, () => signOfEnd(watched.get(id))),
+      };
     },
 
     async wait(id: string, signal?: AbortSignal): Promise<ContainerExit> {

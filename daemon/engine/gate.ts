@@ -15,8 +15,14 @@ export const gate = {
   env: { HOME: '/', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
 } as const;
 
-/** How long a sandbox lives on without its daemon, beyond the time its task has. */
 const graceSeconds = 30;
+
+/** How long a sandbox lives at most when no daemon is left to end it: longer than its task may. */
+export function ownDeadlineSeconds({
+  timeoutMs,
+}: Pick<SandboxSpec['limits'], 'timeoutMs'>): number {
+  return Math.ceil(timeoutMs / 1000) + graceSeconds;
+}
 
 /**
  * The script that lets a task go. All of it is data of the task inside the task's own sandbox;
@@ -30,7 +36,7 @@ export function releaseScript(
   { command, cwd, env, limits }: Pick<SandboxSpec, 'command' | 'cwd' | 'env' | 'limits'>,
   secrets: readonly Secret[] = [],
 ): Buffer {
-  const seconds = Math.ceil(limits.timeoutMs / 1000) + graceSeconds;
+  const seconds = ownDeadlineSeconds(limits);
   const variables = Object.entries(env).map(([name, value]) => quoted(`${name}=${value}`));
   const program = [...variables, ...command.map(quoted)].join(' ');
   const lines = [

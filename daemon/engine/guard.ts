@@ -8,6 +8,7 @@ import { assertGenuine, type Permit, type PermitOffice } from '../policy/permit.
 import { act } from './act.ts';
 import { askedFor } from './asked.ts';
 import { compare } from './compare.ts';
+import { notConfined } from './confined.ts';
 import type { Doors } from './doors.ts';
 import type { ActContext, Created, Engine, HostFacts, SignalName } from './engine.ts';
 import { openExits } from './exits.ts';
@@ -69,6 +70,31 @@ export function guardEngine(parts: GuardParts): Engine {
     parts.doors?.close(doors);
   };
 
+  const refuse = async (
+    id: string,
+    context: ActContext,
+    differences: readonly string[],
+  ): Promise<never> => {
+    await log.append({
+      type: 'container.settings.mismatch',
+      data: { ...place(context), differences: differences.slice(0, 64) },
+      outcome: 'denied',
+      sev: 'alert',
+      run: context.run,
+      obj: named(id, context),
+    });
+    await remove(id, { ...context, why: 'mismatch' });
+    throw new OrchestraError(
+      'sandbox.mismatch',
+      'The engine made another sandbox than the one that policy allowed; it was removed',
+      {
+        hint: 'orchestra doctor',
+        // What they differ in, not how: the values can be paths of the host. The log has them.
+        places: differences.slice(0, 16).map((line) => ({ message: line.split(':')[0] ?? line })),
+      },
+    );
+  };
+
   return {
     facts: async () => timely('describe itself', driver.facts()),
     findImage: async (reference) => timely('look for an image', driver.findImage(reference)),
@@ -110,25 +136,7 @@ export function guardEngine(parts: GuardParts): Engine {
         });
         return created;
       }
-      const obj = named(created.id, context);
-      await log.append({
-        type: 'container.settings.mismatch',
-        data: { ...place(context), differences: differences.slice(0, 64) },
-        outcome: 'denied',
-        sev: 'alert',
-        run: context.run,
-        obj,
-      });
-      await remove(created.id, { ...context, why: 'mismatch' });
-      throw new OrchestraError(
-        'sandbox.mismatch',
-        'The engine made another sandbox than the one that policy allowed; it was removed',
-        {
-          hint: 'orchestra doctor',
-          // What they differ in, not how: the values can be paths of the host. The log has them.
-          places: differences.slice(0, 16).map((line) => ({ message: line.split(':')[0] ?? line })),
-        },
-      );
+      return refuse(created.id, context, differences);
     },
 
     async start(id, context) {
@@ -146,11 +154,14 @@ export function guardEngine(parts: GuardParts): Engine {
         { type: 'container.start', data, context, obj: named(id, context) },
         async () => timely('start a sandbox', driver.start(id, context)),
       );
-      one.pid = started.pid;
-      if (started.pid !== undefined) await exits.watch(id, started.pid);
+      // A number that is not of this container here means nothing here.
+      const { pid } = started;
+      one.pid = pid !== undefined && (await exits.watch(id, pid)) ? pid : undefined;
+      const differences = one.pid === undefined ? [] : await notConfined(one.pid, one.spec);
+      if (differences.length > 0) return refuse(id, context, differences);
       await assertDoors(parts, one);
       one.stage = 'waiting';
-      return started;
+      return { pid: one.pid };
     },
 
     async release(id, permit, context, secrets = []) {
@@ -170,7 +181,11 @@ export function guardEngine(parts: GuardParts): Engine {
           if (one.spec.role === 'slot') await openDoorsOf(parts, one, permit.spec);
           await timely('let a task go', driver.release(id, permit, context, secrets));
         },
-      );
+      ).catch((error: unknown) => {
+        // Another sandbox may be given the same layers in a moment.
+        parts.doors?.close(doorsOf(one));
+        throw error;
+      });
     },
 
     async wait(id, signal) {

@@ -15,7 +15,7 @@ import {
 } from '../policy/spec.ts';
 
 /** A sandbox at its gate, for one task. */
-export type AtGate = Created & { attached: Attached };
+export type AtGate = Created & { attached: Attached; isSlot: boolean };
 
 /** The name, labels and doors of a slot to be made; what the rest of it is, its task says. */
 export type SlotIdentity = { slot: string; doors: readonly DoorMount[] };
@@ -98,7 +98,7 @@ export class ReadySlots {
     if (ask === undefined || this.#reason !== undefined || !isSlotable(permit.spec))
       return this.#make(permit, context);
     const bucket = this.#bucketFor(permit.spec, ask);
-    const ready = bucket.ready.shift();
+    const ready = this.#takeReady(bucket);
     if (ready !== undefined) {
       // What is made in its place waits a moment: the task goes first.
       setImmediate(() => this.#refill());
@@ -170,6 +170,15 @@ export class ReadySlots {
     while (this.#making > 0 || this.#retiring.size > 0 || this.#readyCount > 0) {
       for (const bucket of this.#buckets.values()) this.#dropReady(bucket, 0);
       await Promise.race([...this.#retiring, this.#nextMade.promise]);
+    }
+  }
+
+  /** One that stands ready and is still there: an engine or a kernel may have taken others away. */
+  #takeReady(bucket: Bucket): AtGate | undefined {
+    for (;;) {
+      const ready = bucket.ready.shift();
+      if (ready === undefined || ready.attached.isOpen()) return ready;
+      void this.retire(ready, { why: 'gone' });
     }
   }
 
@@ -248,7 +257,8 @@ export class ReadySlots {
     const slot = randomBytes(6).toString('hex');
     const made = doors.make(slot, [workspaceTarget, npmCacheTarget]);
     try {
-      return await this.#make(await ask({ slot, doors: made }), slotContext);
+      const permit = await ask({ slot, doors: made });
+      return { ...(await this.#make(permit, slotContext)), isSlot: true };
     } catch (error) {
       doors.close(made);
       if (error instanceof OrchestraError && error.code === 'engine.not_connected') {
@@ -267,7 +277,7 @@ export class ReadySlots {
       attached = await engine.attach(id);
       await engine.start(id, context);
       await attached.ready;
-      return { ...created, attached };
+      return { ...created, attached, isSlot: false };
     } catch (error) {
       attached?.close();
       await putAway(engine, id, { ...context, why: 'start failed' });
@@ -311,14 +321,13 @@ export function withoutSlots(engine: Engine): ReadySlots {
 }
 
 /** All its layers have a door, and nothing of the host is shown beside them. */
-function isSlotable({ mounts, role, runtime }: SandboxSpec): boolean {
+function isSlotable({ mounts, runtime }: SandboxSpec): boolean {
   const targets: readonly string[] = [workspaceTarget, npmCacheTarget];
   return (
-    role === 'task' &&
     runtimeFacts(runtime).propagation &&
     mounts.every(
       (mount) =>
-        mount.kind === 'tmpfs' || (mount.kind === 'overlay' && targets.includes(mount.target)),
+        mount.kind === 'tmpfs' || (mount.kind !== 'bind' && targets.includes(mount.target)),
     )
   );
 }

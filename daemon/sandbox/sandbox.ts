@@ -1,4 +1,5 @@
 import type { LimitName } from '#contract/run.ts';
+import { OrchestraError } from '#contract/errors.ts';
 import type { Log } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Engine, Usage } from '../engine/engine.ts';
@@ -82,32 +83,64 @@ export async function runInSandbox(
   deps: SandboxDeps,
   request: SandboxRequest,
 ): Promise<SandboxResult> {
-  const { permit, context, signal } = request;
+  const { signal } = request;
   if (signal.aborted) return neverStarted(deps.clock);
   await deps.disk?.space.assert('no task is started');
-  const atGate = await deps.slots.open(permit, request.askSlot, context, signal);
+  const atGate = await letGo(deps, request);
   if (atGate === undefined) return neverStarted(deps.clock);
   try {
-    if (signal.aborted) return neverStarted(deps.clock);
     return await runToEnd(deps, request, atGate);
   } finally {
-    await deps.slots.retire(atGate, { task: context.task, attempt: context.attempt, why: 'over' });
+    await retire(deps, request, atGate);
   }
+}
+
+/**
+ * A sandbox with the task in it, or undefined where it was cancelled before. One that stood ready
+ * may have lost its engine meanwhile: a task that could not be let go did not begin, and gets
+ * another sandbox once.
+ */
+async function letGo(deps: SandboxDeps, request: SandboxRequest): Promise<AtGate | undefined> {
+  for (let tries = 1; ; tries += 1) {
+    const { permit, context, signal, secrets = [] } = request;
+    const atGate = await deps.slots.open(permit, request.askSlot, context, signal);
+    if (atGate === undefined) return undefined;
+    try {
+      if (!signal.aborted) {
+        assertGiven(permit, secrets);
+        if (request.receipt) await deps.log.appendAll(receiptEntries(request, atGate));
+        await deps.engine.release(atGate.id, permit, context, secrets);
+        return atGate;
+      }
+    } catch (error) {
+      await retire(deps, request, atGate);
+      const isLost = error instanceof OrchestraError && error.code === 'engine.unavailable';
+      if (isLost && atGate.isSlot && tries === 1) continue;
+      throw error;
+    }
+    await retire(deps, request, atGate);
+    return undefined;
+  }
+}
+
+async function retire(
+  { slots }: SandboxDeps,
+  { context: { task, attempt } }: SandboxRequest,
+  atGate: AtGate,
+): Promise<void> {
+  await slots.retire(atGate, { task, attempt, why: 'over' });
 }
 
 async function runToEnd(
   deps: SandboxDeps,
   request: SandboxRequest,
-  { id, attached, effective }: AtGate,
+  { id, attached }: AtGate,
 ): Promise<SandboxResult> {
-  const { permit, context, output, secrets = [], mask, signal } = request;
+  const { permit, context, output, mask, signal } = request;
   const { engine, clock } = deps;
   const { limits } = permit.spec;
   const monoAtStart = clock.mono();
   const startedAt = new Date(clock.now()).toISOString();
-  assertGiven(permit, secrets);
-  if (request.receipt) await deps.log.appendAll(receiptEntries(request, { id, effective }));
-  await engine.release(id, permit, context, secrets);
   using ending = new Ending(deps, id, context);
   using _timeout = ending.after(limits.timeoutMs, 'timeout');
   using _cancel = ending.when(signal, 'cancelled');

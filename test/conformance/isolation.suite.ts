@@ -308,8 +308,18 @@ export function isolationSuite(name: string, extra: Extra, open: () => Promise<R
 
     test('a cancelled task ends by SIGTERM without waiting for the grace period', async () => {
       const controller = new AbortController();
-      setTimeout(() => controller.abort(), 500);
-      const result = await sh('sleep 100', {}, controller.signal);
+      const heard = { write: () => Promise.resolve(controller.abort()) };
+      const slots = withoutSlots(real.engine);
+      const result = await runInSandbox(
+        { ...real, slots },
+        {
+          permit: real.permit({ command: ['sh', '-c', 'echo; sleep 100'] }),
+          context,
+          output: heard,
+          signal: controller.signal,
+        },
+      );
+      await slots.settled();
       expect(result).toMatchObject({ outcome: 'cancelled', signal: 'SIGTERM' });
     });
 

@@ -155,7 +155,13 @@ export class FakeEngine implements Engine {
   attach(id: string): Promise<Attached> {
     return this.#do('attach', () => {
       const container = this.#need(id, ['created', 'running'], 'attach to a sandbox');
-      return { ready: container.started.promise, output: drain(container), close: () => {} };
+      const isOpen = () => this.#containers.has(container.id) && !container.isOver;
+      return {
+        ready: container.started.promise,
+        isOpen,
+        output: drain(container),
+        close: () => {},
+      };
     });
   }
 

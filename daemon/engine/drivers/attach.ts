@@ -25,6 +25,7 @@ export function openAttachments(address: EngineAddress) {
       opened.catch(() => {});
       return {
         ready: opened,
+        isOpen: () => !socket.destroyed && socket.writable,
         output,
         close: () => socket.destroy(),
       };

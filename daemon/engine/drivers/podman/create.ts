@@ -1,7 +1,7 @@
 import type { Mount, SandboxSpec } from '../../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../../asked.ts';
 import type { HostFacts } from '../../engine.ts';
-import { gate } from '../../gate.ts';
+import { gate, ownDeadlineSeconds } from '../../gate.ts';
 import { pidsLimitFor } from '../../runtime-facts.ts';
 
 type OciMount = { destination: string; type: string; source: string; options: string[] };
@@ -36,6 +36,9 @@ export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: s
     terminal: false,
     stdin: true,
     stop_timeout: 1,
+    // Kept by the monitor of the container, out of the task's reach. One that waits for a task ends
+    // with the stream that it would come over.
+    ...(spec.role === 'task' ? { timeout: ownDeadlineSeconds(spec.limits) } : {}),
     healthconfig: { Test: ['NONE'] },
     restart_policy: 'no',
     remove: false,
