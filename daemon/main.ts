@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
 import { defaultPaths } from '#setup/paths.ts';
 import { readConfig, type Config } from './config.ts';
 import { checkPolicies } from './policy/book.ts';
+import { readSeccompProfile } from './policy/seccomp.ts';
 import { startDaemon } from './wire.ts';
 
 const usage = `orchestrad: runs plans in locked containers and keeps the record
@@ -35,6 +37,7 @@ async function main(): Promise<void> {
       [policiesDir, ...(config.policies ? [config.policies] : [])],
       [config.ceiling, config.policy],
     );
+    await readSeccompProfile(join(policiesDir, 'seccomp.json'));
     return say('The settings and policies are in order.\n');
   }
   const logger = pino({ level: config.logLevel, base: { pid: process.pid } });
