@@ -17,6 +17,7 @@ import { watchPeaks } from './peaks.ts';
 import type { AskSlot, AtGate, ReadySlots } from './ready-slots.ts';
 import { receiptEntries, type ReceiptFacts } from './receipt.ts';
 import { recordExit } from './record.ts';
+import { ofTheTask } from './usage-peaks.ts';
 import { violationOf, type Violation } from './violation.ts';
 
 export type SandboxDeps = {
@@ -159,7 +160,7 @@ async function runToEnd(
   const durationMs = Math.round((clock.mono() - monoAtStart) / 1000);
   const exit = { ...ended, startedAt };
   const flowed = await ending.soon(flow, 'The output of a dead sandbox did not end');
-  const usage = await peaks.last();
+  const usage = ofTheTask(await peaks.last(), permit.spec.runtime);
   const left = await watch.atEnd();
   const { cause } = ending;
   const outputBytes = flowed.stdoutBytes + flowed.stderrBytes;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { higher } from '#daemon/sandbox/usage-peaks.ts';
+import { higher, ofTheTask } from '#daemon/sandbox/usage-peaks.ts';
 
 const some = { memoryPeakBytes: 10, cpuMs: 5, forksRefused: 0 };
 
@@ -22,4 +22,10 @@ test('processes are those of the later reading', () => {
   ];
   expect(higher(before, now).processes).toEqual([2]);
   expect(higher(before, some).processes).toEqual([1, 2]);
+});
+
+test('open files of a kernel that the runtime brings are not the task’s', () => {
+  const usage = { ...some, openFiles: 90 };
+  expect(ofTheTask(usage, 'runc')).toEqual(usage);
+  expect(ofTheTask(usage, 'runsc')).toEqual(some);
 });
