@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { EngineFacts } from '../../engine.ts';
+import { runtimeFacts } from '../../runtime-facts.ts';
 import type { EngineAddress } from '../address.ts';
 import { asking } from '../errors.ts';
 import type { Libpod } from './api.ts';
@@ -50,7 +51,22 @@ export async function podmanFacts(
     );
   }
   // The others are only names in its configuration, there or not.
-  return { ...compatible, runtimes: [compatible.defaultRuntime], limits };
+  return { ...compatible, ...onlyRuntime(compatible), limits };
+}
+
+function onlyRuntime({ defaultRuntime: runtime, components = [] }: EngineFacts) {
+  const facts = runtimeFacts(runtime);
+  return {
+    runtimes: [runtime],
+    components: components.filter(
+      ({ name }) => name === runtime || runtimeFacts(name).family === 'unknown',
+    ),
+    // Podman has overlays mounted by the runtime itself, which keeps what it is told.
+    runtimeFacts: {
+      [runtime]:
+        facts.family === 'crun' ? { ...facts, keepsVolumeFlags: true, remarks: [] } : facts,
+    },
+  };
 }
 
 export const Info = z.object({
