@@ -14,6 +14,7 @@ export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[
     examineEscapes(deps.engineFacts.components),
     runtimes(deps),
     ...isolation(deps),
+    await start(deps),
     await image(deps),
     caller(peers),
     await secrets(deps),
@@ -38,6 +39,23 @@ function runtimes({ engineFacts: facts, runtime: named, policies }: RunsDeps): C
   const said = [`${used}: ${kernel} kernel answers tasks`, ...remarks];
   const message = `${said.join('; ')}; the engine has ${facts.runtimes.join(', ')}`;
   return { name: 'runtime', status: 'ok', message };
+}
+
+/** Which way sandboxes start in, and what those cost that wait for tasks. */
+async function start({ sandbox }: RunsDeps): Promise<Check> {
+  const { reason, ready, readyMax, memoryBytes } = await sandbox.slots.show();
+  return reason === undefined
+    ? {
+        name: 'start',
+        status: 'ok',
+        message: `sandboxes are made ahead: ${ready} of ${readyMax} stand ready, holding ${formatSize(memoryBytes)} beside the engine's own`,
+      }
+    : {
+        name: 'start',
+        status: 'warning',
+        message: `each sandbox is made when its task is there: ${reason}`,
+        remedy: 'run orchestrad as root, in the mount namespace of its engine, on a shared mount',
+      };
 }
 
 function isolation({ engineFacts: facts, walls }: RunsDeps): Check[] {

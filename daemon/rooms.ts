@@ -128,7 +128,12 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     ceiling: config.ceiling,
     standard: config.policy,
   });
-  const slots = new ReadySlots({ engine, doors, ...slotSettings(config.slotsReady) });
+  const slots = new ReadySlots({
+    engine,
+    // What Podman binds so that mounts arrive, it also makes the whole sandbox follow.
+    doors: engineFacts.kind === 'docker' ? doors : undefined,
+    ...slotSettings(config.slotsReady),
+  });
   opened.defer(() => slots.close());
   const secrets = await openSecretStore({
     log,

@@ -20,6 +20,27 @@ export async function openCaller(socket: string, workspace: string, memoFile: st
     client,
     close: () => client.close(),
 
+    /** A whole plan, from the API call to its closing record, ms. */
+    async runPlan(text: string, concurrency: number): Promise<number> {
+      const started = performance.now();
+      const { id } = await client.call('runSubmit', {
+        body: {
+          intent: 'bench',
+          plan: { text, file: 'bench.json' },
+          snapshot: digest,
+          workspace: 'bench',
+          concurrency,
+        },
+      });
+      const isLast = ({ type }: LogRecord) => type === 'run.closed';
+      let last: LogRecord | undefined;
+      for await (const record of client.events('runEvents', { params: { id }, isLast })) {
+        last = record;
+      }
+      if (last?.outcome !== 'ok') throw new Error(`the run failed: ${JSON.stringify(last)}`);
+      return performance.now() - started;
+    },
+
     /** One command as a task, from the API call to its result and its first byte of output. */
     async run(command: readonly string[]): Promise<OneTask> {
       const started = performance.now();
