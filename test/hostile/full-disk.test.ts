@@ -114,6 +114,12 @@ test.skipIf(!isRoot)(
     const refused = await daemon.cli(['exec', '--', 'true'], { cwd: join(daemon.dir, 'work') });
     expect(refused.code).toBe(5);
     expect(refused.stdout + refused.stderr).toMatch(/disk\.(?:low|full)/);
+    writeFileSync(join(daemon.dir, 'work', 'new.txt'), 'not uploaded before');
+    const upload = await daemon.cli(['exec', '--', 'true'], { cwd: join(daemon.dir, 'work') });
+    expect([upload.code, upload.stdout + upload.stderr]).toEqual([
+      5,
+      expect.stringContaining('disk.low'),
+    ]);
     const doctor = await daemon.cli(['doctor']);
     expect(doctor.stdout).toMatch(/nothing is started/);
 

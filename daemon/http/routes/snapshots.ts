@@ -6,7 +6,7 @@ import type { RouteDeps } from './deps.ts';
 type Part = Pick<Routes, 'snapshotFind' | 'snapshotMissing' | 'snapshotPut'>;
 
 export function snapshotRoutes({ runsDeps }: RouteDeps): Part {
-  const { snapshots } = runsDeps.workspace;
+  const { snapshots, disk } = runsDeps.workspace;
   return {
     snapshotFind: async ({ param }) => {
       const digest = Digest.parse(param('digest'));
@@ -16,6 +16,7 @@ export function snapshotRoutes({ runsDeps }: RouteDeps): Part {
     },
     snapshotMissing: async ({ body }) => ({ missing: await snapshots.missing(body.digests) }),
     snapshotPut: async ({ incoming, signal, actor, requestId }) => {
+      await disk.space.assert('no snapshot is taken');
       await runsDeps.log.assertRoom();
       const answer = await snapshots.ingest(incoming, signal);
       await runsDeps.log.append({
