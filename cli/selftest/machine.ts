@@ -12,7 +12,7 @@ export async function factsOf(client: Client, sample: Played): Promise<Facts> {
   const { checks } = await client.call('doctor');
   const started = await newest(client, 'daemon.started');
   const made = await client.call('auditList', {
-    query: { run: sample.run.id, type: 'container.create', limit: 10 },
+    query: { run: sample.run.id, type: 'sandbox.receipt', limit: 10 },
   });
   const runtimes = made.items.flatMap(({ record }) => runtimeOf(record));
   const said = (name: string): string => {

@@ -38,7 +38,7 @@ async function readAgain(
       if (record.run !== run.id) continue;
       found += 1;
       const { settings } = record.data as { settings?: { runtime?: string } };
-      if (record.type === 'container.create' && settings?.runtime !== undefined) {
+      if (record.type === 'sandbox.receipt' && settings?.runtime !== undefined) {
         runtimes.add(settings.runtime);
       }
     }

@@ -118,8 +118,8 @@ test('a runtime that the policy does not allow, or the engine does not have, is 
 
 test('every wall of the installed product holds, in the runtime that was asked for, and the report says so', async () => {
   const { ran, report, folder, dir } = await selftest(daemon, 'all', '--runtime', 'runc');
-  expect(outcomes(report, 'down')).toEqual([]);
-  expect(outcomes(report, 'skipped')).toEqual([]);
+  // With the words of what happened, so that a failure says what to look at.
+  expect(report.attacks.filter(({ outcome }) => outcome !== 'held')).toEqual([]);
   expect(ran.code).toBe(0);
   expect(report.attacks.length).toBeGreaterThanOrEqual(60);
   expect(new Set(report.attacks.map(({ group }) => group)).size).toBe(6);

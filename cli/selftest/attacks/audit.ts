@@ -234,38 +234,25 @@ const attacks: readonly Attack[] = [
   {
     id: 'audit.containers',
     title: 'Run a container that is not on record',
-    attack: 'Takes every run of this selftest and looks for its containers in the log.',
+    attack: 'Takes every task of this selftest and looks for its container in the whole log.',
     expects:
-      'Each task that ran has its container made, started, ended and removed on record, announced before and told after.',
+      'Each was made, started, let go, ended and removed on record, announced before and told after.',
     play: async (field) => {
-      const wrong: string[] = [];
-      let containers = 0;
-      for (const played of field.runs) {
-        const records = await recordsOf(field, played);
-        for (const task of played.run.tasks) {
-          const own = records.filter(({ obj }) => obj?.['task'] === task.id);
-          const stages = (type: string) =>
-            own.filter((each) => each.type === type).map(({ stage }) => stage);
-          if (!own.some(({ type }) => type === 'task.started')) continue;
-          containers += 1;
-          // A slot is made and started before anybody knows whose it will be; its release names it.
-          const isReleased = stages('container.release').length > 0;
-          const needed = isReleased
-            ? ['container.release', 'container.remove']
-            : ['container.create', 'container.start', 'container.remove'];
-          for (const type of needed) {
-            const found = stages(type);
-            if (!found.includes('intent') || !found.includes('result'))
-              wrong.push(`${task.id}: ${type}`);
-          }
-          if (!own.some(({ type }) => type === 'task.finished'))
-            wrong.push(`${task.id}: task.finished`);
-        }
+      const wanted = await containersOf(field);
+      if (wanted.size === 0) return skipped('no container was made');
+      // What is over is removed beside the next task, so the last ones may still be on their way.
+      let missing: string[] = [];
+      for (let attempt = 0; attempt < 20; attempt += 1) {
+        const lives = await livesSince(field);
+        missing = [...wanted].flatMap(([id, task]) =>
+          lackOf(lives.get(id)).map((step) => `${task}: ${step}`),
+        );
+        if (missing.length === 0) break;
+        await new Promise((resolve) => setTimeout(resolve, 500));
       }
-      if (containers === 0) return skipped('no container was made');
-      return wrong.length === 0
-        ? held(`${containers} containers, each with its whole life on record`)
-        : down(`missing: ${wrong.slice(0, 10).join(', ')}`);
+      return missing.length === 0
+        ? held(`${wanted.size} containers, each with its whole life on record`)
+        : down(`missing: ${missing.slice(0, 10).join(', ')}`);
     },
   },
   {
@@ -288,8 +275,10 @@ const attacks: readonly Attack[] = [
   {
     id: 'audit.order',
     title: 'Act before it is allowed',
-    attack: 'Looks for a container that was started before policy said yes to its exact settings.',
-    expects: 'In every run the decision comes before the task, and the task before its command.',
+    attack:
+      'Looks for a command that began before policy said yes, or before its receipt was sealed.',
+    expects:
+      'For every task: the decision, the receipt of its sandbox, its command, and its end, in this order.',
     play: async (field) => {
       const wrong: string[] = [];
       let tasks = 0;
@@ -298,17 +287,18 @@ const attacks: readonly Attack[] = [
         for (const { id } of played.run.tasks) {
           const own = records.filter(({ obj }) => obj?.['task'] === id);
           const at = (type: string) => own.find((each) => each.type === type)?.seq;
-          const decided = at('policy.decided');
-          const acted = at('container.release') ?? at('container.start');
-          if (acted === undefined) continue;
+          const order = ['policy.decided', 'sandbox.receipt', 'container.release', 'task.finished'];
+          if (at('container.release') === undefined) continue;
           tasks += 1;
-          if (decided === undefined || decided > acted) wrong.push(`${played.run.id} ${id}`);
+          const seqs = order.map((type) => at(type) ?? -1);
+          const isOrdered = seqs.every((seq, i) => seq > (seqs[i - 1] ?? -1));
+          if (!isOrdered) wrong.push(`${played.run.id} ${id}`);
         }
       }
       if (tasks === 0) return skipped('no task was started');
       return verdict(
         wrong.length === 0,
-        wrong.length === 0 ? `${tasks} tasks, each decided before` : wrong.join(', '),
+        wrong.length === 0 ? `${tasks} tasks, each in order` : wrong.join(', '),
       );
     },
   },
@@ -342,5 +332,54 @@ const attacks: readonly Attack[] = [
     },
   },
 ];
+
+const steps = ['container.create', 'container.start', 'container.release', 'container.remove'];
+
+/** The containers that the runs of this selftest were given, each with its task. */
+async function containersOf(field: Field): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const played of field.runs) {
+    for (const { type, obj } of await recordsOf(field, played)) {
+      const container = obj?.['container'];
+      if (type === 'container.release' && container !== undefined) {
+        found.set(container, `${played.run.id} ${obj?.['task'] ?? ''}`);
+      }
+    }
+  }
+  return found;
+}
+
+/** By container: what was announced, what was told, and that it ended. */
+async function livesSince(field: Field): Promise<Map<string, Set<string>>> {
+  const lives = new Map<string, Set<string>>();
+  const announced = new Set<string>();
+  for (const type of [...steps, 'container.exited']) {
+    for (const record of await recordsSince(field, type)) {
+      const { req = '', stage, obj } = record;
+      if (stage === 'intent') announced.add(req);
+      // An intent to create knows no id yet: the request ties it to its result.
+      const isWhole = stage === 'note' || (stage === 'result' && announced.has(req));
+      const container = obj?.['container'];
+      if (!isWhole || container === undefined) continue;
+      lives.set(container, (lives.get(container) ?? new Set()).add(type));
+    }
+  }
+  return lives;
+}
+
+function lackOf(life: ReadonlySet<string> | undefined): string[] {
+  return [...steps, 'container.exited'].filter((step) => life?.has(step) !== true);
+}
+
+async function recordsSince(field: Field, type: string): Promise<LogRecord[]> {
+  const found: LogRecord[] = [];
+  for (let cursor: number | undefined = field.firstSeq; cursor !== undefined;) {
+    const page: { items: { record: LogRecord }[]; next_cursor?: number | undefined } =
+      await field.client.call('auditList', { query: { type, limit: 500, cursor } });
+    found.push(...page.items.map(({ record }) => record));
+    cursor = page.next_cursor;
+  }
+  return found;
+}
 
 export const auditAttacks: readonly Attack[] = attacks;

@@ -31,12 +31,10 @@ const seenAttacks: readonly TaskAttack[] = [
       if (filter === undefined) return notTried(seen);
       if (!filter.through) return held(filter.text);
       const { items } = await field.client.call('auditList', {
-        query: { run: seen.run.id, type: 'container.create', limit: 500 },
+        query: { run: seen.run.id, type: 'sandbox.receipt', limit: 500 },
       });
-      const isOwnKernel = items.some(({ record }) => {
-        const { settings } = record.data as { settings?: { runtime?: string } };
-        return /^(?:runsc|kata)/.test(settings?.runtime ?? '');
-      });
+      const receipt = items.find(({ record }) => record.obj?.['task'] === seen.task?.id);
+      const isOwnKernel = receipt?.record.data['kernel_of'] === 'runtime';
       return isOwnKernel ? held('a kernel of its own answers the calls') : down(filter.text);
     },
   },
