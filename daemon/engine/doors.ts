@@ -15,10 +15,10 @@ export type Doors = {
   root: string;
   /** Makes the doors of one waiting sandbox. */
   make(slot: string, targets: readonly string[]): DoorMount[];
-  /** Throws where what is mounted on the doors would not arrive in the process `pid`. */
-  assertConnected(pid: number, doors: readonly DoorMount[]): Promise<void>;
+  /** Throws where what is mounted on the doors would not arrive in the process `pid`, or nobody knows it. */
+  assertConnected(pid: number | undefined, doors: readonly DoorMount[]): Promise<void>;
   /** Mounts the overlays of a task on the doors, and reads back that they arrived as asked. */
-  open(pid: number, slot: SandboxSpec, task: SandboxSpec): Promise<void>;
+  open(pid: number | undefined, slot: SandboxSpec, task: SandboxSpec): Promise<void>;
   /** Takes away what is mounted on them and the doors too. May be repeated. */
   close(doors: readonly DoorMount[]): void;
   /** Once all are closed. */
@@ -41,6 +41,7 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
     },
 
     async assertConnected(pid, doors) {
+      if (pid === undefined) throw notConnected();
       const [own, seen] = await Promise.all([mountsSeenBy('self'), mountsSeenBy(pid)]);
       for (const { source, target } of doors) {
         const group = peerGroup(mountHolding(own, source), 'shared');
@@ -50,6 +51,7 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
     },
 
     async open(pid, slot, task) {
+      if (pid === undefined) throw notConnected();
       const doors = slot.mounts.filter((mount) => mount.kind === 'door');
       const overlays = task.mounts.filter((mount) => mount.kind === 'overlay');
       for (const overlay of overlays) {

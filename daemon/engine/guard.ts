@@ -225,7 +225,7 @@ function doorsOf(one: Known | undefined): DoorMount[] {
 async function assertDoors({ doors }: GuardParts, one: Known): Promise<void> {
   const made = doorsOf(one);
   if (made.length === 0) return;
-  if (doors === undefined || one.pid === undefined) {
+  if (doors === undefined) {
     throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
   }
   await doors.assertConnected(one.pid, made);
@@ -248,7 +248,7 @@ async function openDoorsOf(
   { pid, spec }: Known,
   task: SandboxSpec,
 ): Promise<void> {
-  if (doors === undefined || pid === undefined) {
+  if (doors === undefined) {
     throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
   }
   await doors.open(pid, spec, task);

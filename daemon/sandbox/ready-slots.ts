@@ -57,6 +57,8 @@ export type SlotsShown = {
 };
 
 const bucketsMax = 64;
+/** So many in a row that failed where others came through before: then none is made ahead. */
+const failuresMax = 5;
 const retiringMax = 64;
 const slotContext: ActContext = { why: 'slot' };
 
@@ -74,6 +76,8 @@ export class ReadySlots {
   readonly #retiring = new Set<Promise<void>>();
   readonly #timer: NodeJS.Timeout;
   #making = 0;
+  #hasMade = false;
+  #failures = 0;
   #reason: string | undefined;
   #isClosed = false;
 
@@ -118,8 +122,8 @@ export class ReadySlots {
     try {
       return await waiter.promise;
     } catch (error) {
-      if (this.#reason === undefined) throw error;
-      // Just found out that none can wait: then it is made with everything in it.
+      if (!isOfEngine(error)) throw error;
+      // What cannot be made to wait may still be made with everything in it.
       return await this.#make(permit, context);
     } finally {
       signal.removeEventListener('abort', giveUp);
@@ -258,12 +262,15 @@ export class ReadySlots {
     const made = doors.make(slot, [workspaceTarget, npmCacheTarget]);
     try {
       const permit = await ask({ slot, doors: made });
-      return { ...(await this.#make(permit, slotContext)), isSlot: true };
+      const atGate = await this.#make(permit, slotContext);
+      this.#hasMade = true;
+      this.#failures = 0;
+      return { ...atGate, isSlot: true };
     } catch (error) {
       doors.close(made);
-      if (error instanceof OrchestraError && error.code === 'engine.not_connected') {
-        this.#reason = error.message;
-      }
+      this.#failures += 1;
+      const isHopeless = !this.#hasMade || this.#failures >= failuresMax;
+      if (isOfEngine(error) && isHopeless) this.#reason = error.message;
       throw error;
     }
   }
@@ -318,6 +325,12 @@ export function slotSettings(readyMax: number) {
 export function withoutSlots(engine: Engine): ReadySlots {
   const none = { readyMax: 0, keep: 0, idleMs: 60_000, makingMax: 1 };
   return new ReadySlots({ engine, doors: undefined, ...none });
+}
+
+/** The engine could not or would not; no word of policy, log or comparison. */
+function isOfEngine(error: unknown): error is OrchestraError {
+  const codes: readonly string[] = ['engine.failed', 'engine.not_connected'];
+  return error instanceof OrchestraError && codes.includes(error.code);
 }
 
 /** All its layers have a door, and nothing of the host is shown beside them. */

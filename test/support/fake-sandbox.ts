@@ -1,4 +1,5 @@
 import { systemClock } from '#daemon/base/clock.ts';
+import type { Doors } from '#daemon/engine/doors.ts';
 import type { Engine } from '#daemon/engine/engine.ts';
 import { guardEngine } from '#daemon/engine/guard.ts';
 import { openPermitOffice } from '#daemon/policy/permit.ts';
@@ -9,7 +10,10 @@ import { MemoryLog } from './memory-log.ts';
 import { testSpec } from './sandbox-spec.ts';
 
 /** A guarded fake engine and what goes with it. */
-export function openFakeSandboxes(script: Script | ((spec: SandboxSpec) => Script) = {}) {
+export function openFakeSandboxes(
+  script: Script | ((spec: SandboxSpec) => Script) = {},
+  { doors }: { doors?: Doors } = {},
+) {
   const fake = new FakeEngine(typeof script === 'function' ? script : () => script);
   const log = new MemoryLog();
   const office = openPermitOffice();
@@ -19,6 +23,7 @@ export function openFakeSandboxes(script: Script | ((spec: SandboxSpec) => Scrip
     office,
     floor: { roots: ['/state/layers'], secrets: ['/state/log'] },
     host: fakeHost,
+    doors,
     sameMachine: false,
     deadlineMs: 200,
   });
