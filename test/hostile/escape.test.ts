@@ -106,7 +106,10 @@ async function exec(...command: string[]): Promise<Ran> {
   return ran;
 }
 
-test.skipIf(process.arch !== 'x64')(
+// gVisor's own kernel answers these calls, and says nothing about the host's.
+const ownKernel = process.env['ORCHESTRA_TEST_RUNTIME'] === 'runsc';
+
+test.skipIf(process.arch !== 'x64' || ownKernel)(
   'the kernel refuses a task everything that leads out (its calls are numbered for x64)',
   async () => {
     for (const part of ['koffi', '@koromix']) {
@@ -194,7 +197,9 @@ test('no packet leaves: not to a name, not to the host, not to the engine, not t
   expect(interfaces).toBe('lo');
   expect(Object.keys(answers).length).toBeGreaterThan(7);
   for (const answer of Object.values(answers)) {
-    expect(answer).toMatch(/^(?:ENETUNREACH|ECONNREFUSED|EADDRNOTAVAIL|EAI_AGAIN|ENOTFOUND)$/);
+    expect(answer).toMatch(
+      /^(?:ENETUNREACH|EHOSTUNREACH|ECONNREFUSED|EADDRNOTAVAIL|EAI_AGAIN|ENOTFOUND)$/,
+    );
   }
   expect(heard).toBe(0);
 });

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -143,11 +143,21 @@ async function launch(
     join(dir, 'run', 'orchestra.sock'),
     '--engine',
     engine.host,
+    ...(await runtimeFlags(dir)),
     ...flags,
   ];
   return spawn(process.execPath, [entry, ...given], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+}
+
+/** `ORCHESTRA_TEST_RUNTIME` runs the tasks of a suite on another rung of the ladder of isolation. */
+async function runtimeFlags(dir: string): Promise<string[]> {
+  const runtime = process.env['ORCHESTRA_TEST_RUNTIME'] ?? '';
+  if (runtime === '') return [];
+  const file = join(dir, 'runtime.yaml');
+  await writeFile(file, `runtime: ${runtime}\n`);
+  return ['--config', file];
 }
 
 export async function runCli(
