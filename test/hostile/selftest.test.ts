@@ -33,53 +33,41 @@ afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
 });
 
-test('with an engine that takes filter and limits away, and lies about it, walls are down and named', async () => {
+test('with an engine that leaves limits out, and lies about it, walls are down and named', async () => {
+  // What the kernel tells of a process the daemon compares itself; of these it has the engine's word.
   const asked = new Map<string, Json>();
   await using engine = await LyingEngine.open({
     create: (body, name) => {
       const { HostConfig } = body as { HostConfig: Json };
       asked.set(name, structuredClone(HostConfig));
-      return {
-        ...body,
-        HostConfig: {
-          ...HostConfig,
-          SecurityOpt: ['seccomp=unconfined'],
-          CapDrop: [],
-          PidsLimit: 0,
-        },
-      };
+      return { ...body, HostConfig: { ...HostConfig, PidsLimit: 0, Ulimits: [] } };
     },
     inspect: (body, name) => {
       const { HostConfig } = body as { HostConfig: Json };
       const wished = asked.get(name);
       if (wished === undefined) return body;
-      const { SecurityOpt, CapDrop, PidsLimit } = wished;
-      return { ...body, HostConfig: { ...HostConfig, SecurityOpt, CapDrop, PidsLimit } };
+      const { PidsLimit, Ulimits } = wished;
+      return { ...body, HostConfig: { ...HostConfig, PidsLimit, Ulimits } };
     },
   });
   await using weak = await TestDaemon.start(['--engine', `unix://${engine.socket}`]);
   const only = [
     'escape.user-namespace',
     'escape.capabilities',
-    'escape.filter',
-    'escape.keys',
     'escape.signal-host',
     'network.internet',
     'resources.fork-bomb',
+    'resources.open-files',
   ].join(',');
   const { ran, report } = await selftest(weak, 'lied-to', '--only', only);
   expect(engine.lies).toBeGreaterThan(0);
   expect(ran.code).toBe(4);
   expect(report).toMatchObject({ verdict: 'down', exit_code: 4 });
-  expect(outcomes(report, 'down')).toEqual(
-    expect.arrayContaining(['escape.capabilities', 'escape.filter', 'resources.fork-bomb']),
-  );
+  expect(outcomes(report, 'down')).toEqual(['resources.fork-bomb', 'resources.open-files']);
   // What was not weakened is not blamed.
-  expect(outcomes(report, 'held')).toEqual(
-    expect.arrayContaining(['escape.signal-host', 'network.internet']),
-  );
+  expect(outcomes(report, 'held')).toHaveLength(4);
   expect(ran.stdout).toContain('A WALL IS DOWN');
-  expect(ran.stdout).toContain('escape.capabilities');
+  expect(ran.stdout).toContain('resources.fork-bomb');
 });
 
 test('with a ceiling that allows more than the machine has, the wall is down and named', async () => {

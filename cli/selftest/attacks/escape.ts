@@ -60,7 +60,7 @@ const seenAttacks: readonly TaskAttack[] = [
       const there = dirs.flatMap((dir) => names.map((name) => dir + '/' + name)).filter((at) => fs.existsSync(at)).slice(0, 60);
       await tries({
         'any file of a group': () => look('cgroup files', there, (at) => { try { opens(at, 'r+'); return true; } catch { return false; } }),
-        'a group of its own': () => look('cgroup directories', dirs, (dir) => { try { fs.mkdirSync(dir + '/orchestra'); fs.rmdirSync(dir + '/orchestra'); return true; } catch { return false; } }),
+        'a group of its own': () => look('cgroup directories', dirs, (dir) => { const own = dir + '/orchestra'; try { fs.mkdirSync(own); } catch { return false; } const isGroup = list(own).length > 0; fs.rmdirSync(own); return isGroup; }),
       });`,
   },
   {
@@ -100,7 +100,7 @@ const seenAttacks: readonly TaskAttack[] = [
       const all = pids();
       await tries({
         'more than its own': () => { if (all.length > 8) return all.length + ' processes'; nothing(all.length + ' processes'); },
-        'a daemon': () => look('command lines', all.map((pid) => read('/proc/' + pid + '/cmdline')), (text) => /orchestrad|dockerd|containerd|conmon|podman/.test(text)),
+        'a daemon': () => look('command lines', all.map((pid) => read('/proc/' + pid + '/cmdline')), (text) => /orchestrad|dockerd|containerd|conmon|podman(?!-init)/.test(text)),
         'the process outside': () => opens('/proc/' + facts.hostPid + '/status'),
       });`,
   },
@@ -171,7 +171,7 @@ const seenAttacks: readonly TaskAttack[] = [
     attack: 'Writes to /, /etc, /usr/bin, /var and to the files that the engine adds.',
     expects: 'The whole root is read-only.',
     script: String.raw`
-      const at = ['/x', '/etc/passwd', '/etc/ld.so.preload', '/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/usr/bin/x', '/bin/busybox', '/usr/local/bin/x', '/var/x', '/opt/x', '/root/x', '/run/x', '/sys/x', '/dev/x', '/workspace/../x'];
+      const at = ['/x', '/etc/passwd', '/etc/ld.so.preload', '/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/usr/bin/x', '/bin/busybox', '/usr/local/bin/x', '/var/x', '/opt/x', '/root/x', '/run/x', '/sys/x', '/sys/fs/cgroup/x', '/dev/x', '/workspace/../x'];
       await tries(Object.fromEntries(at.map((name) => [name, () => opens(name, 'a')])));`,
   },
   {
