@@ -30,7 +30,10 @@ export function runtimeFacts(name: string, arguments_: readonly string[] = []): 
         family,
         ...sharedKernel,
         keepsVolumeFlags: false,
-        remarks: ['a volume loses nosuid and nodev; no capability and no-new-privileges remain'],
+        remarks: [
+          'a volume loses nosuid and nodev; no capability and no-new-privileges remain',
+          'with cgroup v1 /sys/fs/cgroup itself can be written: 1 MiB, noexec, the sandbox’s own',
+        ],
       };
     case 'gvisor': {
       const seccomp = arguments_.includes('--oci-seccomp') ? 'inside' : 'ignored';

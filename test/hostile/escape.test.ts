@@ -106,6 +106,8 @@ async function exec(...command: string[]): Promise<Ran> {
   return ran;
 }
 
+// With cgroup v1 crun puts a memory file system of 1 MiB there, noexec, nosuid, nodev, the sandbox's own.
+const onCrun = process.env['ORCHESTRA_TEST_RUNTIME'] === 'crun';
 // gVisor's own kernel answers these calls, and says nothing about the host's.
 const ownKernel = process.env['ORCHESTRA_TEST_RUNTIME'] === 'runsc';
 
@@ -143,7 +145,7 @@ test('nothing of the host is seen: no secret, no socket, no process, no file', a
       secret: texts.concat(JSON.stringify(process.env)).some((text) => text.includes(${JSON.stringify(secret.split('-'))}.join('-'))),
       sockets,
       processes: processes.length,
-      wrote: ['/x', '/etc/x', '/workspace/../x', '/proc/1/root/x', '/proc/sys/kernel/core_pattern', '/sys/fs/cgroup/x', '/dev/x']
+      wrote: ['/x', '/etc/x', '/workspace/../x', '/proc/1/root/x', '/proc/sys/kernel/core_pattern', ${onCrun ? '' : "'/sys/fs/cgroup/x', "}'/dev/x']
         .filter((p) => { try { fs.writeFileSync(p, 'x'); return true; } catch { return false; } }),
       names: [...new Set(roots)].sort(),
     }));`;

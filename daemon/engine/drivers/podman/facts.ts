@@ -2,7 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { EngineFacts } from '../../engine.ts';
-import { runtimeFacts } from '../../runtime-facts.ts';
+import { runtimeFacts, type RuntimeFacts } from '../../runtime-facts.ts';
 import type { EngineAddress } from '../address.ts';
 import { asking } from '../errors.ts';
 import type { Libpod } from './api.ts';
@@ -64,10 +64,15 @@ function onlyRuntime({ defaultRuntime: runtime, components = [] }: EngineFacts) 
     // Podman has overlays mounted by the runtime itself, which keeps what it is told.
     runtimeFacts: {
       [runtime]:
-        facts.family === 'crun' ? { ...facts, keepsVolumeFlags: true, remarks: [] } : facts,
+        facts.family === 'crun'
+          ? { ...facts, keepsVolumeFlags: true, remarks: withoutVolumes(facts) }
+          : facts,
     },
   };
 }
+
+const withoutVolumes = ({ remarks }: RuntimeFacts) =>
+  remarks.filter((remark) => !remark.startsWith('a volume'));
 
 export const Info = z.object({
   host: z.object({

@@ -39,7 +39,17 @@ function info(change: { controllers?: string[]; root?: string } = {}) {
 }
 
 test('a Podman that can confirm everything is used, with the runtime that is surely there', async () => {
-  expect(await podmanFacts(facts, socket, info())).toEqual({ ...facts, runtimes: ['crun'] });
+  const components = [
+    { name: 'podman', version: '4.3.1' },
+    { name: 'crun', version: '1.8.1' },
+    { name: 'runc', version: '1.1.5' },
+  ];
+  const known = await podmanFacts({ ...facts, components }, socket, info());
+  // A runtime that it only has a name for must not keep the daemon from starting.
+  expect(known.components).toEqual(components.slice(0, 2));
+  expect(Object.keys(known.runtimeFacts ?? {})).toEqual(['crun']);
+  expect(known.runtimeFacts?.['crun']?.keepsVolumeFlags).toBe(true);
+  expect(known).toMatchObject({ ...facts, runtimes: ['crun'] });
 });
 
 test.each([
