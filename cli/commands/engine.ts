@@ -39,6 +39,7 @@ export const engineStatus: Command = async ({ print, env }) => {
     ],
     ['log', own.logFile],
   ];
+  if (own.runtimes !== undefined) facts.push(['runtimes', own.runtimes.map(safe).join(', ')]);
   if (containers !== undefined) {
     facts.push(['containers', `${containers.total}, ${containers.running} running`]);
   }

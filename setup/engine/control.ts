@@ -18,6 +18,8 @@ export type EngineStatus = {
   logFile: string;
   pid?: number;
   version?: string;
+  /** The runtimes that it knows, its own names for them left out. */
+  runtimes?: string[];
   /** What images, containers and volumes take; absent when the engine did not say in time. */
   dataBytes?: number;
   containers?: { total: number; running: number; foreignRunning: number };
@@ -34,9 +36,10 @@ export async function engineStatus(paths: EnginePaths): Promise<EngineStatus> {
   const engine = await answering(paths);
   if (engine === undefined) return { running: false, socket, dataDir, logFile };
   const pid = livePid(paths.pidFile);
-  const [containers, dataBytes] = await Promise.all([
+  const [containers, dataBytes, runtimes] = await Promise.all([
     listContainers(paths),
     usedBytes(paths).catch(() => undefined),
+    listRuntimes(paths).catch(() => undefined),
   ]);
   const running = containers.filter((each) => each.State === 'running');
   return {
@@ -47,6 +50,7 @@ export async function engineStatus(paths: EnginePaths): Promise<EngineStatus> {
     version: engine.version,
     ...(pid === undefined ? {} : { pid }),
     ...(dataBytes === undefined ? {} : { dataBytes }),
+    ...(runtimes === undefined ? {} : { runtimes }),
     containers: {
       total: containers.length,
       running: running.length,
@@ -139,6 +143,17 @@ function isOurs({ Labels }: Container): boolean {
   return Object.keys(Labels ?? {}).some(
     (label) => label.startsWith(labelPrefix) && !label.startsWith('orchestra.image.'),
   );
+}
+
+const Info = z.object({ Runtimes: z.record(z.string().max(256), z.unknown()) });
+
+async function listRuntimes(paths: EnginePaths): Promise<string[]> {
+  const answer = await askJson(
+    { socketPath: paths.socket },
+    { path: '/info', timeoutMs: questionMs },
+  );
+  const names = Object.keys(Info.parse(answer).Runtimes);
+  return names.filter((name) => !name.startsWith('io.containerd.')).toSorted();
 }
 
 const Usage = z.object({

@@ -75,6 +75,12 @@ describe.skipIf(!canStart)('our own engine (needs root and dockerd)', () => {
     expect(statSync(paths.socket).mode & 0o777).toBe(0o600);
   });
 
+  test('knows the runtimes that are installed, and says so', async () => {
+    const installed = ['crun', 'runsc'].filter(hasProgram);
+    const { runtimes } = await engineStatus(paths);
+    expect(runtimes).toEqual(expect.arrayContaining(['runc', ...installed]));
+  });
+
   test('leaves the network of the host as it was, and has none', () => {
     const pid = livePid(paths.pidFile);
     expect(readlinkSync(`/proc/${pid}/ns/net`)).not.toBe(readlinkSync('/proc/self/ns/net'));
