@@ -51,6 +51,11 @@ export type TaskAttack = Facts & {
   files?: Readonly<Record<string, string>>;
   limits?: TaskLimits;
   outputs?: Readonly<Record<string, string>>;
+  /**
+   * The wall stands before the kernel of the host. Where the runtime has a kernel of its own, that
+   * one answers, and what it lets a task do to itself is inside the wall.
+   */
+  hostKernel?: true;
   /** Left out: everything that the script tried has to be refused. */
   judge?: (seen: Seen, field: Field) => Verdict | Promise<Verdict>;
 };

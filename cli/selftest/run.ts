@@ -3,6 +3,8 @@ import {
   down,
   type Group,
   groups,
+  held,
+  type Seen,
   skipped,
   type TaskAttack,
   type Verdict,
@@ -110,7 +112,19 @@ async function judged(field: Field, attack: TaskAttack, played: Played): Promise
     answers: {},
   };
   if (Object.keys(seen.answers).length === 0) return notTried(seen);
-  return attack.judge === undefined ? allRefused(seen) : attack.judge(seen, field);
+  const found = attack.judge === undefined ? allRefused(seen) : await attack.judge(seen, field);
+  if (found.held !== false || attack.hostKernel !== true) return found;
+  if (!(await hasOwnKernel(field, seen))) return found;
+  return held(`answered by the runtime’s own kernel, not by the host’s; ${found.happened}`);
+}
+
+/** What the receipt of the task says, which was sealed before it began. */
+async function hasOwnKernel(field: Field, { run, task }: Seen): Promise<boolean> {
+  const { items } = await field.client.call('auditList', {
+    query: { run: run.id, type: 'sandbox.receipt', limit: 500 },
+  });
+  const receipt = items.find(({ record }) => record.obj?.['task'] === task?.id);
+  return receipt?.record.data['kernel_of'] === 'runtime';
 }
 
 function wishOf(attack: TaskAttack) {

@@ -1,10 +1,10 @@
-import { type Attack, down, held, skipped, type TaskAttack, verdict } from '../attack.ts';
-import { notTried } from '../judge.ts';
+import { type Attack, held, skipped, type TaskAttack, verdict } from '../attack.ts';
 import { kernelAttacks } from './kernel.ts';
 
 const seenAttacks: readonly TaskAttack[] = [
   {
     id: 'escape.capabilities',
+    hostKernel: true,
     title: 'Find a capability that was left',
     attack: 'Reads what the kernel says of this process: capabilities, new privileges.',
     expects: 'No capability in any set, none to be had again, no new privileges.',
@@ -20,23 +20,13 @@ const seenAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.filter',
+    hostKernel: true,
     title: 'Run without a filter of system calls',
     attack: 'Reads whether the kernel filters the calls of this process.',
     expects: 'A seccomp filter is on; under gVisor its own kernel answers instead.',
     script: String.raw`
       const mode = (/^Seccomp:\s*(\d)/m.exec(read('/proc/self/status')) || [])[1];
       await tries({ 'no filter': () => { if (mode === '2') nothing('mode 2, a filter'); return 'mode ' + mode; } });`,
-    judge: async (seen, field) => {
-      const filter = seen.answers['no filter'];
-      if (filter === undefined) return notTried(seen);
-      if (!filter.through) return held(filter.text);
-      const { items } = await field.client.call('auditList', {
-        query: { run: seen.run.id, type: 'sandbox.receipt', limit: 500 },
-      });
-      const receipt = items.find(({ record }) => record.obj?.['task'] === seen.task?.id);
-      const isOwnKernel = receipt?.record.data['kernel_of'] === 'runtime';
-      return isOwnKernel ? held('a kernel of its own answers the calls') : down(filter.text);
-    },
   },
   {
     id: 'escape.kernel-settings',
@@ -120,6 +110,7 @@ const seenAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.leaked-files',
+    hostKernel: true,
     title: 'Use an open file that was left',
     attack: 'Follows every open file of its processes upwards, the pattern of CVE-2024-21626.',
     expects: 'No open file leads to a directory outside, and the working directory is inside.',
@@ -151,6 +142,7 @@ const seenAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.devices',
+    hostKernel: true,
     title: 'Find or make a device',
     attack: 'Looks for disks under /dev, makes block and character devices, opens them.',
     expects: 'Only the usual harmless devices are there; none can be made in the workspace.',
@@ -176,6 +168,7 @@ const seenAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.kernel-memory',
+    hostKernel: true,
     title: 'Read the kernel',
     attack: 'Kernel log, kcore, kmsg, symbol addresses and timers.',
     expects: 'Nothing of it can be read.',
@@ -195,6 +188,7 @@ const seenAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.mount-flags',
+    hostKernel: true,
     title: 'Bring a set-id program or a device along',
     attack: 'Reads the flags of every mount that can be written to.',
     expects: 'Each of them is mounted nosuid and nodev.',
@@ -202,8 +196,8 @@ const seenAttacks: readonly TaskAttack[] = [
       const mounts = read('/proc/self/mountinfo').split('\n').map((line) => line.split(' ')).filter((parts) => parts.length > 6).map((parts) => ({ at: parts[4], flags: parts[5].split(',') }));
       const mine = mounts.filter(({ at, flags }) => flags.includes('rw') && !/^\/(?:proc|dev$|dev\/pts|sys)/.test(at));
       await tries({
-        'without nosuid': () => look('mounts', mine, ({ flags }) => !flags.includes('nosuid')),
-        'without nodev': () => look('mounts', mine, ({ flags }) => !flags.includes('nodev')),
+        'without nosuid': () => look('mounts', mine.filter(({ flags }) => !flags.includes('nosuid')).map(({ at }) => at).concat('none'), (at) => at !== 'none'),
+        'without nodev': () => look('mounts', mine.filter(({ flags }) => !flags.includes('nodev')).map(({ at }) => at).concat('none'), (at) => at !== 'none'),
         'none at all': () => { if (mine.length >= 2) nothing(mine.map(({ at }) => at).join(' ')); return mine.length + ' mounts'; },
       });`,
   },

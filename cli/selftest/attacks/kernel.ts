@@ -6,6 +6,7 @@ const refusedByKernel = 'Every call is refused by the kernel or the filter in fr
 export const kernelAttacks: readonly TaskAttack[] = [
   {
     id: 'escape.mount',
+    hostKernel: true,
     title: 'Mount a file system',
     attack: 'Mounts tmpfs, proc and the root as writable, and takes masks off /proc.',
     expects: refusedByKernel,
@@ -21,6 +22,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.mount-new-api',
+    hostKernel: true,
     title: 'Mount by the newer calls',
     attack: 'fsopen, open_tree, move_mount and mount_setattr, which older filters do not know.',
     expects: refusedByKernel,
@@ -34,6 +36,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.change-root',
+    hostKernel: true,
     title: 'Change the root',
     attack: 'chroot and pivot_root, the first step of many escapes.',
     expects: refusedByKernel,
@@ -45,6 +48,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.user-namespace',
+    hostKernel: true,
     title: 'Become root in a user namespace',
     attack: 'unshare and clone with CLONE_NEWUSER, the door to most kernel exploits.',
     expects: refusedByKernel,
@@ -58,6 +62,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.namespaces',
+    hostKernel: true,
     title: 'Make any other namespace',
     attack: 'unshare of mount, network, process, IPC, host name and cgroup namespaces.',
     expects: refusedByKernel,
@@ -73,6 +78,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.enter-namespace',
+    hostKernel: true,
     title: 'Enter a namespace of another process',
     attack: 'setns with the namespaces of process 1 and of this process itself.',
     expects: refusedByKernel,
@@ -92,6 +98,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.trace',
+    hostKernel: true,
     title: 'Trace and read other processes',
     attack: 'ptrace, process_vm_readv and kcmp, also on a process of the host by its number.',
     expects: refusedByKernel,
@@ -114,6 +121,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.bpf',
+    hostKernel: true,
     title: 'Load a program into the kernel',
     attack: 'bpf: make a map, load a program.',
     expects: refusedByKernel,
@@ -123,6 +131,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.perf',
+    hostKernel: true,
     title: 'Watch the processor',
     attack: 'perf_event_open on this process, a door of many kernel exploits.',
     expects: refusedByKernel,
@@ -132,6 +141,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.keys',
+    hostKernel: true,
     title: 'Reach the keys of the kernel',
     attack: 'keyctl, add_key and request_key: keyrings know no containers.',
     expects: refusedByKernel,
@@ -144,6 +154,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.io-uring',
+    hostKernel: true,
     title: 'Open an io_uring',
     attack: 'io_uring_setup: its operations pass by every filter of system calls.',
     expects: refusedByKernel,
@@ -151,6 +162,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.userfaultfd',
+    hostKernel: true,
     title: 'Hold up the kernel at a page',
     attack: 'userfaultfd, also in the form for user memory only.',
     expects: refusedByKernel,
@@ -158,6 +170,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.modules',
+    hostKernel: true,
     title: 'Load a module or another kernel',
     attack: 'init_module, delete_module and kexec_load, and the programs for them.',
     expects: refusedByKernel,
@@ -171,6 +184,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.file-handle',
+    hostKernel: true,
     title: 'Open a file of the host by its handle',
     attack: 'open_by_handle_at with a guessed inode number (known as Shocker), and fanotify.',
     expects: refusedByKernel,
@@ -183,6 +197,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.machine',
+    hostKernel: true,
     title: 'Change the machine',
     attack: 'Clock, host name, restart, swap and process accounting.',
     expects: refusedByKernel,
@@ -197,6 +212,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.ports',
+    hostKernel: true,
     title: 'Reach the hardware',
     attack: 'iopl and ioperm, /dev/mem, /dev/port and /dev/kvm.',
     expects: 'Every call is refused and no such device is there.',
@@ -210,6 +226,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.personality',
+    hostKernel: true,
     title: 'Switch off the randomising of addresses',
     attack: 'personality with ADDR_NO_RANDOMIZE and READ_IMPLIES_EXEC.',
     expects: refusedByKernel,
@@ -217,6 +234,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.other-doors',
+    hostKernel: true,
     title: 'The same calls by the 32-bit doors',
     attack: 'mount, unshare, ptrace and keyctl by int 0x80 and by the x32 numbers.',
     expects: 'The filter covers every door: refused, killed, or no such door.',
@@ -234,6 +252,7 @@ export const kernelAttacks: readonly TaskAttack[] = [
   },
   {
     id: 'escape.identity',
+    hostKernel: true,
     title: 'Become root',
     attack: 'setuid, setgid, setgroups and capset to everything, and a set-id copy of a program.',
     expects: 'Every call is refused, and the set-id bit gives nothing.',

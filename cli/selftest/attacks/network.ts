@@ -108,6 +108,7 @@ const scripts: readonly TaskAttack[] = [
   },
   {
     id: 'network.vsock',
+    hostKernel: true,
     title: 'Speak to the hypervisor',
     attack: 'AF_VSOCK, which no network namespace holds back.',
     expects: 'The socket is refused.',
@@ -115,6 +116,7 @@ const scripts: readonly TaskAttack[] = [
   },
   {
     id: 'network.odd-families',
+    hostKernel: true,
     title: 'Open an odd socket',
     attack:
       'AF_ALG, AF_KEY, TIPC, CAN, Bluetooth, XDP, SMC: a large part of the kernel, seldom tested.',
@@ -126,6 +128,7 @@ const scripts: readonly TaskAttack[] = [
   },
   {
     id: 'network.configure',
+    hostKernel: true,
     title: 'Configure the network',
     attack: 'Makes an interface, an address, a route and a listening tunnel.',
     expects: 'Every change is refused.',

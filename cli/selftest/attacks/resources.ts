@@ -137,6 +137,7 @@ const scripts: readonly Attack[] = [
   },
   {
     id: 'resources.raise-limits',
+    hostKernel: true,
     title: 'Raise its own limits',
     attack: 'prlimit, ulimit, a higher priority and a place in front of all others.',
     expects: 'Every change is refused.',
