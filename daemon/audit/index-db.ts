@@ -44,6 +44,7 @@ export interface LogIndex {
 }
 
 const schemaVersion = 1;
+const burstMs = 25;
 const batchMax = 512;
 const pageMax = 1_000;
 const againMs = 2_000;
@@ -108,6 +109,8 @@ class FollowingIndex implements LogIndex {
   private readonly database: DatabaseSync;
   private readonly insert: StatementSync;
   private readonly progress = new Wakeup();
+  /** Resolved, and made anew, by whoever waits for the index to catch up. */
+  private hurry = Promise.withResolvers<void>();
   private readonly stop = new AbortController();
   private readonly following: Promise<void>;
   private failure: unknown;
@@ -164,6 +167,8 @@ class FollowingIndex implements LogIndex {
   private async caughtUp(): Promise<void> {
     const { size } = this.log;
     while (this.indexed < size) {
+      this.hurry.resolve();
+      this.hurry = Promise.withResolvers();
       if (this.failure !== undefined || this.stop.signal.aborted) {
         throw new OrchestraError('audit.unavailable', 'The index does not follow the log', {
           hint: 'is the disk full? it tries again by itself; the index may be deleted while the daemon is stopped',
@@ -201,8 +206,8 @@ class FollowingIndex implements LogIndex {
       this.write(batch);
       this.failure = undefined;
       batch = [];
-      // Inserting is synchronous; let the others have their turn.
-      await new Promise((resolve) => setImmediate(resolve));
+      // Inserting is synchronous: what comes in a burst goes in together, unless somebody waits.
+      await Promise.race([sleep(burstMs, undefined, { ref: false }), this.hurry.promise]);
     }
   }
 

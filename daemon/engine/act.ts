@@ -1,6 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Outcome, RecordData, RecordType } from '#contract/records.ts';
-import type { Log } from '../audit/types.ts';
+import type { AnyEntry, Log } from '../audit/types.ts';
 import { newRequestId } from '../base/ids.ts';
 import type { ActContext } from './engine.ts';
 
@@ -18,6 +18,8 @@ export type Act<T extends ActType> = {
   data: RecordData<T>;
   context: ActContext;
   obj: Record<string, string>;
+  /** What has to be on record with the intent, in front of it. */
+  before?: readonly AnyEntry[];
 };
 
 /** What to add to the result record once the act succeeded. */
@@ -28,13 +30,15 @@ export type Addition<T extends ActType> = { data?: RecordData<T>; obj?: Record<s
  * given out, both under one request id. Where the intent cannot be recorded nothing happens.
  */
 export async function act<T extends ActType, R>(
-  log: Pick<Log, 'append'>,
-  { type, data, context, obj }: Act<T>,
+  log: Pick<Log, 'append' | 'appendAll'>,
+  { type, data, context, obj, before = [] }: Act<T>,
   work: () => Promise<R>,
   addition: (result: R) => Addition<T> = () => ({}),
 ): Promise<R> {
   const entry = { type, req: newRequestId(), run: context.run, obj };
-  await append(log, { ...entry, stage: 'intent', data });
+  const intent = { ...entry, stage: 'intent', data };
+  // All or none of it, and all of it durable before the work.
+  await log.appendAll([...before, intent as AnyEntry]);
   let result: R;
   try {
     result = await work();

@@ -1,6 +1,8 @@
 import { readFile, readlink } from 'node:fs/promises';
 import type { SandboxSpec } from '../policy/spec.ts';
+import type { EngineFacts } from './engine.ts';
 import { runtimeFacts } from './runtime-facts.ts';
+import { notMapped, onThisMachine } from './users.ts';
 
 const namespaces = ['net', 'pid', 'mnt', 'ipc', 'uts'] as const;
 
@@ -9,10 +11,16 @@ const namespaces = ['net', 'pid', 'mnt', 'ipc', 'uts'] as const;
  * kernel's own word (proc_pid_status(5), namespaces(7)), after that of the engine. A kernel in user
  * space confines what runs in it by other means; there is nothing to read of it here.
  */
-export async function notConfined(pid: number, spec: SandboxSpec): Promise<string[]> {
+export async function notConfined(
+  pid: number,
+  spec: SandboxSpec,
+  facts: Pick<EngineFacts, 'usersFrom'>,
+): Promise<string[]> {
   if (runtimeFacts(spec.runtime).kernel === 'its own') return [];
+  const { usersFrom } = facts;
   const [status, ...shared] = await Promise.all([
     readFile(`/proc/${pid}/status`, 'latin1'),
+    usersFrom === undefined ? [] : notMapped(pid, usersFrom),
     ...namespaces.map(async (kind) =>
       (await readlink(`/proc/${pid}/ns/${kind}`)) === (await readlink(`/proc/self/ns/${kind}`))
         ? [`namespace ${kind}: the host's own`]
@@ -22,7 +30,7 @@ export async function notConfined(pid: number, spec: SandboxSpec): Promise<strin
   const fields = new Map(
     status.split('\n').map((line) => line.split(':\t') as [string, string | undefined]),
   );
-  const { uid, gid } = spec.user;
+  const { uid, gid } = onThisMachine(spec.user, facts);
   const wanted: Readonly<Record<string, RegExp>> = {
     Uid: new RegExp(`^(?:${uid}\\s*){4}$`),
     Gid: new RegExp(`^(?:${gid}\\s*){4}$`),

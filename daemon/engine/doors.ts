@@ -14,27 +14,44 @@ export type Doors = {
   /** The directory that holds all of them. */
   root: string;
   /** Makes the doors of one waiting sandbox. */
-  make(slot: string, targets: readonly string[]): DoorMount[];
+  make(targets: readonly string[]): DoorMount[];
   /** Throws where what is mounted on the doors would not arrive in the process `pid`, or nobody knows it. */
   assertConnected(pid: number | undefined, doors: readonly DoorMount[]): Promise<void>;
   /** Mounts the overlays of a task on the doors, and reads back that they arrived as asked. */
   open(pid: number | undefined, slot: SandboxSpec, task: SandboxSpec): Promise<void>;
-  /** Takes away what is mounted on them and the doors too. May be repeated. */
+  /**
+   * Takes away what is mounted on them, beside what follows: a layer that is shown again waits for
+   * it. May be repeated. Only once nothing can look through them any more.
+   */
   close(doors: readonly DoorMount[]): void;
-  /** Once all are closed. */
-  dispose(): void;
+  /** Resolves once all that is being closed is closed. */
+  dispose(): Promise<void>;
 };
 
 /** The directories of one installation; what an earlier daemon left in them is taken away first. */
 export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
   mkdirSync(dir, { recursive: true, mode: 0o711 });
   await clear(dir, kernel);
+  // Making and removing directories costs more than all the rest, so they are used again.
+  const free: string[] = [];
+  let made = 0;
+  const inUse = new Set<string>();
+  const shown = new Map<string, readonly string[]>();
+  const closing = new Map<string, Promise<void>>();
+
+  const unmountAll = async (source: string) => {
+    // What was mounted more than once goes away once for each time.
+    while (await kernel.unmount(source));
+  };
+
   return {
     root: dir,
 
-    make(slot, targets) {
+    make(targets) {
+      const place = free.pop() ?? path.join(dir, String((made += 1)));
+      inUse.add(path.join(place, '0'));
       return targets.map((target, at) => {
-        const source = path.join(dir, slot, String(at));
+        const source = path.join(place, String(at));
         mkdirSync(source, { recursive: true, mode: 0o755 });
         return { kind: 'door', source, target };
       });
@@ -54,33 +71,46 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
       if (pid === undefined) throw notConnected();
       const doors = slot.mounts.filter((mount) => mount.kind === 'door');
       const overlays = task.mounts.filter((mount) => mount.kind === 'overlay');
+      // An upper directory that is still mounted must not become a lower one.
+      await Promise.all(overlays.flatMap(({ lower }) => lower.map((layer) => closing.get(layer))));
       for (const overlay of overlays) {
         const door = doors.find(({ target }) => target === overlay.target);
         if (door === undefined) throw new OrchestraError('internal.bug', 'a layer has no door');
+        shown.set(door.source, [...(shown.get(door.source) ?? []), overlay.upper]);
         kernel.mountOverlay(door.source, kernelOptions(overlay));
       }
       const seen = await mountsSeenBy(pid);
       for (const overlay of overlays) assertArrived(topmost(seen, overlay.target), overlay);
     },
 
-    dispose() {
+    async dispose() {
+      await Promise.all(closing.values());
       try {
+        for (const place of free) {
+          for (const door of readdirSync(place)) rmdirSync(path.join(place, door));
+          rmdirSync(place);
+        }
         rmdirSync(dir);
       } catch {
-        // Not empty: a sandbox outlived its removal, and the next start clears it.
+        // Something outlived its removal; the next start clears it.
       }
     },
 
     close(doors) {
-      for (const { source } of doors) {
-        try {
-          while (kernel.unmount(source));
-          rmdirSync(source);
-          rmdirSync(path.dirname(source));
-        } catch {
-          // Gone already, the second door of two still there, or left to the next start.
-        }
-      }
+      const [first] = doors;
+      if (first === undefined || !inUse.delete(first.source)) return;
+      const uppers = doors.flatMap(({ source }) => shown.get(source) ?? []);
+      for (const { source } of doors) shown.delete(source);
+      const closed = Promise.all(doors.map(async ({ source }) => unmountAll(source))).then(
+        () => void free.push(path.dirname(first.source)),
+        // Then these are not used again, and the next start clears them.
+        () => {},
+      );
+      const key = [first.source, ...uppers];
+      for (const each of key) closing.set(each, closed);
+      void closed.finally(() => {
+        for (const each of key) if (closing.get(each) === closed) closing.delete(each);
+      });
     },
   };
 }
@@ -136,7 +166,7 @@ function peerGroup(mount: MountLine | undefined, kind: 'shared' | 'master'): str
 
 async function clear(dir: string, kernel: Kernel): Promise<void> {
   const left = (await mountsSeenBy('self')).filter(({ target }) => target.startsWith(`${dir}/`));
-  for (const { target } of left.toReversed()) kernel.unmount(target);
+  for (const { target } of left.toReversed()) await kernel.unmount(target);
   for (const slot of readdirSync(dir)) {
     for (const door of readdirSync(path.join(dir, slot))) rmdirSync(path.join(dir, slot, door));
     rmdirSync(path.join(dir, slot));

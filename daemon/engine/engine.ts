@@ -1,5 +1,6 @@
 import type { Digest } from '#contract/ids.ts';
 import type { RecordData } from '#contract/records.ts';
+import type { AnyEntry } from '../audit/types.ts';
 import type { Permit } from '../policy/permit.ts';
 import type { Component } from './known-escapes.ts';
 import type { RuntimeFacts } from './runtime-facts.ts';
@@ -19,6 +20,8 @@ export type EngineFacts = {
   apparmor: boolean;
   selinux: boolean;
   userns: boolean;
+  /** Whom its machine takes root of a container for, where it maps users and says to whom. */
+  usersFrom?: { uid: number; gid: number };
   rootless: boolean;
   cgroupVersion: string;
   /** True when limits on memory, swap, pids and cpu are really enforced. */
@@ -142,12 +145,7 @@ export interface Engine {
   create(permit: Permit, context: ActContext): Promise<Created>;
   attach(id: string): Promise<Attached>;
   start(id: string, context: ActContext): Promise<Started>;
-  release(
-    id: string,
-    permit: Permit,
-    context: ActContext,
-    secrets?: readonly Secret[],
-  ): Promise<void>;
+  release(id: string, permit: Permit, context: ActContext, given?: Given): Promise<void>;
   wait(id: string, signal?: AbortSignal): Promise<ContainerExit>;
   usage(id: string): Promise<Usage | undefined>;
   signal(id: string, name: SignalName, context: ActContext): Promise<void>;
@@ -163,6 +161,9 @@ export type Created = { id: string; effective: Effective };
 
 /** The first process, by its number on the engine's machine; undefined where nobody can say. */
 export type Started = { pid: number | undefined };
+
+/** What goes with a release: files for the task, and records that belong in front of the act's. */
+export type Given = { secrets?: readonly Secret[]; receipt?: readonly AnyEntry[] };
 
 /** A file of a task's own, see `gate.ts`. The name is a plain file name. */
 export type Secret = { name: string; value: Uint8Array };

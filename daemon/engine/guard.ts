@@ -10,7 +10,7 @@ import { askedFor } from './asked.ts';
 import { compare } from './compare.ts';
 import { notConfined } from './confined.ts';
 import type { Doors } from './doors.ts';
-import type { ActContext, Created, Engine, HostFacts, SignalName } from './engine.ts';
+import type { ActContext, Created, Engine, EngineFacts, HostFacts, SignalName } from './engine.ts';
 import { openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
 import type { Kernel } from './kernel.ts';
@@ -19,7 +19,7 @@ import { shapeOf, type DoorMount, type SandboxSpec } from '../policy/spec.ts';
 
 export type GuardParts = {
   driver: Engine;
-  log: Pick<Log, 'append' | 'blocked'>;
+  log: Pick<Log, 'append' | 'appendAll' | 'blocked'>;
   office: PermitOffice;
   floor: FloorFacts;
   host: HostFacts;
@@ -53,6 +53,18 @@ export function guardEngine(parts: GuardParts): Engine {
   // what was compared is ever started, nothing is started or released twice.
   const known = new Map<string, Known>();
   const exits = openExits({ driver, log, kernel: parts.kernel });
+
+  // As they were when the daemon began, because that is whom its layers were given to.
+  let first: Promise<EngineFacts> | undefined;
+  const facts = async (): Promise<EngineFacts> => {
+    const asked = timely('describe itself', driver.facts());
+    if (first === undefined) {
+      first = asked;
+      asked.catch(() => (first = undefined));
+    }
+    return asked;
+  };
+  const users = async () => first ?? facts();
 
   const remove = async (id: string, context: ActContext): Promise<void> => {
     const data = place(context);
@@ -96,7 +108,7 @@ export function guardEngine(parts: GuardParts): Engine {
   };
 
   return {
-    facts: async () => timely('describe itself', driver.facts()),
+    facts,
     findImage: async (reference) => timely('look for an image', driver.findImage(reference)),
     list: async (labels) => timely('list its containers', driver.list(labels)),
     usage: async (id) => timely('report usage', driver.usage(id)),
@@ -157,14 +169,15 @@ export function guardEngine(parts: GuardParts): Engine {
       // A number that is not of this container here means nothing here.
       const { pid } = started;
       one.pid = pid !== undefined && (await exits.watch(id, pid)) ? pid : undefined;
-      const differences = one.pid === undefined ? [] : await notConfined(one.pid, one.spec);
+      const differences =
+        one.pid === undefined ? [] : await notConfined(one.pid, one.spec, await users());
       if (differences.length > 0) return refuse(id, context, differences);
       await assertDoors(parts, one);
       one.stage = 'waiting';
       return { pid: one.pid };
     },
 
-    async release(id, permit, context, secrets = []) {
+    async release(id, permit, context, { secrets = [], receipt = [] } = {}) {
       assertGenuine(parts.office, permit);
       const one = known.get(id);
       if (one?.stage !== 'waiting') {
@@ -176,10 +189,10 @@ export function guardEngine(parts: GuardParts): Engine {
       const data = releaseData(one, permit.spec, context);
       await act(
         log,
-        { type: 'container.release', data, context, obj: named(id, context) },
+        { type: 'container.release', data, context, obj: named(id, context), before: receipt },
         async () => {
           if (one.spec.role === 'slot') await openDoorsOf(parts, one, permit.spec);
-          await timely('let a task go', driver.release(id, permit, context, secrets));
+          await timely('let a task go', driver.release(id, permit, context, { secrets }));
         },
       ).catch((error: unknown) => {
         // Another sandbox may be given the same layers in a moment.

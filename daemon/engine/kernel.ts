@@ -7,8 +7,11 @@ import { readFile } from 'node:fs/promises';
 export type Kernel = {
   /** overlayfs(5) at `target`, with `nosuid` and `nodev`. Throws with the kernel's error. */
   mountOverlay(target: string, options: string): void;
-  /** Takes away whatever is mounted on top of `target`; false where nothing is. */
-  unmount(target: string): boolean;
+  /**
+   * Takes away whatever is mounted on top of `target`; false where nothing is. Beside the event
+   * loop: the kernel waits for all its processors, some milliseconds.
+   */
+  unmount(target: string): Promise<boolean>;
   /** A handle on a process that cannot come to mean another one; undefined when it is gone. */
   openProcess(pid: number): ProcessHandle | undefined;
 };
@@ -23,7 +26,6 @@ const MS_NOSUID = 2;
 const MS_NODEV = 4;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
-const EINVAL = 22;
 
 // The same numbers on x86_64 and arm64: both came after the tables were joined.
 const SYS_pidfd_open = 434;
@@ -43,7 +45,7 @@ export async function openKernel(): Promise<Kernel | undefined> {
     const mount: Call = libc.func(
       'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
     );
-    const umount2: Call = libc.func('int umount2(const char *target, int flags)');
+    const umount2 = libc.func('int umount2(const char *target, int flags)');
     const syscall: Call = libc.func('long syscall(long number, int pid, unsigned int flags)');
     const ioctl: Call = libc.func(
       'int ioctl(int fd, unsigned long request, _Inout_ uint8_t *info)',
@@ -57,10 +59,13 @@ export async function openKernel(): Promise<Kernel | undefined> {
         const flags = MS_NOSUID | MS_NODEV;
         if (mount('overlay', target, 'overlay', flags, options) !== 0) fail('mount of an overlay');
       },
-      unmount(target) {
-        if (umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) === 0) return true;
-        if (koffi.errno() === EINVAL) return false;
-        return fail('unmount of an overlay');
+      async unmount(target) {
+        const { promise, resolve, reject } = Promise.withResolvers<number>();
+        umount2.async(target, MNT_DETACH | UMOUNT_NOFOLLOW, (error: unknown, result: number) =>
+          error === null || error === undefined ? resolve(result) : reject(error as Error),
+        );
+        // Only that nothing is mounted there is expected to fail, and it may be asked for often.
+        return (await promise) === 0;
       },
       openProcess(pid) {
         const fd = syscall(SYS_pidfd_open, pid, 0);

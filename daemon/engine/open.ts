@@ -15,7 +15,7 @@ export type EngineParts = {
   host: string;
   /** A directory of the daemon, never shown to a sandbox, for the engine room's own small files. */
   dir: string;
-  log: Pick<Log, 'append' | 'blocked'>;
+  log: Pick<Log, 'append' | 'appendAll' | 'blocked'>;
   office: PermitOffice;
   floor: FloorFacts;
   deadlineMs?: number;

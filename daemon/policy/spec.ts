@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Digest } from '#contract/ids.ts';
 import type { Limits } from '#contract/limits.ts';
 
@@ -79,6 +80,8 @@ export const secretsBytes = 1024 * 1024;
  */
 export function shapeOf(spec: SandboxSpec): object {
   const { role: _role, name: _name, labels: _labels, secrets: _secrets, ...rest } = spec;
-  const { command: _command, cwd: _cwd, env: _env, mounts, ...shape } = rest;
-  return { ...shape, tmpfs: mounts.filter((mount) => mount.kind === 'tmpfs') };
+  const { command: _command, cwd: _cwd, env: _env, mounts, seccomp, ...shape } = rest;
+  // A profile is long, and shapes are compared often.
+  const filter = seccomp.profile === 'custom' ? hash('sha256', seccomp.json, 'hex') : 'builtin';
+  return { ...shape, filter, tmpfs: mounts.filter((mount) => mount.kind === 'tmpfs') };
 }

@@ -34,8 +34,10 @@ export async function planFor(
   request: SubmitRun,
 ): Promise<Accepted> {
   const policy = policyFor(deps, request);
-  const image = await deps.images.resolve(deps.log, policy, runId);
-  const profile = await profileFor(deps, request, policy);
+  const [image, profile] = await Promise.all([
+    deps.images.resolve(deps.log, policy, runId),
+    profileFor(deps, request, policy),
+  ]);
   const planner = plannerName(request);
   if (runId !== undefined) {
     await deps.log.append({

@@ -69,22 +69,35 @@ export function askSlot(deps: RunsDeps, run: AcceptedRun, task: PlanTask): AskSl
   };
 }
 
-/** Has sandboxes made ready for tasks that are about to come: as many as can run at once. */
+/**
+ * Has sandboxes made ready for the tasks of a run: as many of a shape as are still to come and can
+ * run at once. Call what it gives back with each task that begins.
+ */
 export function expectTasks(
   deps: RunsDeps,
   run: AcceptedRun,
-  tasks: readonly PlanTask[],
   concurrency: number,
-): void {
-  const byShape = new Map<string, { task: PlanTask; spec: SandboxSpec; count: number }>();
-  for (const task of tasks) {
+): (begun: PlanTask) => void {
+  const { slots } = deps.sandbox;
+  const groups = new Map<string, { spec: SandboxSpec; ask: AskSlot; left: number }>();
+  const groupOf = new Map<PlanTask, string>();
+  for (const task of run.plan.tasks) {
     const spec = slotSpec(requestFor(deps, run, task), { slot: 'expected', doors: [] });
     const key = digestOf(shapeOf(spec));
-    const known = byShape.get(key);
-    if (known) known.count += 1;
-    else byShape.set(key, { task, spec, count: 1 });
+    const known = groups.get(key);
+    groupOf.set(task, key);
+    if (known) known.left += 1;
+    else groups.set(key, { spec, ask: askSlot(deps, run, task), left: 1 });
   }
-  for (const { task, spec, count } of byShape.values()) {
-    deps.sandbox.slots.expect(spec, askSlot(deps, run, task), Math.min(count, concurrency));
-  }
+  const expect = (key: string) => {
+    const group = groups.get(key);
+    if (group) slots.expect(group.spec, group.ask, Math.min(group.left, concurrency));
+  };
+  for (const key of groups.keys()) expect(key);
+  return (begun) => {
+    const key = groupOf.get(begun) ?? '';
+    const group = groups.get(key);
+    if (group) group.left -= 1;
+    expect(key);
+  };
 }

@@ -150,26 +150,37 @@ async function recordUnplanned(
 async function execute(deps: RunsDeps, run: AcceptedRun, concurrency: number): Promise<void> {
   const { signal } = run.controller;
   const save = oneAtATime(() => saveCheckpoint(deps, run));
-  const left = new Set(run.plan.tasks);
-  expectTasks(deps, run, [...left], concurrency);
+  const begin = expectTasks(deps, run, concurrency);
+  // How much happened, and how much of it the last checkpoint holds.
+  let happened = 1;
+  let saved = 0;
+  const saveNow = async () => {
+    const at = happened;
+    await save();
+    saved = Math.max(saved, at);
+  };
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
     concurrency,
     slots: deps.slots,
     signal,
     execute: async (task) => {
-      left.delete(task);
-      expectTasks(deps, run, [...left], concurrency);
+      begin(task);
       const passed = await runTask(deps, run, task, signal);
-      await save();
+      happened += 1;
+      await saveNow();
       return passed || task.onFailure === 'continue';
     },
-    skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
+    skip: async (task, because) => {
+      await skip(deps, run, task, `${because} did not succeed`, because);
+      happened += 1;
+    },
   });
   for (const task of unstarted) {
     await skip(deps, run, task, stopOf(signal)?.message ?? 'the run was stopped');
+    happened += 1;
   }
-  await save();
+  if (saved < happened) await saveNow();
 }
 
 async function skip(

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { limitSentence } from '#contract/limits.ts';
@@ -122,10 +123,7 @@ async function workIn(
   }
   const npmCache = await prepareNpmCache(deps, run, task);
   try {
-    const { permit, spec } = await askPolicy(deps, run, task, layer, npmCache);
-    await deps.log.append(
-      taskEntry(run, task.id, { type: 'task.started', data: { attempt, spec } }),
-    );
+    const permit = await askPolicy(deps, run, task, layer, npmCache);
     const secrets = await grantSecrets(deps, run, task, attempt);
     const mask = new OutputMask(run.secrets.automaton);
     const { sink, tail } = overheard(output);
@@ -198,14 +196,14 @@ async function prepareNpmCache(deps: RunsDeps, run: AcceptedRun, task: PlanTask)
   return cache === undefined ? undefined : deps.workspace.layers.scratch(cache);
 }
 
-/** Judged again on the exact spec, at the moment of use. */
+/** Judged again on the exact spec, at the moment of use; from here on the task counts as begun. */
 async function askPolicy(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
   layer: PreparedLayer,
   npmCache: Awaited<ReturnType<typeof prepareNpmCache>>,
-): Promise<{ permit: Permit; spec: Digest }> {
+): Promise<Permit> {
   const spec = sandboxSpec({
     ...requestFor(deps, run, task),
     runId: run.id,
@@ -214,31 +212,35 @@ async function askPolicy(
     npmCache,
   });
   const decision = judgeSpec(deps, run, task, spec);
-  const { digest } = await deps.blobs.put(Buffer.from(canonicalJson(spec)), {
-    maxBytes: 1024 * 1024,
-  });
+  const bytes = Buffer.from(canonicalJson(spec));
+  const digest: Digest = `sha256:${hash('sha256', bytes, 'hex')}`;
+  const stored = deps.blobs.put(bytes, { maxBytes: 1024 * 1024 });
   const reasons = decision.allow ? [] : decision.reasons.map((r) => `${r.rule}: ${r.message}`);
-  await deps.log.append(
-    taskEntry(run, task.id, {
-      type: 'policy.decided',
-      outcome: decision.allow ? 'ok' : 'denied',
-      sev: decision.allow ? 'info' : 'alert',
-      pol: {
-        hash: run.policy.digest,
-        rule: decision.allow ? 'all' : (decision.reasons[0]?.rule ?? ''),
-      },
-      data: {
-        attempt,
-        decision: decision.allow ? 'allow' : 'deny',
-        spec: digest,
-        reasons: reasons.slice(0, 64).map((reason) => cutText(reason, 512)),
-      },
-    }),
-  );
+  const decided = taskEntry(run, task.id, {
+    type: 'policy.decided',
+    outcome: decision.allow ? 'ok' : 'denied',
+    sev: decision.allow ? 'info' : 'alert',
+    pol: {
+      hash: run.policy.digest,
+      rule: decision.allow ? 'all' : (decision.reasons[0]?.rule ?? ''),
+    },
+    data: {
+      attempt,
+      decision: decision.allow ? 'allow' : 'deny',
+      spec: digest,
+      reasons: reasons.slice(0, 64).map((reason) => cutText(reason, 512)),
+    },
+  });
+  const started = taskEntry(run, task.id, {
+    type: 'task.started',
+    data: { attempt, spec: digest },
+  });
+  const recorded = deps.log.appendAll(decision.allow ? [decided, started] : [decided]);
+  await Promise.all([recorded, stored]);
   if (!decision.allow) {
     throw new OrchestraError('policy.denied', `Policy denies ${task.id}: ${reasons.join('; ')}`);
   }
-  return { permit: deps.office.mint(spec), spec: digest };
+  return deps.office.mint(spec);
 }
 
 function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verdict {

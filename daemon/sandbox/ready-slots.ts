@@ -259,7 +259,7 @@ export class ReadySlots {
     const { doors } = this.#options;
     if (doors === undefined) throw new OrchestraError('internal.bug', 'a slot without doors');
     const slot = randomBytes(6).toString('hex');
-    const made = doors.make(slot, [workspaceTarget, npmCacheTarget]);
+    const made = doors.make([workspaceTarget, npmCacheTarget]);
     try {
       const permit = await ask({ slot, doors: made });
       const atGate = await this.#make(permit, slotContext);

@@ -109,8 +109,8 @@ async function letGo(deps: SandboxDeps, request: SandboxRequest): Promise<AtGate
     try {
       if (!signal.aborted) {
         assertGiven(permit, secrets);
-        if (request.receipt) await deps.log.appendAll(receiptEntries(request, atGate));
-        await deps.engine.release(atGate.id, permit, context, secrets);
+        const receipt = receiptEntries(request, atGate);
+        await deps.engine.release(atGate.id, permit, context, { secrets, receipt });
         return atGate;
       }
     } catch (error) {

@@ -26,8 +26,8 @@ export function chooseEngine(parts: { host: string; facts: HostFacts; dir: strin
     create: async (permit, context) => (await choose()).create(permit, context),
     attach: async (id) => (await choose()).attach(id),
     start: async (id, context) => (await choose()).start(id, context),
-    release: async (id, permit, context, secrets) =>
-      (await choose()).release(id, permit, context, secrets),
+    release: async (id, permit, context, given) =>
+      (await choose()).release(id, permit, context, given),
     wait: async (id, signal) => (await choose()).wait(id, signal),
     usage: async (id) => (await choose()).usage(id),
     signal: async (id, name, context) => (await choose()).signal(id, name, context),

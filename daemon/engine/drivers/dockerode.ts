@@ -75,8 +75,8 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
       });
     },
 
-    release: async (id, { spec }, _context, secrets) =>
-      attachments.send(id, releaseScript(spec, secrets)),
+    release: async (id, { spec }, _context, given) =>
+      attachments.send(id, releaseScript(spec, given?.secrets)),
 
     async wait(id, signal): Promise<ContainerExit> {
       return asking('wait for a sandbox', async () => {

@@ -3,6 +3,7 @@ import type Docker from 'dockerode';
 import { askVersions } from '../ask-versions.ts';
 import type { EngineFacts } from '../engine.ts';
 import { runtimeFacts } from '../runtime-facts.ts';
+import { usersFrom } from '../users.ts';
 import { componentsOf } from './components.ts';
 
 /** What the engine says about itself and its machine. */
@@ -37,6 +38,7 @@ export async function engineFacts(docker: Docker): Promise<EngineFacts> {
     apparmor: security.includes('name=apparmor'),
     selinux: security.includes('name=selinux'),
     userns: security.includes('name=userns'),
+    ...(security.includes('name=userns') ? usersFrom(info.DockerRootDir ?? '') : {}),
     rootless: security.includes('name=rootless'),
     cgroupVersion: info.CgroupVersion ?? '1',
     limits: {
@@ -61,6 +63,7 @@ type Info = {
   SecurityOptions?: string[] | null;
   Runtimes?: Record<string, { path?: string; runtimeArgs?: string[] | null }> | null;
   DefaultRuntime?: string;
+  DockerRootDir?: string;
   CgroupVersion?: string;
   MemoryLimit?: boolean;
   SwapLimit?: boolean;

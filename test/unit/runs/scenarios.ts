@@ -68,7 +68,7 @@ const removed = (task: string) => [
   `container.remove result ${task}`,
 ];
 const failed = (task: string) => [`layer.dropped ${task}`, `task.finished failed ${task}`];
-const closedFailed = ['checkpoint.saved', 'checkpoint.saved', 'run.closed failed'];
+const closedFailed = ['checkpoint.saved', 'run.closed failed'];
 
 const build = { id: 'build', tool: 'node', args: ['build.js'] };
 const after = { id: 'after', tool: 'node', args: ['after.js'], deps: ['build'] };
@@ -156,7 +156,6 @@ export const scenarios: readonly Scenario[] = [
       'layer.sealed after',
       'task.finished after',
       'checkpoint.saved',
-      'checkpoint.saved',
       'run.closed',
     ],
   },
@@ -183,7 +182,6 @@ export const scenarios: readonly Scenario[] = [
       'layer.left_out build',
       'task.finished build',
       'checkpoint.saved',
-      'checkpoint.saved',
       'run.closed',
     ],
   },
@@ -203,7 +201,6 @@ export const scenarios: readonly Scenario[] = [
       ...removed('install'),
       'layer.sealed install',
       'task.finished install',
-      'checkpoint.saved',
       'checkpoint.saved',
       'run.closed',
     ],
@@ -341,7 +338,6 @@ export const scenarios: readonly Scenario[] = [
       ...removed('build'),
       ...failed('build'),
       'checkpoint.saved',
-      'checkpoint.saved',
       'run.cancelled',
       'run.closed failed',
     ],
@@ -431,7 +427,6 @@ export const scenarios: readonly Scenario[] = [
       'container.settings.mismatch denied build',
       ...removed('build'),
       ...failed('build'),
-      'checkpoint.saved',
       'checkpoint.saved',
       'run.closed failed',
     ],
@@ -587,7 +582,6 @@ export const scenarios: readonly Scenario[] = [
       'layer.sealed build',
       'task.finished build',
       'checkpoint.saved',
-      'checkpoint.saved',
       'run.closed',
     ],
   },
@@ -611,7 +605,6 @@ export const scenarios: readonly Scenario[] = [
       'container.killed build',
       ...removed('build'),
       ...failed('build'),
-      'checkpoint.saved',
       'checkpoint.saved',
       'run.cancelled',
       'run.closed failed',
@@ -761,7 +754,6 @@ export const scenarios: readonly Scenario[] = [
       ...removed('after'),
       'layer.sealed after',
       'task.finished after',
-      'checkpoint.saved',
       'checkpoint.saved',
       'run.closed',
       'secret.removed intent',

@@ -11,12 +11,12 @@ const never = new AbortController().signal;
 /** Doors that lead nowhere: the fake engine has no mounts. */
 const doors: Doors = {
   root: '/state/layers',
-  make: (slot, targets) =>
-    targets.map((target, at) => ({ kind: 'door', source: `/state/layers/${slot}/${at}`, target })),
+  make: (targets) =>
+    targets.map((target, at) => ({ kind: 'door', source: `/state/layers/1/${at}`, target })),
   assertConnected: () => Promise.resolve(),
   open: () => Promise.resolve(),
   close: () => {},
-  dispose: () => {},
+  dispose: () => Promise.resolve(),
 };
 
 function open(options: Partial<ConstructorParameters<typeof ReadySlots>[0]> = {}) {
