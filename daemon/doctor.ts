@@ -94,17 +94,17 @@ function isolation({ engineFacts: facts, walls }: RunsDeps): Check[] {
     },
     {
       name: 'userns',
-      status: facts.rootless ? 'ok' : facts.userns ? 'problem' : 'warning',
+      status: facts.rootless || facts.usersFrom ? 'ok' : facts.userns ? 'problem' : 'warning',
       message: facts.rootless
         ? 'the engine runs without root'
         : facts.userns
-          ? 'the engine maps users (userns-remap); layers are not mapped yet, and tasks are refused'
+          ? mappedUsers(facts)
           : 'rootful, without user namespaces: whoever reaches its socket is root here',
-      ...(facts.rootless
+      ...(facts.rootless || facts.usersFrom
         ? {}
         : {
             remedy: facts.userns
-              ? 'run the engine without userns-remap'
+              ? 'an engine whose data directory is named after the users it maps to, or none that maps'
               : 'keep its socket to root and to orchestrad',
           }),
     },
@@ -114,6 +114,12 @@ function isolation({ engineFacts: facts, walls }: RunsDeps): Check[] {
       message: 'tasks have a loopback interface and nothing else',
     },
   ];
+}
+
+function mappedUsers({ usersFrom }: RunsDeps['engineFacts']): string {
+  return usersFrom === undefined
+    ? 'the engine maps users and does not say to whom; tasks are refused'
+    : `root of a sandbox is user ${usersFrom.uid} here, group ${usersFrom.gid} (userns-remap)`;
 }
 
 async function image({ images }: RunsDeps): Promise<Check> {

@@ -11,6 +11,7 @@ import type { Config } from './config.ts';
 import type { Engine, EngineFacts } from './engine/engine.ts';
 import { kernelModules } from './engine/kernel-modules.ts';
 import type { EngineParts } from './engine/open.ts';
+import { onThisMachine } from './engine/users.ts';
 import type { Machine } from './engine/machine.ts';
 import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -114,10 +115,11 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   await recordStart(options, log, { engineFacts, lifecycle });
   await refuseEscapes(engineFacts.components ?? [], config.acceptedEscapes, log);
   const swept = await sweepStrays({ engine, log, clock, install: installId });
+  const owner = onThisMachine(sandboxUser, engineFacts);
   const workspace = await openWorkspace({
     stateDir,
-    sandboxUid: sandboxUser.uid,
-    sandboxGid: sandboxUser.gid,
+    sandboxUid: owner.uid,
+    sandboxGid: owner.gid,
     marks: config.disk,
   });
   opened.defer(() => workspace.close());

@@ -82,12 +82,12 @@ export function isolationSuite(name: string, extra: Extra, open: () => Promise<R
       const [low, upper, work] = ['low', 'up', 'work'].map((part) => {
         const dir = path.join(real.layers, `${name}-${part}`);
         mkdirSync(dir);
-        chownSync(dir, 1000, 1000);
+        chownSync(dir, real.owner.uid, real.owner.gid);
         return dir;
       }) as [string, string, string];
       for (const [file, text] of Object.entries(lower)) {
         writeFileSync(path.join(low, file), text);
-        chownSync(path.join(low, file), 1000, 1000);
+        chownSync(path.join(low, file), real.owner.uid, real.owner.gid);
       }
       return { kind: 'overlay', lower: [low], upper, work, target: '/workspace' };
     }

@@ -7,6 +7,7 @@ import { systemClock } from '#daemon/base/clock.ts';
 import { labelNames, sandboxLabels } from '#daemon/engine/labels.ts';
 import { openMachine } from '#daemon/engine/machine.ts';
 import { openEngine } from '#daemon/engine/open.ts';
+import { onThisMachine } from '#daemon/engine/users.ts';
 import { openPermitOffice, type Permit } from '#daemon/policy/permit.ts';
 import type { SandboxSpec } from '#daemon/policy/spec.ts';
 import { findEngine } from '#setup/engine/find.ts';
@@ -63,6 +64,8 @@ export async function openRealEngine(host?: string, runtime?: string, hasDoors =
     image,
     log,
     layers,
+    /** Whom what a sandbox may write has to belong to. */
+    owner: onThisMachine(testSpec().user, facts),
     install,
     clock: systemClock(),
     spec,
