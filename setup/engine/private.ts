@@ -19,11 +19,19 @@ import type { Progress } from '../progress.ts';
 import { findEngine, type FoundEngine } from './find.ts';
 import { isDead, livePid, pidsBelowCgroup } from './processes.ts';
 import { findRuntimes, thisMachine } from './runtimes.ts';
-import { shareDirectory } from './shared-mount.ts';
+import { shareDirectory, unshareDirectory } from './shared-mount.ts';
 
 const readyMs = 60_000;
 const slowMs = 30_000;
 const logMax = 16 * 1024 * 1024;
+
+export type EngineOptions = {
+  /**
+   * Who is root in its containers: this user of the machine and the 65,535 after it
+   * (user_namespaces(7)). Left out, users are not mapped.
+   */
+  usersFrom?: number;
+};
 
 /**
  * Starts Orchestra's own engine, or finds it running. Many may call this at once: one starts, the
@@ -32,8 +40,9 @@ const logMax = 16 * 1024 * 1024;
 export async function startPrivateEngine(
   paths: EnginePaths,
   progress: Progress,
+  options: EngineOptions = {},
 ): Promise<FoundEngine> {
-  makePrivateDir(paths.runDir);
+  makePrivateDir(paths.runDir, options);
   return withLock(
     paths.lockFile,
     async () => {
@@ -42,8 +51,13 @@ export async function startPrivateEngine(
       progress('starting Orchestra’s own container engine');
       await clearRemains(paths);
       shareDirectory(paths.slotsDir);
-      const pid = launch(paths);
-      return untilReady(paths, pid);
+      const pid = launch(paths, options);
+      try {
+        return await untilReady(paths, pid);
+      } catch (error) {
+        unshareDirectory(paths.slotsDir);
+        throw error;
+      }
     },
     { onWait: () => progress('waiting for another set-up that starts the engine') },
   );
@@ -57,11 +71,13 @@ export async function answering(paths: EnginePaths): Promise<FoundEngine | undef
   return found && { ...found, origin: 'private' };
 }
 
-function makePrivateDir(dir: string): void {
+function makePrivateDir(dir: string, { usersFrom }: EngineOptions): void {
   // The parent also holds the daemon's socket, so others may pass through it; this one is root's.
+  // A root that is nobody here has to pass through it on the way to its image.
+  const mode = usersFrom === undefined ? 0o700 : 0o711;
   mkdirSync(path.dirname(dir), { recursive: true, mode: 0o755 });
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  chmodSync(dir, 0o700);
+  mkdirSync(dir, { recursive: true, mode });
+  chmodSync(dir, mode);
 }
 
 // An engine that lives but does not answer may only be starting, or the machine be busy: what follows
@@ -95,8 +111,8 @@ async function clearRemains(paths: EnginePaths): Promise<void> {
   }
 }
 
-function launch(paths: EnginePaths): number {
-  makePrivateDir(paths.execDir);
+function launch(paths: EnginePaths, options: EngineOptions): number {
+  makePrivateDir(paths.execDir, options);
   mkdirSync(paths.dataDir, { recursive: true, mode: 0o711 });
   const runtimes = findRuntimes(thisMachine(systemPath));
   writeFileSync(configFile(paths), `${JSON.stringify({ runtimes }, null, 2)}\n`, { mode: 0o600 });
@@ -118,8 +134,13 @@ function launch(paths: EnginePaths): number {
         '-c',
         launchScript,
         'dockerd',
-      ].concat(engineArguments(paths)),
-      { detached: true, stdio: ['ignore', log, log], env: { PATH: systemPath }, cwd: '/' },
+      ].concat(engineArguments(paths, options)),
+      {
+        detached: true,
+        stdio: ['ignore', log, log],
+        env: { PATH: systemPath, USERS_FROM: String(options.usersFrom ?? ''), RUN: paths.runDir },
+        cwd: '/',
+      },
     );
     child.on('error', () => {}); // No pid then, which is reported below.
     child.unref();
@@ -136,13 +157,20 @@ function launch(paths: EnginePaths): number {
 
 export const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+// The engine reads the numbers that it may map from two files of the machine; only here, in a mount
+// namespace of its own, do they say so. The user `daemon` is on every system and is only a name.
 const launchScript = `
+if [ -n "$USERS_FROM" ]; then
+  for file in subuid subgid; do
+    echo "daemon:$USERS_FROM:65536" >"$RUN/$file" && mount --bind "$RUN/$file" "/etc/$file" || exit 1
+  done
+fi
 if [ -d /sys/fs/cgroup/unified ] && [ -d /sys/fs/cgroup/pids ]; then
   umount /sys/fs/cgroup/unified 2>/dev/null
 fi
 exec dockerd "$@"`;
 
-function engineArguments(paths: EnginePaths): string[] {
+function engineArguments(paths: EnginePaths, { usersFrom }: EngineOptions): string[] {
   const nofileMax = hardLimit('Max open files', 8192);
   return [
     `--data-root=${paths.dataDir}`,
@@ -160,6 +188,7 @@ function engineArguments(paths: EnginePaths): string[] {
     '--ip-forward=false',
     '--ip-masq=false',
     '--userland-proxy=false',
+    ...(usersFrom === undefined ? [] : ['--userns-remap=daemon']),
     '--storage-driver=overlay2',
     '--log-driver=json-file',
     '--shutdown-timeout=2',

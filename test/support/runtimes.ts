@@ -1,11 +1,11 @@
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stopEngine } from '#setup/engine/control.ts';
 import { findEngine, parseHost } from '#setup/engine/find.ts';
 import { askJson } from '#setup/engine/http.ts';
 import { hasProgram } from '#setup/engine/install.ts';
-import { startPrivateEngine } from '#setup/engine/private.ts';
+import { startPrivateEngine, type EngineOptions } from '#setup/engine/private.ts';
 import { enginePaths } from '#setup/paths.ts';
 import { copyTestImage } from './podman.ts';
 
@@ -30,6 +30,13 @@ export async function engineWith(
   if (found.kind === 'docker' && Object.hasOwn(info.Runtimes ?? {}, runtime)) {
     return { host: found.host, stop: async () => {} };
   }
+  return ownEngine();
+}
+
+/** An engine of our own beside this machine's, with the test image. */
+export async function ownEngine(
+  options: EngineOptions = {},
+): Promise<{ host: string; dir: string; stop(): Promise<void> }> {
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'or-')));
   const paths = enginePaths({ ORCHESTRA_ENGINE_DIR: dir });
   const stop = async () => {
@@ -37,9 +44,11 @@ export async function engineWith(
     rmSync(dir, { recursive: true, force: true });
   };
   try {
-    const { host } = await startPrivateEngine(paths, () => {});
+    // A root that is nobody here has to pass through on the way to its image.
+    if (options.usersFrom !== undefined) chmodSync(dir, 0o711);
+    const { host } = await startPrivateEngine(paths, () => {}, options);
     await copyTestImage(host);
-    return { host, stop };
+    return { host, dir, stop };
   } catch (error) {
     await stop();
     throw error;
