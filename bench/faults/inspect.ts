@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import type { AuditRow } from '#contract/api.ts';
 import { parseHost } from '#setup/engine/find.ts';
 import { askJson } from '#setup/engine/http.ts';
-import { pidsBelowCgroup } from '#setup/engine/processes.ts';
+import { pidsBelowCgroup, shimsOf } from '#setup/engine/processes.ts';
 import type { World } from './world.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -44,6 +44,7 @@ export async function leftovers(world: World): Promise<string[]> {
       readdirIf(join(stateDir, 'output', run)).map((file) => `output file ${run}/${file}`),
     ),
     ...pidsBelowCgroup(engine.cgroupParent).map((pid) => `process ${pid} ${commandOf(pid)}`),
+    ...shimsOf(engine.execDir).map((pid) => `shim ${pid} of a container that is gone`),
     ...verified(stateDir),
   ];
 }

@@ -17,7 +17,7 @@ import { withLock } from '../lock.ts';
 import type { EnginePaths } from '../paths.ts';
 import type { Progress } from '../progress.ts';
 import { findEngine, type FoundEngine } from './find.ts';
-import { isDead, livePid, pidsBelowCgroup } from './processes.ts';
+import { isDead, livePid, pidsBelowCgroup, shimsOf } from './processes.ts';
 import { findRuntimes, thisMachine } from './runtimes.ts';
 import { shareDirectory, unshareDirectory } from './shared-mount.ts';
 
@@ -98,7 +98,7 @@ async function slowAnswer(paths: EnginePaths): Promise<FoundEngine | undefined> 
  */
 async function clearRemains(paths: EnginePaths): Promise<void> {
   const stuck = livePid(paths.pidFile);
-  const orphans = pidsBelowCgroup(paths.cgroupParent);
+  const orphans = [...pidsBelowCgroup(paths.cgroupParent), ...shimsOf(paths.execDir)];
   const doomed = stuck === undefined ? orphans : [stuck, ...orphans];
   for (const pid of doomed) kill(pid);
   await untilDead(doomed, 5_000);

@@ -35,6 +35,18 @@ export function pidsBelowCgroup(parent: string, root = '/sys/fs/cgroup'): number
   return [...new Set(pids)];
 }
 
+/** The shims that a containerd started from `execDir`: they outlive it, and may outlive their container. */
+export function shimsOf(execDir: string): number[] {
+  return list('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const [program = '', ...words] = (read(`/proc/${pid}/cmdline`) ?? '').split('\0');
+      const isShim = path.basename(program).startsWith('containerd-shim');
+      return isShim && words.some((word) => word.startsWith(`${execDir}/`));
+    })
+    .map(Number);
+}
+
 function read(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8');

@@ -18,7 +18,7 @@ import { ensureEngine } from '#setup/engine/ensure.ts';
 import { hasProgram } from '#setup/engine/install.ts';
 import { engineStatus, stopEngine } from '#setup/engine/control.ts';
 import { answering, startPrivateEngine } from '#setup/engine/private.ts';
-import { isDead, livePid, pidsBelowCgroup } from '#setup/engine/processes.ts';
+import { isDead, livePid, pidsBelowCgroup, shimsOf } from '#setup/engine/processes.ts';
 import { buildImage } from '#setup/image/images.ts';
 import { defaultPaths, enginePaths } from '#setup/paths.ts';
 import { prepare } from '#setup/prepare.ts';
@@ -146,6 +146,7 @@ describe.skipIf(!canStart)('our own engine (needs root and dockerd)', () => {
     await expect.poll(() => isDead(before)).toBe(true);
     await start();
     expect(survivors.every(isDead)).toBe(true);
+    expect(shimsOf(paths.execDir)).toEqual([]);
     const state = (await askJson(parseHost(host), {
       path: `/containers/${id}/json`,
       timeoutMs: 10_000,
