@@ -1,42 +1,36 @@
 import { createHash, type Hash, hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { type ByteString, bytesOfText, staysInside } from '#contract/path-bytes.ts';
 import type { LeftOut, SnapshotAnswer, TreeEntry, UploadHeader } from '#contract/snapshot.ts';
 import { isUploadHeader, uploadHeaderBytesMax } from '#contract/upload-header.ts';
+import type { Batch } from './batches.ts';
 import { malformed, tooLarge } from './refusals.ts';
-import { linkBlob, TreeWriter } from './tree-writer.ts';
 import { treeDigest } from './manifest.ts';
 import type { Place } from './operations.ts';
 import { snapshotDir } from './places.ts';
 import { removeTree } from './remove.ts';
+import type { FileStep, Step } from './tree-steps.ts';
 
 type FileHeader = Extract<UploadHeader, { type: 'file' }>;
-type Whole = { header: FileHeader; have: number };
-type Open = { header: FileHeader; fd: number; left: number; hasher: Hash };
-
-const wholeMax = 4 << 20;
+type Open = { header: FileHeader; left: number; hasher: Hash | undefined; step: FileStep };
 
 /**
- * One upload, chunk by chunk: a small file that is known is linked without being written, every
- * other one is hashed while it is written. The tree grows in `tmp/` and is renamed when complete.
+ * One upload, batch by batch: what comes is checked and hashed here and written elsewhere, by the
+ * steps that are handed out. The tree grows in `tmp/` and is renamed when complete.
  */
 export class Ingest {
   readonly #place: Place;
-  readonly #writer: TreeWriter;
   readonly #temp: string;
   readonly #kinds = new Map<ByteString, 'dir' | 'other'>();
   readonly #entries: TreeEntry[] = [];
   readonly #digests: Digest[] = [];
   readonly #leftOut: LeftOut[] = [];
-  readonly #links: { path: ByteString; target: ByteString }[] = [];
+  readonly #links: Step[] = [];
+  #steps: Step[] = [];
   #rest: Buffer = Buffer.alloc(0);
   #open: Open | undefined;
-  #whole: Whole | undefined;
-  /** Holds the beginning of a small file whose end is in the next chunk. */
-  #part = Buffer.allocUnsafeSlow(64 << 10);
   #bytes = 0;
   #files = 0;
   #ended = false;
@@ -46,39 +40,40 @@ export class Ingest {
     this.#place = place;
     this.#temp = temp;
     fs.mkdirSync(join(this.#temp, 'tree'), { recursive: true, mode: 0o755 });
-    this.#writer = new TreeWriter(join(this.#temp, 'tree'), place);
   }
 
-  /** Keeps no reference to `input`. */
-  push(input: Uint8Array): void {
-    let chunk = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
-    while (chunk.length > 0) {
-      if (this.#ended) throw malformed('bytes after the end');
-      if (this.#open !== undefined) chunk = this.#continue(this.#open, chunk);
-      else if (this.#whole !== undefined) chunk = this.#gather(this.#whole, chunk);
-      else chunk = this.#line(chunk);
+  /** Keeps no reference to the batch. */
+  take(batch: Batch): Step[] {
+    for (const [index, input] of batch.entries()) this.#chunk(index, input);
+    // The rest of it comes with the next batch.
+    if (this.#open !== undefined) {
+      this.#steps.push(this.#open.step);
+      this.#open.step = { ...this.#open.step, first: false, places: [] };
     }
+    return this.#handOut();
   }
 
-  finish(): SnapshotAnswer {
+  /**
+   * Everything has come. Returns the last steps; links are among them and nothing else, because
+   * after them a path could lead through one.
+   */
+  close(): Step[] {
     if (!this.#ended) throw malformed('it was cut off');
-    for (const { path, target } of this.#links) this.#writer.link(path, target);
+    this.#steps.push(...this.#links);
+    return this.#handOut();
+  }
+
+  /** What is known before the tree is written to its end. Only after `close`. */
+  describe(): SnapshotAnswer {
     const digest = treeDigest(this.#entries);
     const info = { digest, files: this.#files, bytes: this.#bytes };
     fs.writeFileSync(join(this.#temp, 'manifest.json'), JSON.stringify(this.#entries));
     fs.writeFileSync(join(this.#temp, 'info.json'), JSON.stringify(info));
-    this.#settle(digest);
     return { ...info, digests: this.#digests, leftOut: this.#leftOut };
   }
 
-  /** Leaves nothing behind. May be called in any state. */
-  abort(): void {
-    if (this.#open !== undefined) fs.closeSync(this.#open.fd);
-    this.#open = undefined;
-    removeTree(this.#temp);
-  }
-
-  #settle(digest: Digest): void {
+  /** Makes it a snapshot. Only when every step has been done. */
+  settle({ digest }: SnapshotAnswer): void {
     try {
       fs.renameSync(this.#temp, snapshotDir(this.#place.stateDir, digest));
     } catch (cause) {
@@ -88,19 +83,45 @@ export class Ingest {
     }
   }
 
-  #line(chunk: Buffer): Buffer {
-    const end = chunk.indexOf(10);
-    const length = this.#rest.length + (end < 0 ? chunk.length : end);
-    if (length > uploadHeaderBytesMax) throw malformed('a frame header is too long');
-    if (end < 0) {
-      this.#rest = Buffer.concat([this.#rest, chunk]);
-      return Buffer.alloc(0);
+  /** Leaves nothing behind. May be called in any state, but not while a step is being done. */
+  abort(): void {
+    removeTree(this.#temp);
+  }
+
+  #handOut(): Step[] {
+    const steps = this.#steps;
+    this.#steps = [];
+    return steps;
+  }
+
+  #chunk(index: number, input: Uint8Array): void {
+    let at = 0;
+    // A file without bytes is complete when it is named.
+    while (at < input.byteLength) {
+      if (this.#ended) throw malformed('bytes after the end');
+      at =
+        this.#open === undefined
+          ? this.#line(input, at)
+          : this.#content(this.#open, { index, input, at });
     }
-    const head = chunk.subarray(0, end);
-    const line = this.#rest.length === 0 ? head : Buffer.concat([this.#rest, head]);
+  }
+
+  /** Returns where what comes after it begins. */
+  #line(input: Uint8Array, at: number): number {
+    const found = input.indexOf(10, at);
+    const end = found < 0 ? input.byteLength : found;
+    if (this.#rest.length + end - at > uploadHeaderBytesMax) {
+      throw malformed('a frame header is too long');
+    }
+    const part = Buffer.from(input.buffer, input.byteOffset + at, end - at);
+    if (found < 0) {
+      this.#rest = Buffer.concat([this.#rest, part]);
+      return end;
+    }
+    const line = this.#rest.length === 0 ? part : Buffer.concat([this.#rest, part]);
     this.#rest = Buffer.alloc(0);
     this.#frame(parseHeader(line));
-    return chunk.subarray(end + 1);
+    return end + 1;
   }
 
   #frame(header: UploadHeader): void {
@@ -112,20 +133,15 @@ export class Ingest {
     }
     const path = this.#admit(header);
     if (header.type === 'dir') {
-      this.#writer.dir(path);
+      this.#steps.push({ kind: 'dir', path });
       this.#entries.push(header);
     } else if (header.type === 'symlink') this.#admitLink(path, header);
     else if (!header.content) this.#known(path, header);
-    else if (header.bytes > wholeMax) {
-      this.#open = {
-        header,
-        fd: this.#writer.create(path, header.executable),
-        left: header.bytes,
-        hasher: createHash('sha256'),
-      };
-    } else {
-      this.#whole = { header, have: 0 };
-      if (header.bytes === 0) this.#gather(this.#whole, Buffer.alloc(0));
+    else {
+      const { executable, bytes } = header;
+      const step: FileStep = { kind: 'file', first: true, path, executable, places: [] };
+      this.#open = { header, left: bytes, hasher: undefined, step };
+      if (bytes === 0) this.#complete(this.#open, hash('sha256', '', 'hex'));
     }
   }
 
@@ -157,76 +173,42 @@ export class Ingest {
   #admitLink(path: ByteString, header: Extract<UploadHeader, { type: 'symlink' }>): void {
     const target = bytesOfText(header.target);
     if (staysInside(path, target)) {
-      this.#links.push({ path, target });
+      this.#links.push({ kind: 'link', path, target });
       this.#entries.push(header);
     } else this.#leftOut.push({ path: header.path, reason: 'link leads out' });
   }
 
   #known(path: ByteString, header: FileHeader): void {
-    const { digest } = header;
+    const { digest, executable, bytes } = header;
     if (digest === undefined) throw malformed('a file without content and digest', header.path);
-    const bytes = linkBlob(this.#writer, path, digest, header.executable);
-    if (bytes === undefined) {
-      throw new OrchestraError('blob.unknown', 'The upload names content that is not there', {
-        places: [{ pointer: header.path, message: digest }],
-        hint: 'send the content',
-      });
-    }
-    if (bytes !== header.bytes) throw malformed('a size does not fit its digest', header.path);
+    this.#steps.push({ kind: 'known', path, executable, digest, bytes });
     this.#done(header, digest);
   }
 
-  #gather(whole: Whole, chunk: Buffer): Buffer {
-    const { have } = whole;
-    const { bytes } = whole.header;
-    const last = chunk.subarray(0, bytes - have);
-    if (have > 0 || last.length < bytes) {
-      if (this.#part.length < bytes) this.#enlarge(bytes, have);
-      this.#part.set(last, have);
-      whole.have += last.length;
-      if (whole.have < bytes) return Buffer.alloc(0);
+  /** Returns where what comes after it begins. */
+  #content(
+    open: Open,
+    { index, input, at }: { index: number; input: Uint8Array; at: number },
+  ): number {
+    const end = Math.min(input.byteLength, at + open.left);
+    const part = input.subarray(at, end);
+    open.step.places.push(index, at, end);
+    open.left -= part.byteLength;
+    // A file in one piece is hashed in one call, which is quicker.
+    if (open.hasher === undefined && open.left === 0)
+      this.#complete(open, hash('sha256', part, 'hex'));
+    else {
+      open.hasher = (open.hasher ?? createHash('sha256')).update(part);
+      if (open.left === 0) this.#complete(open, open.hasher.digest('hex'));
     }
-    this.#whole = undefined;
-    const content = have > 0 ? this.#part.subarray(0, bytes) : last;
-    const { header } = whole;
-    const digest: Digest = `sha256:${hash('sha256', content, 'hex')}`;
-    const path = bytesOfText(header.path);
-    if (!this.#writer.linkExact(path, digest, header.executable)) {
-      const fd = this.#writer.create(path, header.executable);
-      try {
-        writeAll(fd, content);
-        this.#writer.settle(fd);
-      } finally {
-        fs.closeSync(fd);
-      }
-      this.#writer.adopt(path, digest, header.executable);
-    }
-    this.#done(header, digest);
-    return chunk.subarray(last.length);
+    return end;
   }
 
-  #enlarge(bytes: number, have: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.min(wholeMax, bytes * 2));
-    larger.set(this.#part.subarray(0, have));
-    this.#part = larger;
-  }
-
-  #continue(open: Open, chunk: Buffer): Buffer {
-    const part = chunk.subarray(0, open.left);
-    writeAll(open.fd, part);
-    open.hasher.update(part);
-    open.left -= part.length;
-    if (open.left > 0) return Buffer.alloc(0);
+  #complete({ header, step }: Open, hex: string): void {
     this.#open = undefined;
-    try {
-      this.#writer.settle(open.fd);
-    } finally {
-      fs.closeSync(open.fd);
-    }
-    const digest: Digest = `sha256:${open.hasher.digest('hex')}`;
-    this.#writer.adopt(bytesOfText(open.header.path), digest, open.header.executable);
-    this.#done(open.header, digest);
-    return chunk.subarray(part.length);
+    const digest: Digest = `sha256:${hex}`;
+    this.#done(header, digest);
+    this.#steps.push({ ...step, digest });
   }
 
   #done({ path, executable, bytes, digest: claimed }: FileHeader, digest: Digest): void {
@@ -234,10 +216,6 @@ export class Ingest {
     else if (claimed !== digest) throw malformed('content does not fit its digest', path);
     this.#entries.push({ type: 'file', path, executable, bytes, digest });
   }
-}
-
-export function writeAll(fd: number, content: Uint8Array): void {
-  for (let at = 0; at < content.byteLength;) at += fs.writeSync(fd, content, at);
 }
 
 function parseHeader(line: Buffer): UploadHeader {

@@ -1,17 +1,17 @@
 import { Worker } from 'node:worker_threads';
-import { type ErrorCode, OrchestraError, type ErrorPlace } from '#contract/errors.ts';
+import { OrchestraError } from '#contract/errors.ts';
 import type { Batch } from './batches.ts';
 import type { Operations } from './operations.ts';
+import { errorOf, type Failure } from './thread-failure.ts';
 
 /** What travels to a worker. `data` and `end` belong to the request that is under way. */
 export type ToWorker =
   | { kind: 'start'; name: keyof Operations; args: unknown; streamed: boolean }
   | { kind: 'data'; batch: Batch }
-  | { kind: 'end' };
-export type FromWorker =
-  | { kind: 'taken' }
-  | { kind: 'done'; value: unknown }
-  | { kind: 'failed'; code?: ErrorCode; message: string; hint?: string; places?: ErrorPlace[] };
+  | { kind: 'end' }
+  /** An upload is about to come. */
+  | { kind: 'warm' };
+export type FromWorker = { kind: 'taken' } | { kind: 'done'; value: unknown } | Failure;
 
 export type RunOptions = { input?: AsyncIterable<Batch>; signal?: AbortSignal };
 
@@ -68,13 +68,14 @@ export class WorkerPool {
     }
   }
 
-  /** Has a thread ready for a request that is about to come. */
+  /** Has a thread ready for an upload that is about to come. */
   warm(): void {
     if (this.#idle.length > 0 || this.#busy >= workersMax || this.#closed) return;
     const worker = new Worker(this.#url);
     // Nobody waits for it yet. When it cannot start, the next one cannot either and says so.
     worker.on('error', () => undefined);
     worker.once('exit', () => this.#forget(worker));
+    worker.postMessage({ kind: 'warm' } satisfies ToWorker);
     this.#keep(worker);
   }
 
@@ -211,12 +212,4 @@ async function feed(
     );
   }
   if (!window.ended) send({ kind: 'end' });
-}
-
-function errorOf(message: Extract<FromWorker, { kind: 'failed' }>): Error {
-  if (message.code === undefined) return new Error(message.message);
-  return new OrchestraError(message.code, message.message, {
-    ...(message.hint === undefined ? {} : { hint: message.hint }),
-    ...(message.places === undefined ? {} : { places: message.places }),
-  });
 }
