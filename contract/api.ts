@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Attestation, AttestFiles } from './attestation.ts';
 import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName } from './ids.ts';
+import { framesType } from './output-frames.ts';
 import { LogRecord } from './records.ts';
 import {
   ChangeSet,
@@ -17,7 +18,8 @@ import { CancelRun, RunCheckpoint, RunRow, RunView, Artifact, SubmitRun } from '
  *
  * `answer`: what a success carries. `json` answers are described by `response`; `events` is SSE
  * whose `id` is a sequence number of the log and whose `data` is one record; `ndjson` is one JSON
- * object a line; `bytes` is a body of its own type. Errors are always `application/problem+json`.
+ * object a line; `bytes` is a body of its own type. `also` is a type that the same call answers with
+ * where the caller's `accept` names it. Errors are always `application/problem+json`.
  * `changes` says whether the call changes state; such calls name their caller in the log.
  */
 export type Endpoint = {
@@ -25,6 +27,7 @@ export type Endpoint = {
   path: string;
   summary: string;
   answer: 'json' | 'events' | 'ndjson' | 'bytes';
+  also?: string;
   changes: boolean;
   query?: z.ZodObject;
   body?: z.ZodType;
@@ -263,8 +266,10 @@ export const endpoints = {
   taskLog: endpoint({
     method: 'GET',
     path: '/v1/runs/:id/tasks/:task/log',
-    summary: 'What a task wrote, as output chunks; `follow` waits for more until the task ends',
+    summary:
+      'What a task wrote, as output chunks or as the frames that are kept (contract/output-frames.ts); `follow` waits for more until the task ends',
     answer: 'ndjson',
+    also: framesType,
     changes: false,
     query: z.object({ follow: z.stringbool().default(false) }),
   }),

@@ -87,12 +87,45 @@ export class Client {
 
   /** The objects of an NDJSON answer. */
   async *objects<N extends Named<'ndjson'>>(name: N, options: CallOptions<N> = {}): AsyncGenerator {
-    const response = await this.#send(name, { timeoutMs: Number.POSITIVE_INFINITY, ...options });
+    yield* this.#objects(
+      await this.#send(name, { timeoutMs: Number.POSITIVE_INFINITY, ...options }),
+    );
+  }
+
+  async *#blocks(response: IncomingMessage): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const block of response as AsyncIterable<Buffer>) yield block;
+    } catch (cause) {
+      throw connectionError(cause, this.socketPath);
+    }
+  }
+
+  async *#objects(response: IncomingMessage): AsyncGenerator {
     try {
       for await (const line of linesOf(response)) if (line !== '') yield JSON.parse(line);
     } catch (cause) {
       throw connectionError(cause, this.socketPath);
     }
+  }
+
+  /**
+   * The blocks of an answer in the other type that its row names, or, from a daemon that does not
+   * know it, the objects of the NDJSON that it answered instead.
+   */
+  async also<N extends Named<'ndjson'>>(
+    name: N,
+    options: CallOptions<N> = {},
+  ): Promise<{ blocks: AsyncGenerator<Uint8Array> } | { objects: AsyncGenerator }> {
+    const row: Endpoint = endpoints[name];
+    const response = await this.#send(
+      name,
+      { timeoutMs: Number.POSITIVE_INFINITY, ...options },
+      undefined,
+      { accept: `${row.also}, ${accepts[row.answer]};q=0.5` },
+    );
+    return response.headers['content-type'] === row.also
+      ? { blocks: this.#blocks(response) }
+      : { objects: this.#objects(response) };
   }
 
   /**
@@ -112,7 +145,12 @@ export class Client {
     let failingSince: number | undefined;
     for (;;) {
       try {
-        const response = await this.#send(name, options, undefined, lastId);
+        const response = await this.#send(
+          name,
+          options,
+          undefined,
+          lastId === undefined ? {} : { 'last-event-id': lastId },
+        );
         response.setTimeout(idleMs, () => response.destroy());
         for await (const event of eventsOf(response)) {
           failingSince = undefined;
@@ -144,17 +182,20 @@ export class Client {
     name: N,
     options: CallOptions<N>,
     upload?: AsyncIterable<Uint8Array>,
-    lastEventId?: string,
+    more: Readonly<Record<string, string>> = {},
   ): Promise<IncomingMessage> {
     const row: Endpoint = endpoints[name];
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
-    const headers: Record<string, string> = { accept: accepts[row.answer], host: 'orchestra' };
+    const headers: Record<string, string> = {
+      accept: accepts[row.answer],
+      host: 'orchestra',
+      ...more,
+    };
     if (upload !== undefined) headers['content-type'] = row.bodyType ?? 'application/octet-stream';
     if (body !== undefined) {
       headers['content-type'] = 'application/json';
       headers['content-length'] = String(Buffer.byteLength(body));
     }
-    if (lastEventId !== undefined) headers['last-event-id'] = lastEventId;
     const response = await this.#exchange(row, options, headers, upload ?? body);
     if ((response.statusCode ?? 500) < 400) return response;
     throw errorFromProblem(response.statusCode ?? 0, await this.#text(response, 1024 * 1024));

@@ -11,7 +11,7 @@ import { runSettings } from '../run/settings.ts';
 import type { Show } from '../run/show.ts';
 import { snapshotWorkspace } from '../run/snapshot.ts';
 import { howItEnded } from '../run/summary.ts';
-import { taskOutput } from '../run/task-output.ts';
+import { taskChunks, taskOutput } from '../run/task-output.ts';
 import { exitOf, isOver } from '../run-words.ts';
 import { safe, TerminalCleaner } from '../terminal/clean.ts';
 import { quoted } from './plan.ts';
@@ -128,11 +128,13 @@ class Output implements Show {
           ? new TerminalCleaner({ colour: print.colour.err })
           : undefined,
     };
-    for await (const { bytes, stream, chunk } of this.#chunks(task)) {
-      if (print.json) {
-        await print.chunk({ output: chunk });
-        continue;
-      }
+    if (print.json) {
+      const chunks = patiently(() => taskChunks(this.#client, this.#id, task, { follow: true }));
+      for await (const chunk of chunks) await print.chunk({ output: chunk });
+      return;
+    }
+    const output = patiently(() => taskOutput(this.#client, this.#id, task, { follow: true }));
+    for await (const { bytes, stream } of output) {
       const cleaner = cleaners[stream];
       await print.bytes(cleaner === undefined ? bytes : Buffer.from(cleaner.push(bytes)), stream);
     }
@@ -140,18 +142,18 @@ class Output implements Show {
       await print.bytes(Buffer.from(cleaners[stream]?.end() ?? ''), stream);
     }
   }
+}
 
-  async *#chunks(task: string): ReturnType<typeof taskOutput> {
-    // The picture can be ahead of the log by a moment: nothing was sent then, so try again.
-    for (let attempt = 0; ; attempt++) {
-      try {
-        yield* taskOutput(this.#client, this.#id, task, { follow: true });
-        return;
-      } catch (error) {
-        const early = error instanceof OrchestraError && error.code === 'task.unknown';
-        if (!early || attempt >= 50) throw error;
-        await sleep(100);
-      }
+/** The picture can be ahead of the log by a moment: nothing was sent then, so try again. */
+async function* patiently<T>(open: () => AsyncGenerator<T>): AsyncGenerator<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      yield* open();
+      return;
+    } catch (error) {
+      const early = error instanceof OrchestraError && error.code === 'task.unknown';
+      if (!early || attempt >= 50) throw error;
+      await sleep(100);
     }
   }
 }

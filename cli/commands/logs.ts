@@ -5,7 +5,7 @@ import type { Command, Context } from '../context.ts';
 import { countOption, flagOption } from '../options.ts';
 import { isOver } from '../run-words.ts';
 import { followRun } from '../run/follow.ts';
-import { taskOutput } from '../run/task-output.ts';
+import { taskChunks, taskOutput } from '../run/task-output.ts';
 import { TerminalCleaner } from '../terminal/clean.ts';
 import type { Styles } from '../terminal/print.ts';
 import { Tail } from '../terminal/tail.ts';
@@ -76,11 +76,12 @@ class Writer {
   async write(task: TaskView, follow: boolean): Promise<void> {
     const { print } = this.#context;
     const { raw, tail } = this.#how;
-    const output = taskOutput(this.#client, this.#run, task.id, { follow });
     if (print.json) {
-      for await (const { chunk } of output) await print.chunk({ task: task.id, ...chunk });
+      const chunks = taskChunks(this.#client, this.#run, task.id, { follow });
+      for await (const chunk of chunks) await print.chunk({ task: task.id, ...chunk });
       return;
     }
+    const output = taskOutput(this.#client, this.#run, task.id, { follow });
     if (raw && tail === undefined) {
       for await (const { bytes } of output) await print.bytes(bytes);
       return;

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
 import type { Logger } from 'pino';
@@ -25,6 +25,8 @@ export type Call<E extends Endpoint> = {
   actor: Actor;
   requestId: string;
   incoming: IncomingMessage;
+  /** For what `sendBytes` answers. */
+  outgoing: ServerResponse;
   /** Aborts when the caller goes away. */
   signal: AbortSignal;
 };
@@ -54,6 +56,7 @@ export function buildApp(deps: EdgeDeps, routes: Routes): Hono<Env> {
         actor,
         requestId,
         incoming: c.env.incoming,
+        outgoing: c.env.outgoing,
         signal: closing(c),
       };
       // Each route is typed by its own row; the loop over all of them cannot say so.

@@ -73,7 +73,10 @@ const types: Readonly<Record<Endpoint['answer'], string>> = {
 };
 
 function successContent(row: Endpoint): unknown {
-  return { [types[row.answer]]: row.response ? { schema: schema(row.response, 'output') } : {} };
+  return {
+    [types[row.answer]]: row.response ? { schema: schema(row.response, 'output') } : {},
+    ...(row.also === undefined ? {} : { [row.also]: {} }),
+  };
 }
 
 function schema(type: z.ZodType, io: 'input' | 'output'): unknown {

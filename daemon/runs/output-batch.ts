@@ -1,4 +1,4 @@
-import { frameBytesMax, frameHeaderBytes, title, writeHeader } from './output-frames.ts';
+import { frameBytesMax, frameHeaderBytes, title, writeHeader } from '#contract/output-frames.ts';
 
 const smallBytes = 64 * 1024;
 const largeBytes = frameHeaderBytes + frameBytesMax;
@@ -18,7 +18,8 @@ export class OutputBatch {
   /** With the title that every file begins with. */
   static first(): OutputBatch {
     const batch = new OutputBatch();
-    batch.#used = title.copy(batch.#buffer, 0);
+    batch.#buffer.set(title);
+    batch.#used = title.length;
     return batch;
   }
 

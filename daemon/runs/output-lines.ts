@@ -1,7 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { OrchestraError } from '#contract/errors.ts';
 import type { OutputChunk } from '#contract/output.ts';
-import { frameHeaderBytes, type FrameHeader, readHeader, title } from './output-frames.ts';
+import { type FramePart, FrameReader } from '#contract/output-frames.ts';
 
 /** So long at most is what one line says. */
 const sliceBytesMax = 64 * 1024;
@@ -25,18 +24,14 @@ export async function* outputLines(
 
 class Slices {
   readonly #slice = Buffer.allocUnsafeSlow(sliceBytesMax);
-  readonly #header = Buffer.alloc(Math.max(frameHeaderBytes, title.length));
-  #expected = title.length;
-  #known = 0;
-  #frame: FrameHeader | undefined;
-  #left = 0;
+  readonly #frames = new FrameReader();
+  #t = 0;
+  #s: 0 | 1 | 2 = 1;
   #used = 0;
   #lines = '';
 
-  push(part: Uint8Array): string {
-    for (let at = 0; at < part.length;) {
-      at += this.#left > 0 ? this.#content(part, at) : this.#start(part, at);
-    }
+  push(bytes: Uint8Array): string {
+    for (const part of this.#frames.push(bytes)) this.#part(part);
     return this.#take();
   }
 
@@ -52,42 +47,25 @@ class Slices {
     return lines;
   }
 
-  #start(part: Uint8Array, from: number): number {
-    const bytes = part.subarray(from, from + this.#expected - this.#known);
-    this.#header.set(bytes, this.#known);
-    this.#known += bytes.length;
-    if (this.#known < this.#expected) return bytes.length;
-    this.#known = 0;
-    if (this.#expected === title.length) {
-      if (!this.#header.subarray(0, title.length).equals(title)) throw damaged();
-      this.#expected = frameHeaderBytes;
-      return bytes.length;
-    }
-    const frame = readHeader(this.#header);
-    if (frame === undefined) throw damaged();
+  #part({ t, s, bytes, isLast }: FramePart): void {
     // Half a character waits for its other half, but not while another stream speaks.
-    if (frame.s !== this.#frame?.s) this.#flush(this.#used);
-    this.#frame = frame;
-    this.#left = frame.length;
-    return bytes.length;
-  }
-
-  #content(part: Uint8Array, from: number): number {
-    const room = sliceBytesMax - this.#used;
-    const bytes = part.subarray(from, from + Math.min(this.#left, room));
-    this.#slice.set(bytes, this.#used);
-    this.#used += bytes.length;
-    this.#left -= bytes.length;
-    if (this.#left === 0 || this.#used === sliceBytesMax) {
-      this.#flush(this.#used - unfinishedBytes(this.#slice.subarray(0, this.#used)));
+    if (s !== this.#s) this.#flush(this.#used);
+    this.#t = t;
+    this.#s = s;
+    for (let at = 0; at < bytes.length;) {
+      const taken = bytes.subarray(at, at + sliceBytesMax - this.#used);
+      this.#slice.set(taken, this.#used);
+      this.#used += taken.length;
+      at += taken.length;
+      if ((isLast && at === bytes.length) || this.#used === sliceBytesMax) {
+        this.#flush(this.#used - unfinishedBytes(this.#slice.subarray(0, this.#used)));
+      }
     }
-    return bytes.length;
   }
 
   #flush(length: number): void {
-    if (this.#frame === undefined || length === 0) return;
-    const { t, s } = this.#frame;
-    this.#lines += `${JSON.stringify(chunkOf(t, s, this.#slice.subarray(0, length)))}\n`;
+    if (length === 0) return;
+    this.#lines += `${JSON.stringify(chunkOf(this.#t, this.#s, this.#slice.subarray(0, length)))}\n`;
     this.#slice.copyWithin(0, length, this.#used);
     this.#used -= length;
   }
@@ -119,8 +97,4 @@ function unfinishedBytes(bytes: Buffer): number {
     return byte < 0xf8 && needed > back ? back : 0;
   }
   return 0;
-}
-
-function damaged(): OrchestraError {
-  return new OrchestraError('blob.damaged', 'What is kept of an output is no output');
 }

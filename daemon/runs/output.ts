@@ -6,9 +6,10 @@ import type { Digest } from '#contract/ids.ts';
 import { type BlobStore, fullDisk } from '../artifacts/blobs.ts';
 import type { OutputSink } from '../sandbox/output.ts';
 import { OutputBatch } from './output-batch.ts';
-import { outputLines } from './output-lines.ts';
 
-const readBytes = 64 * 1024;
+/** As much as a batch holds when output comes fast. */
+const smallBytes = 16 * 1024;
+const readBytes = 256 * 1024;
 
 /**
  * What one attempt writes, in a file that may be followed while it grows and that becomes a blob
@@ -54,14 +55,18 @@ export class OutputFile implements OutputSink, AsyncDisposable {
     if (taken < bytes.length) return this.#writeRest(t, stream, bytes.subarray(taken));
   }
 
-  /** Lines so far, then those to come; ends when the attempt has ended or the signal aborts. */
-  async *follow(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    yield* outputLines(this.#read(signal));
+  /**
+   * The file so far, then what comes to it; ends when the attempt has ended or the signal aborts.
+   * A block is the reader's until it asks for the next but one, so one may be on its way to a
+   * socket while the next is read.
+   */
+  follow(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    return this.#read(signal);
   }
 
-  /** The lines that are there now: after `close`, all of them. */
-  async *soFar(): AsyncGenerator<Buffer, void, undefined> {
-    yield* outputLines(this.#read(AbortSignal.abort()));
+  /** The file as it is now: after `close`, all of it. */
+  soFar(): AsyncGenerator<Buffer, void, undefined> {
+    return this.#read(AbortSignal.abort());
   }
 
   /** Everything taken is in the file then, and nothing more is. Rejects where it could not be. */
@@ -133,15 +138,20 @@ export class OutputFile implements OutputSink, AsyncDisposable {
     if (this.#disposed) throw new Error('the output was put away');
     this.#users += 1;
     try {
-      // One for all: whoever gets a part is done with it before asking for the next.
-      const part = Buffer.allocUnsafeSlow(readBytes);
+      let block: Buffer | undefined;
+      let other: Buffer | undefined;
       for (let at = 0; ;) {
         while (at < this.#size) {
           const wanted = Math.min(this.#size - at, readBytes);
-          const { bytesRead } = await this.#handle.read(part, 0, wanted, at);
+          // Most outputs are short: no reader gets more memory than there is to read.
+          if (block === undefined || block.length < wanted) {
+            block = Buffer.allocUnsafeSlow(wanted <= smallBytes ? smallBytes : readBytes);
+          }
+          const { bytesRead } = await this.#handle.read(block, 0, wanted, at);
           if (bytesRead === 0) return;
           at += bytesRead;
-          yield part.subarray(0, bytesRead);
+          yield block.subarray(0, bytesRead);
+          [block, other] = [other, block];
         }
         if (this.#closed || signal.aborted) return;
         await once(this.#grown, 'grown', { signal }).catch(() => undefined);

@@ -1,14 +1,13 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { RunsDeps } from './deps.ts';
-import { outputLines } from './output-lines.ts';
 import type { Runs } from './runs.ts';
 import type { RunFacts } from './state.ts';
 
 type Request = { run: string; task: string; follow: boolean; signal: AbortSignal };
 
 /**
- * What a task wrote, as lines of output chunks; nothing where it has not started. Followed, it
- * waits for the plan and for the task, and ends with the run at the latest.
+ * What a task wrote, as frames (`contract/output-frames.ts`); nothing where it has not started.
+ * Followed, it waits for the plan and for the task, and ends with the run at the latest.
  */
 export async function outputOf(
   runs: Runs,
@@ -18,9 +17,9 @@ export async function outputOf(
   const run = runs.find(reference);
   const mayCome = () => follow && run.plan === undefined && run.closedAt === undefined;
   if (!mayCome()) await assertTask(runs, run, task);
-  return lines();
+  return frames();
 
-  async function* lines(): AsyncGenerator<Uint8Array, void, undefined> {
+  async function* frames(): AsyncGenerator<Uint8Array, void, undefined> {
     // Heard from before the first look, so that nothing comes to pass between look and wait.
     const records = deps.log.follow({ run: run.id, from: deps.log.size, signal });
     try {
@@ -32,7 +31,7 @@ export async function outputOf(
         }
         const digest = run.tasks.get(task)?.output;
         if (digest !== undefined) {
-          yield* outputLines(await deps.blobs.open(digest));
+          yield* await deps.blobs.open(digest);
           return;
         }
         if (!follow || run.closedAt !== undefined) return;

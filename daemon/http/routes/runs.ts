@@ -1,11 +1,15 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
+import { framesType } from '#contract/output-frames.ts';
 import { RunCheckpoint } from '#contract/run.ts';
 import { explainTask } from '../../runs/explain.ts';
 import { untilClosed } from '../../runs/events.ts';
 import { runReport } from '../../runs/run-report.ts';
+import { outputLines } from '../../runs/output-lines.ts';
 import { outputOf } from '../../runs/task-output.ts';
 import type { Routes } from '../app.ts';
+import { prefers } from '../accept.ts';
+import { sendBytes } from '../send-bytes.ts';
 import { bytesResponse, eventStream } from '../streams.ts';
 import type { RouteDeps } from './deps.ts';
 
@@ -72,14 +76,18 @@ export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
     },
     taskReceipt: async ({ param, query }) =>
       explainTask(runs, runsDeps, { run: param('id'), task: param('task'), ...query }),
-    taskLog: async ({ param, query, signal }) => {
-      const chunks = await outputOf(runs, runsDeps, {
+    taskLog: async ({ param, query, incoming, outgoing, signal }) => {
+      const frames = await outputOf(runs, runsDeps, {
         run: param('id'),
         task: param('task'),
         follow: query.follow,
         signal,
       });
-      return bytesResponse(chunks, { 'content-type': 'application/x-ndjson' });
+      const asFrames = prefers(incoming.headers.accept, framesType);
+      return sendBytes(outgoing, asFrames ? frames : outputLines(frames), {
+        'content-type': asFrames ? framesType : 'application/x-ndjson',
+        vary: 'accept',
+      });
     },
   };
 }

@@ -63,13 +63,13 @@ test('what was written comes back byte for byte and in order, whatever the bytes
       const output = await OutputFile.create(join(dir.path, `${n++}.out`));
       for (const [stream, bytes] of pieces) await output.write(stream, bytes);
       await output.close();
-      const soFar = (await chunks(output.soFar())).map((chunk) => ({
+      const soFar = (await chunks(outputLines(output.soFar()))).map((chunk) => ({
         s: chunk.s,
         bytes: bytesOf(chunk),
       }));
       await output.remove();
       const file = await OutputFile.create(join(dir.path, `${n++}.out`));
-      const lines = chunks(file.follow(new AbortController().signal));
+      const lines = chunks(outputLines(file.follow(new AbortController().signal)));
       for (const [stream, bytes] of pieces) await file.write(stream, bytes);
       await file.close();
       const read = (await lines).map((chunk) => ({ s: chunk.s, bytes: bytesOf(chunk) }));
@@ -146,7 +146,7 @@ test('a follower sees what was there and what comes, and ends with the attempt',
   await using dir = await tempDir();
   const output = await OutputFile.create(join(dir.path, 'out.out'));
   await output.write(1, Buffer.from('before'));
-  const lines = output.follow(new AbortController().signal);
+  const lines = outputLines(output.follow(new AbortController().signal));
   expect((await chunks(once(lines)))[0]).toMatchObject({ d: 'before' });
   const rest = chunks(lines);
   await output.write(1, Buffer.from('later'));
@@ -158,12 +158,12 @@ test('a follower that goes away ends at once, and the attempt does not notice', 
   await using dir = await tempDir();
   const output = await OutputFile.create(join(dir.path, 'out.out'));
   const controller = new AbortController();
-  const followed = chunks(output.follow(controller.signal));
+  const followed = chunks(outputLines(output.follow(controller.signal)));
   controller.abort();
   expect(await followed).toEqual([]);
   await output.write(1, Buffer.from('on it goes'));
   await output.close();
-  expect(await chunks(output.soFar())).toMatchObject([{ d: 'on it goes' }]);
+  expect(await chunks(outputLines(output.soFar()))).toMatchObject([{ d: 'on it goes' }]);
 });
 
 test('a follower that stopped reading holds nobody up and reads on when the file is long gone', async () => {
@@ -171,7 +171,7 @@ test('a follower that stopped reading holds nobody up and reads on when the file
   const blobs = await BlobStore.open(join(dir.path, 'blobs'));
   const output = await OutputFile.create(join(dir.path, 'out.out'));
   await output.write(1, Buffer.from('first'));
-  const slow = output.follow(new AbortController().signal);
+  const slow = outputLines(output.follow(new AbortController().signal));
   const first = (await slow.next()).value as Buffer;
   const late = Buffer.alloc(3_000_000, 'a line\n');
   await output.write(1, late);
@@ -190,7 +190,7 @@ test('many followers of one attempt each see all of it', async () => {
   await using dir = await tempDir();
   const output = await OutputFile.create(join(dir.path, 'out.out'));
   const { signal } = new AbortController();
-  const followers = Array.from({ length: 20 }, () => chunks(output.follow(signal)));
+  const followers = Array.from({ length: 20 }, () => chunks(outputLines(output.follow(signal))));
   let all = '';
   for (let n = 0; n < 50; n += 1) {
     all += `${n} `;
