@@ -1,5 +1,10 @@
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+// Every file thread and every program that a test starts would otherwise strip the types of all that
+// it loads once more: 200 ms of processor time for a thread instead of 50.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, '.toolchain', 'compiled');
 
 const timeouts = { testTimeout: 30_000, hookTimeout: 60_000 };
 

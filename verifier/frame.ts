@@ -17,24 +17,28 @@ export type Framed = {
 export type OnLine = (buffer: Buffer, start: number, end: number, offset: number) => boolean;
 
 const chunkBytesDefault = 4 * 1024 * 1024;
+const nothing = { bytesRead: 0 };
 
-/** Cuts a file into lines at byte 10 and nothing else, in flat memory. */
+/** Cuts a file, as long as it is now, into lines at byte 10 and nothing else, in flat memory. */
 export async function frameFile(
   path: string,
   onLine: OnLine,
   options: { chunkBytes?: number | undefined; from?: number; lineBytesMax: number },
 ): Promise<Framed> {
   const capacity = Math.max(options.chunkBytes ?? chunkBytesDefault, options.lineBytesMax + 1);
-  const buffer = Buffer.allocUnsafe(1 + capacity);
   await using file = await open(path, 'r');
+  const { size } = await file.stat();
 
   let position = options.from ?? 0;
+  // No more than there is: most segments are far smaller than a chunk.
+  const buffer = Buffer.allocUnsafe(1 + Math.min(capacity, Math.max(size - position, 0)));
   // Bytes 1..filled hold what follows `end`, unless an unfinished line outgrew `skipping`.
   let end = position;
   let filled = 1;
   let tooLong = false;
   for (;;) {
-    const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, position);
+    const wanted = Math.min(buffer.length - filled, size - position);
+    const { bytesRead } = wanted > 0 ? await file.read(buffer, filled, wanted, position) : nothing;
     if (bytesRead === 0) return { end, tail: position - end, oversize: undefined };
     position += bytesRead;
     const limit = filled + bytesRead;
