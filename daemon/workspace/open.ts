@@ -83,6 +83,8 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   const space = new FreeSpace(stateDir, options.marks);
   space.reclaim = () => trash.emptied();
   const swept = { snapshots: await trash.sweep(), layers: await layers.sweep() };
+  // Behind the sweep: what a task left half-built may be nested deeper than anything that is kept.
+  await pool.run('own', { place });
   return {
     blobs,
     snapshots,

@@ -37,5 +37,6 @@ export type Operations = {
   };
   collect: { args: { request: CollectRequest; blobsDir: string }; value: Collected };
   remove: { args: { path: string }; value: number };
+  own: { args: { place: Place }; value: number };
   measure: { args: MeasureRequest; value: DiskUse | undefined };
 };

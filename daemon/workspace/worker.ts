@@ -3,6 +3,7 @@ import { changesOf } from './changes.ts';
 import { collect } from '../artifacts/collect.ts';
 import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import type { Operations } from './operations.ts';
+import { giveToOwner } from './owners.ts';
 import { removeTree } from './remove.ts';
 import { measure } from './measure.ts';
 import { missingBlobs } from './missing.ts';
@@ -27,6 +28,7 @@ function operationsOf(xattrs: Xattrs): Table {
     changes: changesOf,
     collect: ({ request, blobsDir }) => collect(request, blobsDir, xattrs),
     remove: ({ path }) => removeTree(path),
+    own: ({ place }) => giveToOwner(place),
     measure: (request) => measure(request),
   };
 }
