@@ -25,6 +25,8 @@ export type Doors = {
    */
   close(doors: readonly DoorMount[]): void;
   /** Resolves once all that is being closed is closed. */
+  settled(): Promise<void>;
+  /** Removes the directories, once all doors were closed. */
   dispose(): Promise<void>;
 };
 
@@ -83,13 +85,12 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
       for (const overlay of overlays) assertArrived(topmost(seen, overlay.target), overlay);
     },
 
+    settled: async () => void (await Promise.all(closing.values())),
+
     async dispose() {
       await Promise.all(closing.values());
       try {
-        for (const place of free) {
-          for (const door of readdirSync(place)) rmdirSync(path.join(place, door));
-          rmdirSync(place);
-        }
+        removeEmpty(dir);
         rmdirSync(dir);
       } catch {
         // Something outlived its removal; the next start clears it.
@@ -167,8 +168,13 @@ function peerGroup(mount: MountLine | undefined, kind: 'shared' | 'master'): str
 async function clear(dir: string, kernel: Kernel): Promise<void> {
   const left = (await mountsSeenBy('self')).filter(({ target }) => target.startsWith(`${dir}/`));
   for (const { target } of left.toReversed()) await kernel.unmount(target);
-  for (const slot of readdirSync(dir)) {
-    for (const door of readdirSync(path.join(dir, slot))) rmdirSync(path.join(dir, slot, door));
-    rmdirSync(path.join(dir, slot));
+  removeEmpty(dir);
+}
+
+/** Directories of two levels; throws where one is mounted or holds anything. */
+function removeEmpty(dir: string): void {
+  for (const place of readdirSync(dir)) {
+    for (const door of readdirSync(path.join(dir, place))) rmdirSync(path.join(dir, place, door));
+    rmdirSync(path.join(dir, place));
   }
 }

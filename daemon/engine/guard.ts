@@ -107,12 +107,25 @@ export function guardEngine(parts: GuardParts): Engine {
     );
   };
 
+  const assertConfined = async (id: string, one: Known, context: ActContext): Promise<void> => {
+    if (one.pid === undefined || one.isConfined === true) return;
+    const differences = await notConfined(one.pid, one.spec, await users());
+    if (differences.length > 0) await refuse(id, context, differences);
+    one.isConfined = true;
+  };
+
   return {
     facts,
     findImage: async (reference) => timely('look for an image', driver.findImage(reference)),
     list: async (labels) => timely('list its containers', driver.list(labels)),
     usage: async (id) => timely('report usage', driver.usage(id)),
-    attach: async (id) => exits.hear(id, await timely('attach to a sandbox', driver.attach(id))),
+    attach: async (id) => {
+      const attached = await timely('attach to a sandbox', driver.attach(id));
+      const one = known.get(id);
+      if (one) one.atGate = attached.ready;
+      return exits.hear(id, attached);
+    },
+
     close: () => driver.close(),
     remove,
 
@@ -169,10 +182,12 @@ export function guardEngine(parts: GuardParts): Engine {
       // A number that is not of this container here means nothing here.
       const { pid } = started;
       one.pid = pid !== undefined && (await exits.watch(id, pid)) ? pid : undefined;
-      const differences =
-        one.pid === undefined ? [] : await notConfined(one.pid, one.spec, await users());
-      if (differences.length > 0) return refuse(id, context, differences);
       await assertDoors(parts, one);
+      if (one.atGate) {
+        // Before that, a runtime may not have shut the last lock yet.
+        await timely('reach its gate', one.atGate);
+        await assertConfined(id, one, context);
+      }
       one.stage = 'waiting';
       return { pid: one.pid };
     },
@@ -184,6 +199,7 @@ export function guardEngine(parts: GuardParts): Engine {
         throw new OrchestraError('engine.failed', 'A sandbox that does not wait takes no task');
       }
       one.stage = 'released';
+      await assertConfined(id, one, context);
       await assertFloor(parts, permit, context);
       assertFits(one.spec, permit.spec);
       const data = releaseData(one, permit.spec, context);
@@ -229,6 +245,10 @@ type Known = {
   effective: Created['effective'];
   stage: 'created' | 'starting' | 'waiting' | 'released';
   pid?: number | undefined;
+  /** Resolves once it stands at its gate; absent where nobody listens. */
+  atGate?: Promise<void>;
+  /** The kernel was asked how it is confined. */
+  isConfined?: boolean;
 };
 
 function doorsOf(one: Known | undefined): DoorMount[] {

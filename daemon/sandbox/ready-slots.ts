@@ -152,6 +152,7 @@ export class ReadySlots {
   /** Everything that is on its way out is gone. */
   async settled(): Promise<void> {
     await Promise.all(this.#retiring);
+    await this.#options.doors?.settled();
   }
 
   async show(): Promise<SlotsShown> {
@@ -175,6 +176,7 @@ export class ReadySlots {
       for (const bucket of this.#buckets.values()) this.#dropReady(bucket, 0);
       await Promise.race([...this.#retiring, this.#nextMade.promise]);
     }
+    await this.#options.doors?.settled();
   }
 
   /** One that stands ready and is still there: an engine or a kernel may have taken others away. */
@@ -282,8 +284,8 @@ export class ReadySlots {
     let attached: Attached | undefined;
     try {
       attached = await engine.attach(id);
+      // Started means that it stands at its gate, because somebody listens.
       await engine.start(id, context);
-      await attached.ready;
       return { ...created, attached, isSlot: false };
     } catch (error) {
       attached?.close();

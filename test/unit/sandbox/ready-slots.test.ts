@@ -16,6 +16,7 @@ const doors: Doors = {
   assertConnected: () => Promise.resolve(),
   open: () => Promise.resolve(),
   close: () => {},
+  settled: () => Promise.resolve(),
   dispose: () => Promise.resolve(),
 };
 
