@@ -6,6 +6,7 @@ import path from 'node:path';
 import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
 import { errorTable, type ErrorCode } from '#contract/errors.ts';
 import type { TaskReceipt } from '#contract/explain.ts';
+import { framesType } from '#contract/output-frames.ts';
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 
@@ -15,11 +16,14 @@ export type Asked = {
   query: Record<string, string>;
   body: unknown;
   lastEventId: string | undefined;
+  accept: string | undefined;
 };
 export type Answer =
   | { json: unknown }
   | { lines: readonly unknown[] }
   | { bytes: Uint8Array | string }
+  /** Output as it is kept; `cut` breaks the connection off after it. */
+  | { frames: Uint8Array; cut?: boolean }
   /** Ends after the last one; `cut` breaks the connection off instead. */
   | { records: readonly LogRecord[]; cut?: boolean }
   | { records: AsyncIterable<LogRecord> }
@@ -90,6 +94,7 @@ export class FakeDaemon implements AsyncDisposable {
       query: Object.fromEntries(url.searchParams),
       body: isJson ? JSON.parse(whole.toString()) : whole,
       lastEventId: request.headers['last-event-id'] as string | undefined,
+      accept: request.headers.accept,
     };
     this.asked.push(asked);
     const answering = this.#answers.get(found.name);
@@ -143,6 +148,10 @@ async function send(response: ServerResponse, answer: Answer): Promise<void> {
       .end(JSON.stringify(answer.json));
   } else if ('lines' in answer) {
     response.writeHead(200).end(answer.lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  } else if ('frames' in answer) {
+    response.writeHead(200, { 'content-type': framesType }).write(answer.frames);
+    if (answer.cut === true) setTimeout(() => response.destroy(), 20);
+    else response.end();
   } else if ('bytes' in answer) {
     response.writeHead(200).end(answer.bytes);
   } else {
