@@ -8,7 +8,7 @@ import { assertGenuine, type Permit, type PermitOffice } from '../policy/permit.
 import { act } from './act.ts';
 import { askedFor } from './asked.ts';
 import { compare } from './compare.ts';
-import { notConfined } from './confined.ts';
+import { isThere, notConfined } from './confined.ts';
 import type { Doors } from './doors.ts';
 import type { ActContext, Created, Engine, EngineFacts, HostFacts, SignalName } from './engine.ts';
 import { openExits } from './exits.ts';
@@ -109,7 +109,9 @@ export function guardEngine(parts: GuardParts): Engine {
 
   const assertConfined = async (id: string, one: Known, context: ActContext): Promise<void> => {
     if (one.pid === undefined || one.isConfined === true) return;
-    const differences = await notConfined(one.pid, one.spec, await users());
+    const { pid, spec } = one;
+    const userMap = await users();
+    const differences = await whileThere(pid, () => notConfined(pid, spec, userMap));
     if (differences.length > 0) await refuse(id, context, differences);
     one.isConfined = true;
   };
@@ -255,13 +257,27 @@ function doorsOf(one: Known | undefined): DoorMount[] {
   return one?.spec.mounts.filter((mount) => mount.kind === 'door') ?? [];
 }
 
+/**
+ * What is read of a process that ends meanwhile says nothing about how it was confined: then the
+ * sandbox is gone, not another than the one that was asked for.
+ */
+async function whileThere<T>(pid: number | undefined, work: () => Promise<T>): Promise<T> {
+  try {
+    const result = await work();
+    if (pid === undefined || (await isThere(pid))) return result;
+  } catch (error) {
+    if (pid === undefined || (await isThere(pid))) throw error;
+  }
+  throw new OrchestraError('engine.failed', 'The sandbox ended before its task was in it');
+}
+
 async function assertDoors({ doors }: GuardParts, one: Known): Promise<void> {
   const made = doorsOf(one);
   if (made.length === 0) return;
   if (doors === undefined) {
     throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
   }
-  await doors.assertConnected(one.pid, made);
+  await whileThere(one.pid, () => doors.assertConnected(one.pid, made));
 }
 
 /** A task gets the sandbox that its own permit allows, whatever that sandbox was made for. */
@@ -284,7 +300,7 @@ async function openDoorsOf(
   if (doors === undefined) {
     throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
   }
-  await doors.open(pid, spec, task);
+  await whileThere(pid, () => doors.open(pid, spec, task));
 }
 
 function releaseData(

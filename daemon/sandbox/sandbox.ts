@@ -115,13 +115,17 @@ async function letGo(deps: SandboxDeps, request: SandboxRequest): Promise<AtGate
       }
     } catch (error) {
       await retire(deps, request, atGate);
-      const isLost = error instanceof OrchestraError && error.code === 'engine.unavailable';
-      if (isLost && atGate.isSlot && tries === 1) continue;
+      if (isOfEngine(error) && atGate.isSlot && tries === 1) continue;
       throw error;
     }
     await retire(deps, request, atGate);
     return undefined;
   }
+}
+
+function isOfEngine(error: unknown): boolean {
+  const codes: readonly string[] = ['engine.unavailable', 'engine.failed'];
+  return error instanceof OrchestraError && codes.includes(error.code);
 }
 
 async function retire(
