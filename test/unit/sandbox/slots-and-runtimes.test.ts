@@ -10,7 +10,8 @@ const context = { run: 'r-0000000000', task: 'build', attempt: 1 };
 /** Slots on an engine where layers do reach what runs; `asked` counts who wanted one made ahead. */
 async function openFor(runtime: string): Promise<{ isSlot: boolean; asked: number }> {
   const engine = new FakeEngine();
-  const doors = { make: () => [], close: () => {}, assertConnected: async () => {} };
+  const nothing = async () => {};
+  const doors = { make: () => [], close: () => {}, assertConnected: nothing, settled: nothing };
   const slots = new ReadySlots({
     engine,
     doors: doors as unknown as Doors,
