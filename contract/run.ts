@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Hint } from './hints.ts';
 import { Digest, RunId } from './ids.ts';
+import { LeftOutNote } from './left-out.ts';
 import { endingLimits } from './limits.ts';
 
 export const runOutcomes = [
@@ -86,6 +87,8 @@ export const TaskView = z.strictObject({
   outputDroppedBytes: Count.optional(),
   layer: Digest.optional(),
   artifacts: z.array(Artifact),
+  /** Absent where all that it made was taken as it was. */
+  leftOut: z.array(LeftOutNote).optional(),
   /** Which walls it met, and what would allow it or do without. */
   hints: z.array(Hint).optional(),
 });

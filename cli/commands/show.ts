@@ -1,3 +1,4 @@
+import { leftOutSentence } from '#contract/left-out.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Command } from '../context.ts';
 import { hintLines } from '../run/hints.ts';
@@ -43,7 +44,9 @@ export const show: Command = async ({ print, client }, [id = '']) => {
   ]);
   for (const [at, line] of table(rows).entries()) {
     print.line(line);
-    for (const hint of hintLines(view.tasks[at]?.hints)) print.line(`    ${hint}`);
+    const task = view.tasks[at];
+    for (const note of task?.leftOut ?? []) print.line(`    ${safe(leftOutSentence(note))}`);
+    for (const hint of hintLines(task?.hints)) print.line(`    ${hint}`);
   }
   return 0;
 };

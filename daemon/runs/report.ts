@@ -1,3 +1,4 @@
+import { leftOutSentence } from '#contract/left-out.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
@@ -24,6 +25,7 @@ export function reportOf(facts: ReportFacts): string {
     wallsMet(run),
     usage(run),
     artifacts(run),
+    leftOut(run),
     plan(facts),
     audit(facts),
   ]
@@ -131,6 +133,14 @@ function artifacts(run: RunView): string {
   );
   if (rows.length === 0) return '';
   return `## Artifacts\n\n${table(['artifact', 'path', 'kind', 'size', 'sha256'], rows)}`;
+}
+
+/** What was made and is not there, or not as it was made. */
+function leftOut(run: RunView): string {
+  const lines = run.tasks.flatMap((task) =>
+    (task.leftOut ?? []).map((note) => `- **${text(task.id)}** ${text(leftOutSentence(note))}`),
+  );
+  return lines.length === 0 ? '' : `## Left out\n\n${lines.join('\n')}`;
 }
 
 function plan({ run, plan, clamped }: ReportFacts): string {

@@ -1,4 +1,5 @@
 import type { Digest, RunId } from '#contract/ids.ts';
+import { leftOutNamed, type LeftOutNote } from '#contract/left-out.ts';
 import type { AnyRecord } from '#contract/records.ts';
 import type { Artifact, LimitName, RunState, TaskState } from '#contract/run.ts';
 
@@ -28,6 +29,7 @@ export type TaskFacts = {
   outputDroppedBytes?: number;
   layer?: Digest;
   artifacts: Artifact[];
+  leftOut?: LeftOutNote[];
   /** What the output looked like, and the blob that holds the lines. */
   hintIds?: readonly string[];
   hintLines?: Digest;
@@ -184,11 +186,26 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
     case 'artifact.collected':
       task.artifacts.push({ ...record.data, task: id });
       return;
+    case 'artifact.left_out':
+      noteLeftOut(task, { output: record.data.name, ...record.data });
+      return;
+    case 'layer.left_out':
+      noteLeftOut(task, record.data);
+      return;
     case 'task.finished':
       finish(task, record);
       return;
     default:
   }
+}
+
+/** The history is in memory as long as the daemon runs: of thirty-two names it keeps the first. */
+function noteLeftOut(task: TaskFacts, { output, entries, first }: LeftOutNote): void {
+  (task.leftOut ??= []).push({
+    ...(output === undefined ? {} : { output }),
+    entries,
+    first: first.slice(0, leftOutNamed),
+  });
 }
 
 function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }): void {

@@ -83,3 +83,18 @@ test('with --json the chunks are passed on as the daemon cut them', async () => 
   expect(await ran.code).toBe(0);
   expect(said(ran.out()).slice(0, 2)).toEqual(lines.map((output) => ({ output })));
 });
+
+test('show tells what was left out of a task, in one line each, harmless', async () => {
+  const leftOut = [
+    { entries: 5, first: [{ path: 'out/\u001b[2J\nx', reason: 'socket' }] },
+    { output: 'dist', entries: 1, first: [{ path: 'link', reason: 'link' }] },
+  ];
+  await using daemon = await daemonWithRun(runView({ tasks: [taskView({ leftOut })] }));
+  const ran = orchestra(['show', runId], { cwd: '/', host: daemon.host });
+  expect(await ran.code).toBe(0);
+  expect(ran.out()).toMatch(
+    /^ {4}5 entries of its changes left out or disarmed: "out\/.*x" \(socket\), and 4 more$/m,
+  );
+  expect(ran.out()).toContain('\n    1 entry of output dist left out or disarmed: "link" (link)\n');
+  expect(ran.out()).not.toContain('\u001b');
+});

@@ -115,3 +115,22 @@ test('a limit that ended a task and the most that it used are told', () => {
     /^\| build \| \S+ \| 1\.5s \| 1 KiB \| 7 \| 21 \| 5 MiB \| 12 \| 4 KiB \|$/m,
   );
 });
+
+test('what was left out of layer and output is told with its count and the first reasons, harmless', () => {
+  const obj = { task: 'build' };
+  const first = ['| a |\n# Passed', 'b', 'c', 'd'].map((path) => ({ path, reason: 'fifo' }));
+  const report = reportOn([
+    submitted(),
+    taskStarted('build'),
+    note('artifact.left_out', { name: 'dist', entries: 1, first: first.slice(1, 2) }, { obj }),
+    note('layer.left_out', { attempt: 1, entries: 40, first }, { obj }),
+    taskFinished('build', 'succeeded'),
+    runClosed('succeeded'),
+  ]);
+  expect(report).toContain('- **build** 1 entry of output dist left out or disarmed: "b" (fifo)\n');
+  expect(report).toMatch(
+    /^- \*\*build\*\* 40 entries of its changes left out or disarmed: .*"b" \(fifo\), "c" \(fifo\), and 37 more$/m,
+  );
+  expect(report).not.toMatch(/^# Passed/m);
+  expect(reportOn([submitted(), taskStarted('build')])).not.toContain('Left out');
+});

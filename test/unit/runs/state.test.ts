@@ -39,6 +39,7 @@ const anything = [
   taskStarted('build'),
   layerSealed('build', '7'),
   artifactCollected('build', 'dist'),
+  note('layer.left_out', { attempt: 1, entries: 1, first: [] }, { obj: { task: 'build' } }),
   taskFinished('build', 'succeeded', { exit_code: 0 }),
   taskFinished('build', 'failed', { exit_code: 9, reason: 'late' }),
   skipped,
