@@ -16,7 +16,8 @@ const settledNs = 2_000_000_000n;
 export class Memo {
   readonly #path: string;
   readonly #known: Map<string, string>;
-  #next = new Map<string, string>();
+  readonly #next = new Map<string, string>();
+  readonly #quoted = new Map<string, string>();
 
   private constructor(path: string, known: Map<string, string>) {
     this.#path = path;
@@ -40,18 +41,18 @@ export class Memo {
     return `sha256:${line.slice(space + 1)}`;
   }
 
-  /** `hashedAtNs` is a time before the content was read. */
-  remember(path: string, stamp: Stamp, digest: string, hashedAtNs: bigint): void {
-    const young = hashedAtNs - settledNs;
-    if (stamp.mtimeNs > young || stamp.ctimeNs > young) return;
-    this.#next.set(path, `${stampText(stamp)} ${digest.slice('sha256:'.length)}`);
+  remember({ path, quoted, stamp }: Draft, digest: string): void {
+    this.#quoted.set(path, quoted);
+    this.#next.set(path, `${stamp} ${digest.slice('sha256:'.length)}`);
   }
 
   /** Keeps what was recalled or remembered since the memo was opened; a failure is of no concern. */
   save(): void {
     if (same(this.#known, this.#next)) return;
     const lines = [header];
-    for (const [path, line] of this.#next) lines.push(JSON.stringify(path), line);
+    for (const [path, line] of this.#next) {
+      lines.push(this.#quoted.get(path) ?? JSON.stringify(path), line);
+    }
     try {
       fs.mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
       const temp = `${this.#path}.${randomBytes(4).toString('hex')}`;
@@ -61,6 +62,16 @@ export class Memo {
       // The next snapshot hashes again.
     }
   }
+}
+
+/** What can be said of a file before its digest is known. */
+export type Draft = { path: string; quoted: string; stamp: string };
+
+/** `undefined` for a file too young to be remembered. `hashedAtNs` is a time before it was read. */
+export function draftOf(path: string, stamp: Stamp, hashedAtNs: bigint): Draft | undefined {
+  const young = hashedAtNs - settledNs;
+  if (stamp.mtimeNs > young || stamp.ctimeNs > young) return undefined;
+  return { path, quoted: JSON.stringify(path), stamp: stampText(stamp) };
 }
 
 function stampText({ size, mtimeNs, ctimeNs, ino }: Stamp): string {

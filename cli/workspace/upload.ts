@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import * as fs from 'node:fs';
 import { OrchestraError } from '#contract/errors.ts';
 import {
@@ -10,7 +11,7 @@ import {
   type TreeLimits,
   treeForm,
 } from '#contract/snapshot.ts';
-import { Memo } from './memo.ts';
+import { type Draft, draftOf, Memo } from './memo.ts';
 import { frames, type Sent } from './frames.ts';
 import { type Walk, walk, type WalkedFile } from './walk.ts';
 
@@ -74,13 +75,17 @@ async function attempt(options: SnapshotOptions): Promise<TakenSnapshot> {
     known.size === 0 ? [] : await transport.missing([...new Set(known.values())]),
   );
   const sent: Sent[] = [];
-  const answer = await send(transport, frames({ workspace, walked, known, missing, sent }));
-  const unknown = sent.filter((file) => !known.has(file.path));
-  if (unknown.length !== answer.digests.length) {
+  let drafting: Promise<(Draft | undefined)[]> | undefined;
+  const answer = await send(transport, frames({ workspace, walked, known, missing, sent }), () => {
+    const unknown = sent.filter((file) => !known.has(file.path));
+    drafting = draftAll(unknown, startedNs);
+  });
+  const drafts = (await drafting) ?? [];
+  if (drafts.length !== answer.digests.length) {
     throw new OrchestraError('internal.bug', 'The daemon answered for other files than were sent');
   }
-  for (const [i, file] of unknown.entries()) {
-    memo.remember(file.path, file.stamp, answer.digests[i] ?? '', startedNs);
+  for (const [i, draft] of drafts.entries()) {
+    if (draft !== undefined) memo.remember(draft, answer.digests[i] ?? '');
   }
   memo.save();
   const leftOut = [...walked.leftOut, ...answer.leftOut];
@@ -90,23 +95,37 @@ async function attempt(options: SnapshotOptions): Promise<TakenSnapshot> {
 
 /**
  * Everything will be sent: asking for nothing lets the daemon get ready while the files are listed.
- * The answer is not waited for; what may be wrong shows in the upload.
+ * The walk holds this thread, so the question has to be out before; only its answer proves that it
+ * is. Not waited for long: what may be wrong shows in the upload.
  */
 async function announce(transport: SnapshotTransport): Promise<void> {
-  transport.missing([]).catch(() => undefined);
-  // The walk holds this thread: the question has to be out before.
-  await new Promise((resolve) => setTimeout(resolve, 2));
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(() => late.resolve(), 50);
+  await Promise.race([transport.missing([]).catch(() => undefined), late.promise]);
+  clearTimeout(timer);
+}
+
+/** In the time that the daemon takes for its answer, and a few at once: the last block is still on its way. */
+async function draftAll(files: readonly Sent[], startedNs: bigint): Promise<(Draft | undefined)[]> {
+  const drafts: (Draft | undefined)[] = [];
+  for (const { path, stamp } of files) {
+    if (drafts.length % 500 === 0) await setImmediate();
+    drafts.push(draftOf(path, stamp, startedNs));
+  }
+  return drafts;
 }
 
 /** What went wrong in reading a file is the error, not how the transport put it. */
 async function send(
   transport: SnapshotTransport,
   body: AsyncIterable<Uint8Array>,
+  onEnd: () => void,
 ): Promise<SnapshotAnswer> {
   let own: unknown;
   async function* watched(): AsyncGenerator<Uint8Array, void> {
     try {
       yield* body;
+      onEnd();
     } catch (cause) {
       own = cause;
       throw cause;
