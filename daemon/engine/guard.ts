@@ -69,8 +69,9 @@ export function guardEngine(parts: GuardParts): Engine {
   const remove = async (id: string, context: ActContext): Promise<void> => {
     const data = place(context);
     await exits.settled(id);
-    const doors = doorsOf(known.get(id));
-    known.delete(id);
+    const one = known.get(id);
+    // From here on it is nobody's; what it looked through stays open until it is surely gone.
+    if (one) one.stage = 'released';
     await act(
       log,
       { type: 'container.remove', data, context, obj: named(id, context) },
@@ -78,8 +79,9 @@ export function guardEngine(parts: GuardParts): Engine {
         await timely('remove a sandbox', driver.remove(id, context));
       },
     );
+    known.delete(id);
     exits.forget(id);
-    parts.doors?.close(doors);
+    parts.doors?.close(doorsOf(one));
   };
 
   const refuse = async (

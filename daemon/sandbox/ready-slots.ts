@@ -262,14 +262,16 @@ export class ReadySlots {
     if (doors === undefined) throw new OrchestraError('internal.bug', 'a slot without doors');
     const slot = randomBytes(6).toString('hex');
     const made = doors.make([workspaceTarget, npmCacheTarget]);
+    let created: Created | undefined;
     try {
-      const permit = await ask({ slot, doors: made });
-      const atGate = await this.#make(permit, slotContext);
+      created = await this.#options.engine.create(await ask({ slot, doors: made }), slotContext);
+      const atGate = await this.#begin(created, slotContext);
       this.#hasMade = true;
       this.#failures = 0;
       return { ...atGate, isSlot: true };
     } catch (error) {
-      doors.close(made);
+      // Of a container that was made, the guard closes the doors, once it is gone.
+      if (created === undefined) doors.close(made);
       this.#failures += 1;
       const isHopeless = !this.#hasMade || this.#failures >= failuresMax;
       if (isOfEngine(error) && isHopeless) this.#reason = error.message;
@@ -278,8 +280,12 @@ export class ReadySlots {
   }
 
   async #make(permit: Permit, context: ActContext): Promise<AtGate> {
+    return this.#begin(await this.#options.engine.create(permit, context), context);
+  }
+
+  /** Brings a container that was made to its gate, or takes it away. */
+  async #begin(created: Created, context: ActContext): Promise<AtGate> {
     const { engine } = this.#options;
-    const created = await engine.create(permit, context);
     const { id } = created;
     let attached: Attached | undefined;
     try {
