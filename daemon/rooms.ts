@@ -1,4 +1,5 @@
 import { hash, randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -90,7 +91,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
   const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
   const office = openPermitOffice();
-  const { kernel, doors } = (await options.openMachine?.(installId)) ?? {};
+  const { kernel, doors, files } = (await options.openMachine?.(installId)) ?? {};
+  if (files) opened.defer(() => rmSync(files, { recursive: true, force: true }));
   if (doors) {
     mountRoots.push(doors.root);
     opened.defer(() => doors.dispose());
@@ -104,6 +106,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     floor: {
       roots: mountRoots,
       secrets: [auditDir, config.socket, join(stateDir, 'blobs'), secretsDir],
+    files,
     },
   });
   opened.defer(() => guarded.close());

@@ -7,7 +7,7 @@ import path from 'node:path';
  */
 export function writeHostsFile(dir: string): string {
   const file = path.join(dir, 'hosts');
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  mkdirSync(dir, { recursive: true, mode: 0o711 });
   writeFileSync(file, '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n');
   // The umask must not decide whether the sandbox's user can read it.
   chmodSync(file, 0o644);

@@ -4,7 +4,15 @@ import { enginePaths } from '#setup/paths.ts';
 import { openDoors, type Doors } from './doors.ts';
 import { mountsSeenBy, openKernel, type Kernel } from './kernel.ts';
 
-export type Machine = { kernel?: Kernel | undefined; doors?: Doors | undefined };
+export type Machine = {
+  kernel?: Kernel | undefined;
+  doors?: Doors | undefined;
+  /**
+   * A directory for files that sandboxes are shown. Unlike the daemon's own it can be reached by a
+   * root who is nobody here, and its mount has flags that such a one cannot take off.
+   */
+  files?: string | undefined;
+};
 
 /** The kernel under us and the doors into sandboxes, as far as they are to be had here. */
 export async function openMachine(of: {
@@ -13,7 +21,10 @@ export async function openMachine(of: {
   env: Readonly<Record<string, string | undefined>>;
 }): Promise<Machine> {
   const kernel = await openKernel();
-  return { kernel, doors: await findDoors({ ...of, kernel }) };
+  const doors = await findDoors({ ...of, kernel });
+  const { slotsDir } = enginePaths(of.env);
+  const isShared = doors !== undefined && path.dirname(doors.root) === slotsDir;
+  return { kernel, doors, files: isShared ? `${doors.root}.files` : undefined };
 }
 
 /**

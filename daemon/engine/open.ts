@@ -21,14 +21,19 @@ export type EngineParts = {
   deadlineMs?: number;
   kernel?: Kernel | undefined;
   doors?: Doors | undefined;
+  /** Where the files lie that sandboxes are shown; in `dir` if left out. */
+  files?: string | undefined;
 };
 
 /** The only place that makes a driver, and it never gives out a bare one. Connects on first use. */
-export function openEngine({ host, dir, floor, ...parts }: EngineParts): Engine {
+export function openEngine({ host, dir, files, floor, ...parts }: EngineParts): Engine {
   const address = parseAddress(host);
   const sockets = 'socketPath' in address ? [address.socketPath] : [];
   const isHere = sockets.length > 0;
-  const facts = { hostsFile: writeHostsFile(dir), ...readHostLimits() };
+  const facts = {
+    hostsFile: writeHostsFile((isHere ? files : undefined) ?? dir),
+    ...readHostLimits(),
+  };
   return guardEngine({
     ...parts,
     ...(isHere ? {} : { kernel: undefined, doors: undefined }),

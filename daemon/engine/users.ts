@@ -28,13 +28,12 @@ export function onThisMachine(
  * or somebody of it root of the machine.
  */
 export async function notMapped(pid: number, from: Ids): Promise<string[]> {
-  const [own, its, ...maps] = await Promise.all([
+  const [own, its, users, groups] = await Promise.all([
     readlink('/proc/self/ns/user'),
     readlink(`/proc/${pid}/ns/user`),
     readFile(`/proc/${pid}/uid_map`, 'latin1'),
     readFile(`/proc/${pid}/gid_map`, 'latin1'),
   ]);
-  const [users, groups] = maps as [string, string];
   return [
     ...(own === its ? ["namespace user: the host's own"] : []),
     ...wrongIn('uid_map', users, from.uid),

@@ -35,6 +35,7 @@ export async function openRealEngine(host?: string, runtime?: string, hasDoors =
   const engine = openEngine({
     kernel,
     doors,
+    files: machine.files,
     host: address,
     dir: path.join(dir, 'engine'),
     log,
@@ -77,6 +78,7 @@ export async function openRealEngine(host?: string, runtime?: string, hasDoors =
       }
       engine.close();
       machine.doors?.dispose();
+      rmSync(machine.files ?? dir, { recursive: true, force: true });
       rmSync(dir, { recursive: true, force: true });
     },
   };
