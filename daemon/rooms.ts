@@ -33,6 +33,7 @@ import { sweepStrays } from './sandbox/sweep.ts';
 import { openSecretStore } from './secrets/store.ts';
 import { Slots } from './scheduler/slots.ts';
 import { openWorkspace, type Workspace } from './workspace/open.ts';
+import type { Threads } from './workspace/threads.ts';
 
 export type RoomOptions = {
   config: Config;
@@ -47,6 +48,8 @@ export type RoomOptions = {
   openEngine(parts: Omit<EngineParts, 'host'>): Engine;
   /** What this machine has to offer beyond the engine; nothing if left out. */
   openMachine?: (installId: string) => Promise<Machine>;
+  /** File threads that others use as well; some of its own if left out. */
+  threads?: Threads;
 };
 
 /** Everything below the edge, ready: what the last daemon left is swept and closed. */
@@ -103,10 +106,10 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     office,
     kernel,
     doors,
+    files,
     floor: {
       roots: mountRoots,
       secrets: [auditDir, config.socket, join(stateDir, 'blobs'), secretsDir],
-    files,
     },
   });
   opened.defer(() => guarded.close());
@@ -124,6 +127,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     sandboxUid: owner.uid,
     sandboxGid: owner.gid,
     marks: config.disk,
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   opened.defer(() => workspace.close());
   await recordSwept(log, workspace);

@@ -9,7 +9,7 @@ import { FreeSpace, type Marks } from './free-space.ts';
 import { Layers } from './layers.ts';
 import { Snapshots } from './snapshots.ts';
 import { Trash } from './trash.ts';
-import { WorkerPool } from './worker-pool.ts';
+import { openThreads, type Threads } from './threads.ts';
 
 export type WorkspaceOptions = {
   /** Absolute; no comma, colon or backslash in it, because mount options have no way to say them. */
@@ -18,8 +18,8 @@ export type WorkspaceOptions = {
   sandboxUid: number;
   sandboxGid: number;
   limits?: TreeLimits;
-  /** Where the worker's program is, when it is not next to this file (a bundled daemon). */
-  workerUrl?: URL;
+  /** Threads that others use as well and that stay when this workspace is closed. */
+  threads?: Threads;
   /** How long the sender of an upload may be silent. */
   silenceMs?: number;
   /** How long nobody must have held the trash before it is emptied. */
@@ -61,11 +61,8 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   for (const name of ['blobs', 'snapshots', 'layers', 'l', 'tmp']) {
     await chmod(join(stateDir, name), 0o700);
   }
-  const workerUrl = options.workerUrl ?? new URL('./worker.ts', import.meta.url);
-  const pool = new WorkerPool(workerUrl);
-  const uploads = new WorkerPool(workerUrl);
-  // Of its own: a task that fills the disk must not wait for others to be sealed.
-  const measuring = new WorkerPool(workerUrl);
+  const threads = options.threads ?? openThreads();
+  const { files: pool, uploads, measuring } = threads;
   const blobs = await BlobStore.open(join(stateDir, 'blobs'));
   const place = {
     stateDir,
@@ -96,9 +93,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
       pool.run('collect', { request, blobsDir: blobs.directory }, signal ? { signal } : {}),
     close: async () => {
       await trash.close();
-      await pool.close();
-      await uploads.close();
-      await measuring.close();
+      if (options.threads === undefined) await threads.close();
     },
   };
 }

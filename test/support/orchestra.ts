@@ -15,6 +15,7 @@ import { guardEngine } from '#daemon/engine/guard.ts';
 import { labelNames } from '#daemon/engine/labels.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
 import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
+import { sharedThreads } from './threads.ts';
 
 /** What happened, in the order in which it did: a record counts from when it is durable. */
 export type Moment =
@@ -100,6 +101,7 @@ export class Orchestra implements AsyncDisposable {
         env: { PATH: process.env['PATH'], HOME: it.stateDir, ...options.env },
         uid,
         gid: process.getgid?.() ?? 0,
+        threads: sharedThreads(),
         openLog: async (log) => it.#gated(await openLog(it.#logOptions(log))),
         openEngine: ({ log, office, floor }) =>
           guardEngine({ driver: it.fake, log, office, floor, host: fakeHost, deadlineMs: 2_000 }),

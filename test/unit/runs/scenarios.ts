@@ -114,6 +114,23 @@ function onceRunning(it: Orchestra, act: () => unknown): void {
   });
 }
 
+/**
+ * The task is at work when the time is over, however slow this machine is. A task that survives the
+ * polite signal has had its time of grace as soon as it got that one.
+ */
+function timeIsOverOnceRunning(it: Orchestra, ms: number, { graceMs = 0 } = {}): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const pass = (time: number, isLast: boolean) =>
+    setImmediate(() => {
+      vi.advanceTimersByTime(time);
+      if (isLast) vi.useRealTimers();
+    });
+  it.listen((call) => {
+    if (call === 'wait') pass(ms, graceMs === 0);
+    if (call === 'signal SIGTERM' && graceMs > 0) pass(graceMs, true);
+  });
+}
+
 let packages = 0;
 
 /** A project with one package that no run had before, and what the registry says to it. */
@@ -275,7 +292,8 @@ export const scenarios: readonly Scenario[] = [
     name: 'a task past its time',
     play: onShared((it) => {
       it.programs.set('build', { hang: true, survives: 'SIGTERM' });
-      return it.submit([{ ...build, timeout: '200ms' }]);
+      timeIsOverOnceRunning(it, 5_000, { graceMs: 20 });
+      return it.submit([{ ...build, timeout: '5s' }]);
     }),
     trail: [
       ...planned,
@@ -294,12 +312,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'a run past its time',
     play: onShared((it) => {
       it.programs.set('build', { hang: true });
-      // The task is at work when the time is over, however slow this machine is.
-      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-      onceRunning(it, () => {
-        vi.advanceTimersByTime(5_000);
-        vi.useRealTimers();
-      });
+      timeIsOverOnceRunning(it, 5_000);
       return it.submit([build, after], { timeoutMs: 5_000 });
     }),
     trail: [

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -29,7 +28,7 @@ class Setting {
     const to = await this.scratch.snapshot(after);
     const tree = async (digest: string) => Tree.of(await snapshots.entries(digest));
     fs.rmSync(this.mine, { recursive: true, force: true });
-    execFileSync('cp', ['-a', before, this.mine]);
+    copy(before, this.mine);
     return {
       snapshot: from.digest,
       items: compare(await tree(from.digest), await tree(to.digest)),
@@ -57,8 +56,20 @@ function make(dir: string, files: Record<string, string>): string {
   return dir;
 }
 
-const same = (a: string, b: string): string =>
-  execFileSync('sh', ['-c', 'diff -r --no-dereference "$0" "$1" || :', a, b]).toString();
+const copy = (from: string, to: string): void =>
+  fs.cpSync(from, to, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+
+/** All there is beneath a directory: what it is, whether it can be executed, and its content. */
+function listing(dir: string): Record<string, string> {
+  const one = (path: string): string => {
+    const stat = fs.lstatSync(path);
+    if (stat.isSymbolicLink()) return `-> ${fs.readlinkSync(path)}`;
+    if (stat.isDirectory()) return 'directory';
+    return `${stat.mode & 0o100} ${fs.readFileSync(path, 'latin1')}`;
+  };
+  const names = fs.readdirSync(dir, { recursive: true, encoding: 'utf8' }).toSorted();
+  return Object.fromEntries(names.map((name) => [`/${name}`, one(join(dir, name))]));
+}
 
 const name = fc.constantFrom('a', 'b', 'c', 'line\nbreak', 'é', '__proto__', ' x');
 const content = fc.constantFrom('', 'one', 'two', '#!/bin/sh', '->a', '->b');
@@ -87,7 +98,7 @@ test('applying the difference of two trees to the first gives the second', async
       const again = await setting.apply(changes);
 
       expect(leftOut).toEqual([]);
-      expect(same(to, setting.mine)).toBe('');
+      expect(listing(setting.mine)).toEqual(listing(to));
       expect(again.applied).toEqual([]);
     }),
     { numRuns: 40 },
@@ -125,14 +136,14 @@ test.for<[string, (mine: string) => void, string]>([
       make(scratch.path('to'), after),
     );
     meddle(setting.mine);
-    execFileSync('cp', ['-a', setting.mine, scratch.path('kept')]);
+    copy(setting.mine, scratch.path('kept'));
     const failure = await setting.apply(changes).catch((cause: unknown) => cause);
 
     expect(failure).toMatchObject({ code: 'workspace.conflict' });
     expect((failure as { places: { file: string }[] }).places.map((place) => place.file)).toContain(
       path,
     );
-    expect(same(scratch.path('kept'), setting.mine)).toBe('');
+    expect(listing(setting.mine)).toEqual(listing(scratch.path('kept')));
   },
 );
 
@@ -151,7 +162,7 @@ test('checking says what would be done and writes nothing', async () => {
     'run.sh',
     'src/new.ts',
   ]);
-  expect(same(from, setting.mine)).toBe('');
+  expect(listing(setting.mine)).toEqual(listing(from));
 });
 
 test('what the user’s directory has beside the changes stays', async () => {
@@ -186,7 +197,7 @@ test('content that comes damaged stops it before anything is written', async () 
   });
 
   await expect(applying).rejects.toMatchObject({ code: 'blob.damaged' });
-  expect(same(from, setting.mine)).toBe('');
+  expect(listing(setting.mine)).toEqual(listing(from));
 });
 
 test('hooks for the user’s git, links that lead out and ignored paths are never written', async () => {

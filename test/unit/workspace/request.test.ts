@@ -7,6 +7,8 @@ import { pump } from '#cli/client/pump.ts';
 import { takeSnapshot } from '#cli/workspace/upload.ts';
 import type { SnapshotAnswer } from '#contract/snapshot.ts';
 import { openWorkspace } from '#daemon/workspace/open.ts';
+import { openThreads } from '#daemon/workspace/threads.ts';
+import { sharedThreads } from '#test/support/threads.ts';
 import { direct, sandbox, Scratch } from './support.ts';
 
 /** A daemon's upload and nothing else, on a socket of its own. */
@@ -150,7 +152,9 @@ test('a file thread that was got ready and cannot start keeps nobody waiting', a
   await using scratch = new Scratch();
   const workerUrl = new URL(`data:text/javascript,throw new Error('broken')`);
   const ids = { sandboxUid: sandbox, sandboxGid: sandbox };
-  const workspace = await openWorkspace({ stateDir: scratch.path('state'), ...ids, workerUrl });
+  const broken = openThreads(workerUrl);
+  const threads = { ...sharedThreads(), uploads: broken.uploads };
+  const workspace = await openWorkspace({ stateDir: scratch.path('state'), ...ids, threads });
   async function* body(): AsyncGenerator<Uint8Array> {
     yield Buffer.from('{}');
   }
@@ -163,6 +167,7 @@ test('a file thread that was got ready and cannot start keeps nobody waiting', a
   await new Promise((resolve) => setTimeout(resolve, 200));
   await expect(workspace.snapshots.ingest(body())).rejects.toThrow(/broken|ended/);
   await workspace.close();
+  await broken.close();
 });
 
 test('a body is not taken further than one block ahead of what was sent', async () => {

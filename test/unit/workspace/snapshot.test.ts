@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { SnapshotTransport } from '#cli/workspace/upload.ts';
 import { takeSnapshot } from '#cli/workspace/upload.ts';
 import { textOfBytes } from '#contract/path-bytes.ts';
@@ -26,6 +26,12 @@ function project(root: string): string {
   return dir;
 }
 
+/** The change time of a file cannot be set, so it is the client's clock that is put forward. */
+function inThreeSeconds(): Disposable {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_000 });
+  return { [Symbol.dispose]: () => void vi.useRealTimers() };
+}
+
 test('a snapshot holds files, empty directories, links and the executable bit', async () => {
   await using scratch = new Scratch();
   const dir = project(scratch.root);
@@ -45,8 +51,7 @@ test('a snapshot holds files, empty directories, links and the executable bit', 
 test('an unchanged workspace sends nothing, and the digest computed by the client is the daemon’s', async () => {
   await using scratch = new Scratch();
   const dir = project(scratch.root);
-  // The change time cannot be set, so the memo's two seconds really have to pass.
-  await new Promise((resolve) => setTimeout(resolve, 2_100));
+  using _later = inThreeSeconds();
   const first = await scratch.snapshot(dir);
   const second = await scratch.snapshot(dir);
 
@@ -66,8 +71,10 @@ test('only what the daemon lacks is sent the second time', async () => {
   await using scratch = new Scratch();
   const dir = project(scratch.root);
   fs.writeFileSync(join(dir, 'big'), randomBytes(3_000_000));
-  await new Promise((resolve) => setTimeout(resolve, 2_100));
-  await scratch.snapshot(dir);
+  {
+    using _later = inThreeSeconds();
+    await scratch.snapshot(dir);
+  }
   fs.writeFileSync(join(dir, 'src/a.ts'), 'export const a = 1;\n');
   let sent = 0;
   const transport = direct(await scratch.workspace());

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { openWorkspace, type Workspace } from '#daemon/workspace/open.ts';
 import { takeSnapshot, type TakenSnapshot, type SnapshotTransport } from '#cli/workspace/upload.ts';
 import type { TreeLimits } from '#contract/snapshot.ts';
+import { sharedThreads } from '#test/support/threads.ts';
 
 export const sandbox = process.getuid?.() === 0 ? 1000 : (process.getuid?.() ?? 0);
 export const isRoot = process.getuid?.() === 0;
@@ -23,6 +24,7 @@ export class Scratch implements AsyncDisposable {
       sandboxUid: sandbox,
       sandboxGid: sandbox,
       trashQuietMs: 0,
+      threads: sharedThreads(),
       ...(limits === undefined ? {} : { limits }),
     });
     return this.#workspace;
