@@ -21,7 +21,7 @@ export type Doors = {
   open(pid: number | undefined, slot: SandboxSpec, task: SandboxSpec): Promise<void>;
   /**
    * Takes away what is mounted on them, beside what follows: a layer that is shown again waits for
-   * it. May be repeated. Only once nothing can look through them any more.
+   * it. Once, and only when nothing can look through them any more.
    */
   close(doors: readonly DoorMount[]): void;
   /** Resolves once all that is being closed is closed. */

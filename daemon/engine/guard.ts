@@ -66,6 +66,13 @@ export function guardEngine(parts: GuardParts): Engine {
   };
   const users = async () => first ?? facts();
 
+  // Once for each sandbox: the directories are used again, by another one.
+  const closeDoors = (one: Known | undefined): void => {
+    if (one === undefined || one.areDoorsClosed === true) return;
+    one.areDoorsClosed = true;
+    parts.doors?.close(doorsOf(one));
+  };
+
   const remove = async (id: string, context: ActContext): Promise<void> => {
     const data = place(context);
     await exits.settled(id);
@@ -81,7 +88,7 @@ export function guardEngine(parts: GuardParts): Engine {
     );
     known.delete(id);
     exits.forget(id);
-    parts.doors?.close(doorsOf(one));
+    closeDoors(one);
   };
 
   const refuse = async (
@@ -216,7 +223,7 @@ export function guardEngine(parts: GuardParts): Engine {
         },
       ).catch((error: unknown) => {
         // Another sandbox may be given the same layers in a moment.
-        parts.doors?.close(doorsOf(one));
+        closeDoors(one);
         throw error;
       });
     },
@@ -224,7 +231,7 @@ export function guardEngine(parts: GuardParts): Engine {
     async wait(id, signal) {
       const exit = await exits.wait(id, signal);
       // The last process is dead: nobody sees the layers any more.
-      parts.doors?.close(doorsOf(known.get(id)));
+      closeDoors(known.get(id));
       return exit;
     },
 
@@ -253,6 +260,7 @@ type Known = {
   atGate?: Promise<void>;
   /** The kernel was asked how it is confined. */
   isConfined?: boolean;
+  areDoorsClosed?: boolean;
 };
 
 function doorsOf(one: Known | undefined): DoorMount[] {

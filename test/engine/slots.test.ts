@@ -137,6 +137,22 @@ describe.skipIf(!isShared)('ready slots (need root and the private engine)', () 
     expect(mountsLeft()).toEqual([]);
   });
 
+  test('a sandbox that is put away late takes nothing from the one that came after it', async () => {
+    const { engine } = real;
+    for (let round = 0; round < 5; round += 1) {
+      // Its doors are free once it is dead; its container goes away while the next one uses them.
+      const [first, second] = await Promise.all([
+        run('cat given'),
+        run('sleep 0.2; cat given; sleep 0.2; cat given'),
+      ]);
+      expect(first.stdout).toBe('from below');
+      expect(second.stdout).toBe('from belowfrom below');
+    }
+    expect((await engine.list({ [labelNames.install]: real.install })).length).toBeLessThan(12);
+    await slots.settled();
+    expect(mountsLeft()).toEqual([]);
+  });
+
   test('a task that is cancelled while it waits for a slot never starts', async () => {
     const controller = new AbortController();
     const permit = real.permit({
