@@ -22,6 +22,11 @@ const blockBytes = 256 << 10;
  * fresh memory for each costs more than reading the files.
  */
 export async function* frames(options: FramesOptions): AsyncGenerator<Uint8Array, void> {
+  // A `yield*` in here would wait for each of the files, not for each of the blocks.
+  for (const block of blocks(options)) yield block;
+}
+
+function* blocks(options: FramesOptions): Generator<Uint8Array, void> {
   const root = Buffer.from(options.workspace).toString('latin1');
   const out = new Blocks();
   for (const entry of options.walked.entries) {

@@ -17,7 +17,7 @@ export type RunOptions = { input?: AsyncIterable<Batch>; signal?: AbortSignal };
 
 const workersMax = 2;
 const waitingMax = 256;
-const batchesAhead = 6;
+const batchesAhead = 12;
 const idleMs = 20_000;
 
 /**
