@@ -31,6 +31,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+          expect: { poll: { timeout: 60_000, interval: 100 } },
         },
       },
       {
@@ -40,6 +41,7 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,
+          expect: { poll: { timeout: 60_000, interval: 100 } },
         },
       },
     ],

@@ -26,8 +26,6 @@ const devicesAlways =
 
 /** Where engines may differ without a sandbox being weaker. */
 export type Extra = {
-  /** What the first process says when there is no such program. */
-  exitOfNoProgram: number;
   /**
    * gVisor: its own kernel answers the task, so what the host's kernel says of a process, a mount or
    * a device is not to be had; what that means is a test all the same, in gVisor's words.
@@ -244,10 +242,10 @@ export function isolationSuite(name: string, extra: Extra, open: () => Promise<R
 
     test('a task of which one process was killed for memory is not left running', async () => {
       const limits = { ...testLimits, memoryBytes: 64 * 1024 ** 2 };
-      const script = `node -e 'const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))'; sleep 60; exit 0`;
+      const script = `node -e 'const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))'; sleep 600; exit 0`;
       const result = await sh(script, { limits });
       expect(result).toMatchObject({ outcome: 'limit', limit: 'memory' });
-      expect(result.durationMs).toBeLessThan(30_000);
+      expect(result.durationMs).toBeLessThan(100_000);
     });
 
     test('processes are bounded, and a task that fails by it says so', async () => {
@@ -326,7 +324,7 @@ export function isolationSuite(name: string, extra: Extra, open: () => Promise<R
 
     test('a program that is not there is a failed task, not a failed engine', async () => {
       const result = await sandboxed(['no-such-program']);
-      expect(result).toMatchObject({ outcome: 'exited', exitCode: extra.exitOfNoProgram });
+      expect(result).toMatchObject({ outcome: 'exited', exitCode: 127 });
     });
 
     test('memory and processor time of a task are told', async () => {

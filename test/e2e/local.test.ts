@@ -49,7 +49,7 @@ test('a --local daemon does not outlive a command that was killed', async () => 
   await sleep(1000);
   child.kill('SIGKILL');
   await once(child, 'exit');
-  for (let waited = 0; waited < 20_000 && (await daemons()).length > 0; waited += 100) {
+  for (let waited = 0; waited < 60_000 && (await daemons()).length > 0; waited += 100) {
     await sleep(100);
   }
   expect(await daemons()).toEqual([]);

@@ -35,7 +35,7 @@ async function view(run = '@last'): Promise<RunView> {
 }
 
 async function untilRunning(task: string): Promise<RunView> {
-  for (let i = 0; i < 400; i += 1) {
+  for (let i = 0; i < 1_200; i += 1) {
     const run = await view().catch(() => undefined);
     if (run?.tasks?.some(({ id, state }) => id === task && state === 'running')) {
       if ((await containersOf(run.id)).some(({ State }) => State === 'running')) return run;

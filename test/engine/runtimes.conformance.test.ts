@@ -6,8 +6,8 @@ import { engineWith, runtimeMissing } from '#test/support/runtimes.ts';
 
 // The engine's default, runc, has files of its own.
 const runtimes: Readonly<Record<string, Extra>> = {
-  crun: { exitOfNoProgram: 127, dropsVolumeFlags: true },
-  runsc: { exitOfNoProgram: 127, ownKernel: true },
+  crun: { dropsVolumeFlags: true },
+  runsc: { ownKernel: true },
 };
 
 for (const [runtime, extra] of Object.entries(runtimes)) {

@@ -349,7 +349,7 @@ test('special files, links that lead out and odd names are left out and said so,
   }
   expect(ran.stderr).not.toContain('\u001b');
   // The watch that saw no container in all the tests above does see one.
-  await vi.waitFor(() => expect(created.names()).toHaveLength(1));
+  await expect.poll(() => created.names()).toHaveLength(1);
 });
 
 test('after all of it the log verifies and nobody was granted a container but once', async () => {

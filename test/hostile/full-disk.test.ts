@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { RunView } from '#contract/run.ts';
 import { enginePaths } from '#setup/paths.ts';
 import { TestDaemon } from '#test/support/daemon.ts';
@@ -131,10 +131,7 @@ test.skipIf(!isRoot)(
     expect(daemon.pid).toBe(pid);
     await verified();
     // The index had no room to follow the log; it goes on by itself.
-    await vi.waitFor(async () => expect((await daemon.cli(['audit', 'tail'])).code).toBe(0), {
-      timeout: 20_000,
-      interval: 500,
-    });
+    await expect.poll(async () => (await daemon.cli(['audit', 'tail'])).code).toBe(0);
   },
 );
 

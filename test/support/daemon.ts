@@ -120,7 +120,7 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   async #untilReady(): Promise<void> {
-    for (let waited = 0; waited < 15_000; waited += 25) {
+    for (let waited = 0; waited < 60_000; waited += 25) {
       if (this.#child.exitCode !== null) break;
       const answer = await this.ask('GET', '/readyz').catch(() => undefined);
       if (answer?.status === 200) return;

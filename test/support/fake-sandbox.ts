@@ -12,7 +12,8 @@ import { testSpec } from './sandbox-spec.ts';
 /** A guarded fake engine and what goes with it. */
 export function openFakeSandboxes(
   script: Script | ((spec: SandboxSpec) => Script) = {},
-  { doors }: { doors?: Doors } = {},
+  // Far off, so that a busy machine does not meet them: who waits for one says so.
+  { doors, deadlineMs = 30_000 }: { doors?: Doors; deadlineMs?: number } = {},
 ) {
   const fake = new FakeEngine(typeof script === 'function' ? script : () => script);
   const log = new MemoryLog();
@@ -25,7 +26,7 @@ export function openFakeSandboxes(
     host: fakeHost,
     doors,
     sameMachine: false,
-    deadlineMs: 200,
+    deadlineMs,
   });
   const slots = withoutSlots(engine);
   return {
@@ -34,7 +35,7 @@ export function openFakeSandboxes(
     office,
     engine,
     slots,
-    deps: { engine, slots, log, clock: systemClock(), graceMs: 20, killMs: 200 },
+    deps: { engine, slots, log, clock: systemClock(), graceMs: 20, killMs: deadlineMs },
     permit: (change: Partial<SandboxSpec> = {}) => office.mint(testSpec(change)),
   };
 }

@@ -104,7 +104,7 @@ export class Orchestra implements AsyncDisposable {
         threads: sharedThreads(),
         openLog: async (log) => it.#gated(await openLog(it.#logOptions(log))),
         openEngine: ({ log, office, floor }) =>
-          guardEngine({ driver: it.fake, log, office, floor, host: fakeHost, deadlineMs: 2_000 }),
+          guardEngine({ driver: it.fake, log, office, floor, host: fakeHost, deadlineMs: 30_000 }),
       });
     } catch (error) {
       it.#removeOwn();
@@ -112,7 +112,7 @@ export class Orchestra implements AsyncDisposable {
     }
     it.#isOpen = true;
     // Nobody waits for a polite end in a test.
-    Object.assign(it.rooms.deps.sandbox, { graceMs: 20, killMs: 500 });
+    Object.assign(it.rooms.deps.sandbox, { graceMs: 20, killMs: 30_000 });
     return it;
   }
 

@@ -25,12 +25,13 @@ async function start(
   script: string,
   dir: string,
   cleanup: AsyncDisposableStack,
+  readyMs = 60_000,
 ): Promise<{ socketPath: string; stateDir: string }> {
   const entry = path.join(dir, 'entry.mjs');
   await writeFile(entry, script);
   const stateDir = path.join(dir, 'state');
   const socketPath = await startLocalDaemon(
-    { env: process.env, stateDir, entry, readyMs: 2000, progress: () => undefined },
+    { env: process.env, stateDir, entry, readyMs, progress: () => undefined },
     cleanup,
   );
   return { socketPath, stateDir };
@@ -70,7 +71,7 @@ test('a daemon that ends at once is told with its last words', async () => {
 test('a daemon that never answers is given up and stopped', async () => {
   await using dir = await tempDir();
   await using cleanup = new AsyncDisposableStack();
-  await expect(start(silent, dir.path, cleanup)).rejects.toMatchObject({
-    message: expect.stringContaining('did not answer within 2s') as string,
+  await expect(start(silent, dir.path, cleanup, 1_000)).rejects.toMatchObject({
+    message: expect.stringContaining('did not answer within 1s') as string,
   });
 });

@@ -139,7 +139,7 @@ test('only a container that was compared is started, and only once', async () =>
 });
 
 test('an engine that does not answer is given up, and a late container is removed', async () => {
-  const { engine, fake, permit } = openFakeSandboxes();
+  const { engine, fake, permit } = openFakeSandboxes({}, { deadlineMs: 50 });
   const late = Promise.withResolvers<void>();
   fake.onCall = (verb) => (verb === 'create' ? late.promise : undefined);
   await expect(engine.create(permit(), context)).rejects.toMatchObject({
@@ -160,7 +160,7 @@ test('a name that is taken belongs to somebody else and is left alone', async ()
 test.each(['facts', 'findImage', 'list', 'attach'] as const)(
   'a %s that never answers ends at the deadline',
   async (verb) => {
-    const { engine, fake } = openFakeSandboxes();
+    const { engine, fake } = openFakeSandboxes({}, { deadlineMs: 50 });
     fake.failNext(verb, 'hang');
     const calls = {
       facts: () => engine.facts(),

@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { endpoints, Problem } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Routes } from '#daemon/http/app.ts';
@@ -145,7 +145,7 @@ test('a caller who leaves in the middle of a body is no bug of the daemon’s', 
   });
   caller.on('close', () => resolve());
   await promise;
-  await vi.waitFor(async () => expect(await recorded('api.rejected')).toHaveLength(1));
+  await expect.poll(async () => recorded('api.rejected')).toHaveLength(1);
   expect(await recorded('api.rejected')).toMatchObject([{ data: { code: 'request.invalid' } }]);
   expect(await recorded('daemon.error')).toEqual([]);
 });

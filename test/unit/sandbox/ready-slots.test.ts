@@ -129,7 +129,7 @@ test('a shape that nobody wants for a while is given back', async () => {
   const { slots, ask, fake } = open({ idleMs: 1 });
   slots.expect(testSpec(), ask, 1);
   await expect.poll(async () => (await slots.show()).ready).toBe(1);
-  await expect.poll(() => fake.left, { timeout: 5_000 }).toEqual([]);
+  await expect.poll(() => fake.left).toEqual([]);
   await slots.close();
 });
 

@@ -63,7 +63,10 @@ test('a task past its time is asked to end, then killed, and both are on record'
 });
 
 test('a task that outlives its kill is an error of the engine, and removal is tried all the same', async () => {
-  const { fake, deps, permit } = openFakeSandboxes({ hang: true, survives: 'SIGKILL' });
+  const { fake, deps, permit } = openFakeSandboxes(
+    { hang: true, survives: 'SIGKILL' },
+    { deadlineMs: 50 },
+  );
   const limits = { ...testLimits, timeoutMs: 10 };
   const request = { permit: permit({ limits }), context, output: keepOutput(), signal: never };
   await expect(runInSandbox(deps, request)).rejects.toMatchObject({ code: 'engine.failed' });

@@ -27,7 +27,7 @@ async function openFor(runtime: string): Promise<{ isSlot: boolean; asked: numbe
     return { spec: { ...spec, name: `slot-${asked}` } } as Permit;
   };
   slots.expect(spec, ask, 1);
-  const opened = await slots.open({ spec } as Permit, ask, context, AbortSignal.timeout(5_000));
+  const opened = await slots.open({ spec } as Permit, ask, context, AbortSignal.timeout(30_000));
   if (opened === undefined) throw new Error('no sandbox was opened');
   const found = (await engine.list({})).find(({ id }) => id === opened.id);
   await slots.retire(opened, context);

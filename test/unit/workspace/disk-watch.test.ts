@@ -45,11 +45,11 @@ async function open() {
 test('what a task wrote is counted once the disk lost as much as it had left', async () => {
   await using it = await open();
   using _watched = it.watch({ bytes: MiB, files: 100 });
-  await vi.waitFor(() => expect(it.disk.looks).toBeGreaterThan(1));
+  await expect.poll(() => it.disk.looks).toBeGreaterThan(1);
   writeFileSync(join(it.dir, 'big'), Buffer.alloc(2 * MiB, 1));
   expect(it.onOver).not.toHaveBeenCalled();
   it.disk.space = { ...roomy, free: roomy.free - 2 * MiB };
-  await vi.waitFor(() => expect(it.onOver).toHaveBeenCalledTimes(1), { timeout: 5000 });
+  await expect.poll(() => it.onOver).toHaveBeenCalledTimes(1);
   expect(it.onOver.mock.calls[0]?.[0]).toBe('disk');
   expect(it.onOver.mock.calls[0]?.[1].bytes).toBeGreaterThanOrEqual(2 * MiB);
 });
@@ -57,10 +57,10 @@ test('what a task wrote is counted once the disk lost as much as it had left', a
 test('files count apart from bytes', async () => {
   await using it = await open();
   using _watched = it.watch({ bytes: GiB, files: 10 });
-  await vi.waitFor(() => expect(it.disk.looks).toBeGreaterThan(1));
+  await expect.poll(() => it.disk.looks).toBeGreaterThan(1);
   for (let i = 0; i < 11; i += 1) writeFileSync(join(it.dir, `f${i}`), '');
   it.disk.space = { ...roomy, filesFree: roomy.filesFree - 11 };
-  await vi.waitFor(() => expect(it.onOver).toHaveBeenCalledTimes(1), { timeout: 5000 });
+  await expect.poll(() => it.onOver).toHaveBeenCalledTimes(1);
   expect(it.onOver.mock.calls[0]).toMatchObject(['disk_files', { files: 11 }]);
 });
 
@@ -70,7 +70,7 @@ test('what others take from the disk is not held against a task', async () => {
   writeFileSync(join(it.dir, 'small'), 'x');
   it.disk.space = { ...roomy, free: 10 * GiB };
   const { looks } = it.disk;
-  await vi.waitFor(() => expect(it.disk.looks).toBeGreaterThan(looks + 5), { timeout: 5000 });
+  await expect.poll(() => it.disk.looks).toBeGreaterThan(looks + 5);
   expect(it.onOver).not.toHaveBeenCalled();
   expect((await watched.final()).files).toBe(1);
 });
@@ -79,7 +79,7 @@ test('everybody is ended once when the disk is about to be full', async () => {
   await using it = await open();
   using _watched = it.watch({ bytes: GiB, files: 100 });
   it.disk.space = { ...roomy, free: MiB };
-  await vi.waitFor(() => expect(it.onLow).toHaveBeenCalled(), { timeout: 5000 });
+  await expect.poll(() => it.onLow).toHaveBeenCalled();
   const { looks } = it.disk;
   await new Promise((resolve) => setTimeout(resolve, 250));
   expect(it.onLow).toHaveBeenCalledTimes(1);
