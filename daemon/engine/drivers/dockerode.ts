@@ -1,6 +1,10 @@
 import { Agent } from 'node:http';
 import { inspect } from 'node:util';
-import Docker, { type ContainerInspectInfo, type VolumeInspectInfo } from 'dockerode';
+import Docker, {
+  type ContainerCreateOptions,
+  type ContainerInspectInfo,
+  type VolumeInspectInfo,
+} from 'dockerode';
 import { OrchestraError } from '#contract/errors.ts';
 import type {
   ContainerExit,
@@ -18,6 +22,7 @@ import { asking, statusOf } from './errors.ts';
 import { releaseScript } from '../gate.ts';
 import { engineFacts } from './facts.ts';
 import { createOptions } from './translate.ts';
+import { firstOf } from './processes.ts';
 import { openUsage } from './usage.ts';
 
 /** Longest silence of the engine within one answer; each verb has a shorter deadline above this. */
@@ -57,7 +62,10 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
     async create({ spec }): Promise<Created> {
       const env = await imageEnv(spec.image.id);
       return asking('create a sandbox', async () => {
-        const container = await docker.createContainer(createOptions(spec, facts, env));
+        // Said apart, or the library puts all of it into the address as well, seccomp profile and all.
+        const { name, ...body } = createOptions(spec, facts, env);
+        const asked = { _query: { name }, _body: body } as ContainerCreateOptions;
+        const container = await docker.createContainer(asked);
         const found = await container.inspect();
         const volumes = await inspectVolumes(docker, found);
         return { id: container.id, effective: effectiveOf(found, volumes) };
@@ -70,6 +78,9 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
       return asking('start a sandbox', async () => {
         const container = docker.getContainer(id);
         await container.start();
+        // The kernel's account names it without another question to the engine.
+        const first = await firstOf(usage.processes(id));
+        if (first !== undefined) return { pid: first };
         const { State: state } = await container.inspect();
         return { pid: state.Pid > 0 ? state.Pid : undefined };
       });

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 
 const lookedAtMax = 128;
 
@@ -17,4 +18,14 @@ export function openFilesOf(pids: readonly number[]): number | undefined {
     }
   }
   return most === 0 ? undefined : most;
+}
+
+/** Of these processes of one container, that which is number one in it (proc_pid_status(5), NSpid). */
+export async function firstOf(pids: readonly number[]): Promise<number | undefined> {
+  for (const pid of pids.slice(0, lookedAtMax)) {
+    const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '');
+    const numbers = /^NSpid:\s*(.*)$/m.exec(status)?.[1]?.trim().split(/\s+/) ?? [];
+    if (numbers.length > 1 && numbers.at(-1) === '1') return pid;
+  }
+  return undefined;
 }

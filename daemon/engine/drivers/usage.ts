@@ -6,6 +6,8 @@ import { TmpMounts } from './tmp.ts';
 
 export type UsageReader = {
   read(id: string): Promise<Usage | undefined>;
+  /** The processes of a container, where that is known without a question to the engine. */
+  processes(id: string): readonly number[];
   /** Lets go of what was held open of a container that is removed. */
   forget(id: string): void;
 };
@@ -60,6 +62,11 @@ export function openUsage(docker: Docker): UsageReader {
   }
 
   return {
+    processes(id) {
+      const guess = pattern && filesOf(pattern, (file) => file.replace('{id}', id));
+      return (guess && readUsage(guess)?.processes) ?? [];
+    },
+
     async read(id) {
       try {
         const files = known.get(id) ?? (await locate(id));
