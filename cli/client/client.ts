@@ -1,3 +1,4 @@
+import { on } from 'node:events';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
@@ -94,9 +95,15 @@ export class Client {
 
   async *#blocks(response: IncomingMessage): AsyncGenerator<Uint8Array> {
     try {
-      for await (const block of response as AsyncIterable<Buffer>) yield block;
+      // Nothing tells of an end that has been before anybody listened.
+      if (response.destroyed) throw new Error('the daemon closed the connection');
+      // As they come: an iterator of the stream would copy what has gathered into one.
+      const blocks = on(response, 'data', { close: ['end'], highWaterMark: 8, lowWaterMark: 2 });
+      for await (const [block] of blocks) yield block as Buffer;
     } catch (cause) {
       throw connectionError(cause, this.socketPath);
+    } finally {
+      response.destroy();
     }
   }
 
