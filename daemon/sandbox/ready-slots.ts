@@ -60,6 +60,7 @@ const bucketsMax = 64;
 /** So many in a row that failed where others came through before: then none is made ahead. */
 const failuresMax = 5;
 const retiringMax = 64;
+const refillMs = 30;
 const slotContext: ActContext = { why: 'slot' };
 
 /**
@@ -76,6 +77,7 @@ export class ReadySlots {
   readonly #retiring = new Set<Promise<void>>();
   readonly #timer: NodeJS.Timeout;
   #making = 0;
+  #soon: NodeJS.Timeout | undefined;
   #hasMade = false;
   #failures = 0;
   #reason: string | undefined;
@@ -104,8 +106,7 @@ export class ReadySlots {
     const bucket = this.#bucketFor(permit.spec, ask);
     const ready = this.#takeReady(bucket);
     if (ready !== undefined) {
-      // What is made in its place waits a moment: the task goes first.
-      setImmediate(() => this.#refill());
+      this.#refillSoon();
       return ready;
     }
     const waiter = Promise.withResolvers<AtGate | undefined>();
@@ -136,7 +137,8 @@ export class ReadySlots {
     if (!runtimeFacts(spec.runtime).propagation) return;
     const bucket = this.#bucketFor(spec, ask);
     bucket.target = Math.min(this.#options.readyMax, Math.max(count, this.#options.keep));
-    this.#refill();
+    if (bucket.ready.length > 0) this.#refillSoon();
+    else this.#refill();
   }
 
   /** Takes a sandbox away that is over, in the background; waits where too many are on their way. */
@@ -172,6 +174,7 @@ export class ReadySlots {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
     while (this.#making > 0 || this.#retiring.size > 0 || this.#readyCount > 0) {
       for (const bucket of this.#buckets.values()) this.#dropReady(bucket, 0);
       await Promise.race([...this.#retiring, this.#nextMade.promise]);
@@ -204,6 +207,15 @@ export class ReadySlots {
     this.#buckets.delete(key);
     this.#buckets.set(key, bucket);
     return bucket;
+  }
+
+  /** What is made in place of one that was taken waits a moment: the task goes first. */
+  #refillSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#refill();
+    }, refillMs);
+    this.#soon.unref();
   }
 
   /** Makes what tasks wait for first, then what should stand ready, newest shape first. */
