@@ -78,7 +78,12 @@ export class Print {
   async bytes(chunk: Uint8Array, to: 'out' | 'err' = 'out'): Promise<void> {
     const stream: OutputStream = to === 'out' ? this.#io.stdout : this.#io.stderr;
     if (chunk.length === 0 || stream.destroyed) return;
-    if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
+    if (stream.write(chunk)) return;
+    // Whichever comes second must not stay behind as a listener: there are as many as blocks.
+    const settled = new AbortController();
+    const { signal } = settled;
+    const waiting = [once(stream, 'drain', { signal }), once(stream, 'close', { signal })];
+    await Promise.race(waiting).finally(() => settled.abort());
   }
 }
 
