@@ -11,6 +11,7 @@ import { taskOutput } from './task-output.ts';
 
 const failuresShown = 5;
 const linesShown = 12;
+const tailBytes = 256 * 1024;
 
 export type End = {
   view: RunView;
@@ -110,15 +111,24 @@ async function lastLines(
   run: string,
   task: string,
 ): Promise<string[]> {
-  const cleaner = new TerminalCleaner({ colour: context.print.colour.out });
-  let tail = '';
+  // Cleaning looks at every character, so of a long output only the end is cleaned.
+  const kept: Uint8Array[] = [];
+  let bytesKept = 0;
   try {
     for await (const { bytes } of taskOutput(client, run, task)) {
-      tail = (tail + cleaner.push(bytes)).slice(-64 * 1024);
+      kept.push(bytes);
+      bytesKept += bytes.length;
+      for (let rest = bytesKept - (kept[0]?.length ?? 0); rest >= tailBytes;) {
+        kept.shift();
+        bytesKept = rest;
+        rest -= kept[0]?.length ?? 0;
+      }
     }
   } catch {
     return ['(its output could not be read)'];
   }
+  const cleaner = new TerminalCleaner({ colour: context.print.colour.out });
+  const tail = cleaner.push(Buffer.concat(kept).subarray(-tailBytes));
   const lines = (tail + cleaner.end()).trimEnd().split('\n');
   return lines.slice(-linesShown);
 }

@@ -98,3 +98,18 @@ test('show tells what was left out of a task, in one line each, harmless', async
   expect(ran.out()).toContain('\n    1 entry of output dist left out or disarmed: "link" (link)\n');
   expect(ran.out()).not.toContain('\u001b');
 });
+
+test('under a task that failed stand its last lines, however much it had said before', async () => {
+  const failed = taskView({ state: 'failed', exitCode: 1, output: digest });
+  await using daemon = await daemonWithRun(
+    runView({ state: 'failed', exitCode: 2, tasks: [failed] }),
+  );
+  const much = Buffer.alloc(17 * 50_000, 'a line of before\n');
+  const last = Array.from({ length: 12 }, (_, n) => `\u001b[31mlast ${n}\n`).join('');
+  daemon.answer('taskLog', { frames: framed([1, much], [2, much], [1, Buffer.from(last)]) });
+  await using dir = await tempDir();
+  const ran = orchestra(['run', 'Build it'], { cwd: dir.path, host: daemon.host });
+  expect(await ran.code).toBe(2);
+  const shown = ran.out().match(/^ {4}(?:a line|last).*$/gm);
+  expect(shown).toEqual(Array.from({ length: 12 }, (_, n) => `    last ${n}`));
+});
