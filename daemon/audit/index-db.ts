@@ -160,6 +160,8 @@ class FollowingIndex implements LogIndex {
 
   async close(): Promise<void> {
     this.stop.abort();
+    // Its pause keeps no process alive, and at the end nothing else may.
+    this.hurry.resolve();
     await this.following;
     this.database.close();
   }
