@@ -42,10 +42,10 @@ export async function openRivals(
 // crun refuses a machine that has both versions of cgroups mounted; costs some two milliseconds.
 const withoutHybrid = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$0" "$@"';
 
-const bwrapFlags = [
-  ...['--unshare-all', '--die-with-parent', '--ro-bind', '/', '/', '--dev', '/dev'],
-  ...['--proc', '/proc', '--tmpfs', '/tmp', '--'],
-];
+const bwrapFlags =
+  '--unshare-all --die-with-parent --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --'.split(
+    ' ',
+  );
 
 function command(name: string, program: string, args: readonly string[]): Rival {
   return {

@@ -74,7 +74,9 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
       const doors = slot.mounts.filter((mount) => mount.kind === 'door');
       const overlays = task.mounts.filter((mount) => mount.kind === 'overlay');
       // An upper directory that is still mounted must not become a lower one.
-      await Promise.all(overlays.flatMap(({ lower }) => lower.map((layer) => closing.get(layer))));
+      await Promise.all(
+        overlays.flatMap(({ lower }) => lower.flatMap((layer) => closing.get(layer) ?? [])),
+      );
       for (const overlay of overlays) {
         const door = doors.find(({ target }) => target === overlay.target);
         if (door === undefined) throw new OrchestraError('internal.bug', 'a layer has no door');

@@ -62,7 +62,7 @@ export async function openKernel(): Promise<Kernel | undefined> {
       async unmount(target) {
         const { promise, resolve, reject } = Promise.withResolvers<number>();
         umount2.async(target, MNT_DETACH | UMOUNT_NOFOLLOW, (error: unknown, result: number) =>
-          error === null || error === undefined ? resolve(result) : reject(error as Error),
+          error === null || error === undefined ? resolve(result) : reject(error),
         );
         // Only that nothing is mounted there is expected to fail, and it may be asked for often.
         return (await promise) === 0;

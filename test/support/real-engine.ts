@@ -77,7 +77,7 @@ export async function openRealEngine(host?: string, runtime?: string, hasDoors =
         await engine.remove(one.id, { why: 'test over' });
       }
       engine.close();
-      machine.doors?.dispose();
+      await machine.doors?.dispose();
       rmSync(machine.files ?? dir, { recursive: true, force: true });
       rmSync(dir, { recursive: true, force: true });
     },

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { chmod, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import { newRequestId } from '../../../base/ids.ts';
@@ -25,6 +25,7 @@ export async function writeSeccompFile(
   const file = path.join(dir, `seccomp-${hash('sha256', seccomp.json, 'hex')}.json`);
   // Named by its content, and whole before it has that name: another create may be reading it.
   const part = `${file}.${newRequestId()}`;
+  await mkdir(dir, { recursive: true, mode: 0o700 });
   await writeFile(part, seccomp.json, { mode: 0o600 });
   await chmod(part, 0o600);
   await rename(part, file);
