@@ -77,8 +77,10 @@ function effectiveMount({ destination, type, source, options }: OciMount): Effec
 }
 
 function propagationOf(words: ReadonlySet<string>): string | undefined {
+  // Podman adds the `noexec` of the file system that the source lies on; less is never allowed by it.
+  const others = words.difference(new Set(['noexec']));
   return ['rprivate', 'rslave'].find((word) =>
-    isSame(words, ['ro', 'bind', 'nosuid', 'nodev', word]),
+    isSame(others, ['ro', 'bind', 'nosuid', 'nodev', word]),
   );
 }
 
