@@ -14,6 +14,7 @@ import type { ActContext, Created, Engine, EngineFacts, HostFacts, SignalName } 
 import { openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
 import type { Kernel } from './kernel.ts';
+import { runtimeFacts } from './runtime-facts.ts';
 import { assertRealSources } from './sources.ts';
 import { shapeOf, type DoorMount, type SandboxSpec } from '../policy/spec.ts';
 
@@ -192,7 +193,9 @@ export function guardEngine(parts: GuardParts): Engine {
       );
       // A number that is not of this container here means nothing here.
       const { pid } = started;
-      one.pid = pid !== undefined && (await exits.watch(id, pid)) ? pid : undefined;
+      // Of a runtime with a kernel of its own this is that kernel, whose end is not the task's.
+      const isTask = runtimeFacts(one.spec.runtime).kernel !== 'its own';
+      one.pid = pid !== undefined && isTask && (await exits.watch(id, pid)) ? pid : undefined;
       await assertDoors(parts, one);
       if (one.atGate) {
         // Before that, a runtime may not have shut the last lock yet.
