@@ -74,7 +74,9 @@ export function guardEngine(parts: GuardParts): Engine {
     parts.doors?.close(doorsOf(one));
   };
 
-  const remove = async (id: string, context: ActContext): Promise<void> => {
+  const remove = async (idOrName: string, context: ActContext): Promise<void> => {
+    const byName = [...known].find(([, { spec }]) => spec.name === idOrName)?.[0];
+    const id = byName ?? idOrName;
     const data = place(context);
     await exits.settled(id);
     const one = known.get(id);
@@ -201,6 +203,8 @@ export function guardEngine(parts: GuardParts): Engine {
         // Before that, a runtime may not have shut the last lock yet.
         await timely('reach its gate', one.atGate);
         await assertConfined(id, one, context);
+        // Whatever is held open to measure it by is held before a task can be over in a moment.
+        await driver.usage(id).catch(() => undefined);
       }
       one.stage = 'waiting';
       return { pid: one.pid };
