@@ -17,9 +17,9 @@ type Watched = {
   confirmed: Promise<void> | undefined;
 };
 
-/** Pauses between two looks at a process, ms: first those after a sign of its end. */
-const soonMs = [0, 0, 1, 1, 1, 2, 2, 4, 4, 8];
-const usualMs = 25;
+/** Pauses between two looks at a process, ms: a look costs microseconds, so often at first. */
+const soonestMs = 1;
+const latestMs = 25;
 const killed = 137;
 const confirmMs = 10_000;
 
@@ -112,7 +112,8 @@ async function lookUntilOver(
   one: Watched,
   signal: AbortSignal,
 ): Promise<ContainerExit | undefined> {
-  for (let looks = 0; !signal.aborted; looks += 1) {
+  const since = performance.now();
+  while (!signal.aborted) {
     const status = one.process.exitStatus();
     if (status !== undefined) {
       return {
@@ -124,11 +125,9 @@ async function lookUntilOver(
       };
     }
     const { promise, resolve } = Promise.withResolvers<void>();
-    one.wake = () => {
-      looks = -1;
-      resolve();
-    };
-    const pause = one.isSilent ? (soonMs[looks] ?? usualMs) : usualMs;
+    one.wake = resolve;
+    const age = performance.now() - since;
+    const pause = one.isSilent ? soonestMs : Math.min(latestMs, Math.max(soonestMs, age / 20));
     const timer = setTimeout(resolve, pause);
     await promise;
     clearTimeout(timer);
