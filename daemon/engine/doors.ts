@@ -1,8 +1,9 @@
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { chmodSync, constants, mkdirSync, openSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
-import type { DoorMount, OverlayMount, SandboxSpec } from '../policy/spec.ts';
+import { gateTarget, type DoorMount, type OverlayMount, type SandboxSpec } from '../policy/spec.ts';
 import { overlayOptions } from './asked.ts';
+import type { PipeEnds } from './pipes.ts';
 import { mountsSeenBy, type Kernel, type MountLine } from './kernel.ts';
 
 /**
@@ -15,6 +16,8 @@ export type Doors = {
   root: string;
   /** Makes the doors of one waiting sandbox. */
   make(targets: readonly string[]): DoorMount[];
+  /** Opens the read ends of the pipes behind the door on `gateTarget`. */
+  openPipes(doors: readonly DoorMount[]): PipeEnds | undefined;
   /** Throws where what is mounted on the doors would not arrive in the process `pid`, or nobody knows it. */
   assertConnected(pid: number | undefined, doors: readonly DoorMount[]): Promise<void>;
   /** Mounts the overlays of a task on the doors, and reads back that they arrived as asked. */
@@ -55,8 +58,23 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
       return targets.map((target, at) => {
         const source = path.join(place, String(at));
         mkdirSync(source, { recursive: true, mode: 0o755 });
+        if (target === gateTarget) {
+          for (const file of pipeFiles) {
+            kernel.makePipe(path.join(source, file));
+            // Whatever the umask is; nobody but root may read.
+            chmodSync(path.join(source, file), 0o602);
+          }
+        }
         return { kind: 'door', source, target };
       });
+    },
+
+    openPipes(doors) {
+      const door = doors.find(({ target }) => target === gateTarget);
+      if (door === undefined) return undefined;
+      const open = (file: (typeof pipeFiles)[number]) =>
+        openSync(path.join(door.source, file), pipeFlags);
+      return { out: open('out'), err: open('err') };
     },
 
     async assertConnected(pid, doors) {
@@ -118,6 +136,9 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
   };
 }
 
+const pipeFiles = ['out', 'err'] as const;
+const pipeFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+
 // These two are flags of the mount, not options of the file system.
 function kernelOptions(overlay: OverlayMount): string {
   return overlayOptions(overlay).replace(/,nosuid,nodev$/, '');
@@ -176,7 +197,11 @@ async function clear(dir: string, kernel: Kernel): Promise<void> {
 /** Directories of two levels; throws where one is mounted or holds anything. */
 function removeEmpty(dir: string): void {
   for (const place of readdirSync(dir)) {
-    for (const door of readdirSync(path.join(dir, place))) rmdirSync(path.join(dir, place, door));
+    for (const door of readdirSync(path.join(dir, place))) {
+      const source = path.join(dir, place, door);
+      for (const file of pipeFiles) rmSync(path.join(source, file), { force: true });
+      rmdirSync(source);
+    }
     rmdirSync(path.join(dir, place));
   }
 }

@@ -163,7 +163,12 @@ export type Created = { id: string; effective: Effective };
 export type Started = { pid: number | undefined };
 
 /** What goes with a release: files for the task, and records that belong in front of the act's. */
-export type Given = { secrets?: readonly Secret[]; receipt?: readonly AnyEntry[] };
+export type Given = {
+  secrets?: readonly Secret[];
+  receipt?: readonly AnyEntry[];
+  /** Its output goes through the pipes that it opened at its gate. The guard knows. */
+  isPiped?: boolean;
+};
 
 /** A file of a task's own, see `gate.ts`. The name is a plain file name. */
 export type Secret = { name: string; value: Uint8Array };

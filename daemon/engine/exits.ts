@@ -8,8 +8,8 @@ import { exitCodeOf, type Kernel, type ProcessHandle } from './kernel.ts';
 type Watched = {
   process: ProcessHandle;
   startedAt: string;
-  /** Its output ended, which is the first sign that it is over. */
-  isSilent: boolean;
+  /** When its output ended, which is the first sign that it is over. */
+  silentSince: number | undefined;
   /** Cuts the current pause between two looks short. */
   wake: () => void;
   engine: Promise<ContainerExit> | undefined;
@@ -51,7 +51,7 @@ export function openExits(parts: {
       watched.set(id, {
         process,
         startedAt,
-        isSilent: false,
+        silentSince: undefined,
         wake: () => {},
         engine: undefined,
         confirmed: undefined,
@@ -126,8 +126,9 @@ async function lookUntilOver(
     }
     const { promise, resolve } = Promise.withResolvers<void>();
     one.wake = resolve;
-    const age = performance.now() - since;
-    const pause = one.isSilent ? soonestMs : Math.min(latestMs, Math.max(soonestMs, age / 20));
+    // A task that is young, or fell silent a moment ago, is likely to be over soon.
+    const age = performance.now() - Math.max(since, one.silentSince ?? 0);
+    const pause = Math.min(latestMs, Math.max(soonestMs, age / 20));
     const timer = setTimeout(resolve, pause);
     await promise;
     clearTimeout(timer);
@@ -137,7 +138,7 @@ async function lookUntilOver(
 
 function signOfEnd(one: Watched | undefined): void {
   if (one === undefined) return;
-  one.isSilent = true;
+  one.silentSince = performance.now();
   one.wake();
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { secretsTarget, type SandboxSpec } from '../policy/spec.ts';
-import type { OutputPiece, Secret } from './engine.ts';
+import { gateTarget, secretsTarget, type SandboxSpec } from '../policy/spec.ts';
+import type { Given, OutputPiece, Secret } from './engine.ts';
 
 /**
  * What every container starts with: the image's own shell, which says that it is there and then
@@ -9,13 +9,20 @@ import type { OutputPiece, Secret } from './engine.ts';
  * and nothing else: no argument, no variable, no secret of any task.
  */
 export const gate = {
-  command: ['/bin/sh', '-c', 'echo && exec /bin/sh -s'],
+  /** One that waits for a task has its output's pipes open before it says that it is there. */
+  commandOf: ({ role }: Pick<SandboxSpec, 'role'>): readonly string[] => [
+    '/bin/sh',
+    '-c',
+    role === 'slot' ? `${openPipes} && echo && exec /bin/sh -s` : 'echo && exec /bin/sh -s',
+  ],
   cwd: '/',
   // HOME, because an engine would look one up for the user and add it.
   env: { HOME: '/', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
 } as const;
 
 const graceSeconds = 30;
+
+const openPipes = `exec 3>${gateTarget}/out 4>${gateTarget}/err`;
 
 /** How long a sandbox lives at most when no daemon is left to end it: longer than its task may. */
 export function ownDeadlineSeconds({
@@ -34,12 +41,14 @@ export function ownDeadlineSeconds({
  */
 export function releaseScript(
   { command, cwd, env, limits }: Pick<SandboxSpec, 'command' | 'cwd' | 'env' | 'limits'>,
-  secrets: readonly Secret[] = [],
+  { secrets = [], isPiped = false }: Pick<Given, 'secrets' | 'isPiped'> = {},
 ): Buffer {
   const seconds = ownDeadlineSeconds(limits);
   const variables = Object.entries(env).map(([name, value]) => quoted(`${name}=${value}`));
   const program = [...variables, ...command.map(quoted)].join(' ');
   const lines = [
+    // From here on nothing goes through the engine.
+    ...(isPiped ? ['exec 1>&3 2>&4 3>&- 4>&-'] : []),
     ...secrets.map(secretLines),
     `cd ${quoted(cwd)} || exit 126`,
     // Twice in parentheses: a child of the first process, not one that the task would wait for.

@@ -10,10 +10,19 @@ import { askedFor } from './asked.ts';
 import { compare } from './compare.ts';
 import { isThere, notConfined } from './confined.ts';
 import type { Doors } from './doors.ts';
-import type { ActContext, Created, Engine, EngineFacts, HostFacts, SignalName } from './engine.ts';
+import type {
+  ActContext,
+  Attached,
+  Created,
+  Engine,
+  EngineFacts,
+  HostFacts,
+  SignalName,
+} from './engine.ts';
 import { openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
 import type { Kernel } from './kernel.ts';
+import { pipedOutput, type PipeEnds } from './pipes.ts';
 import { runtimeFacts } from './runtime-facts.ts';
 import { assertRealSources } from './sources.ts';
 import { shapeOf, type DoorMount, type SandboxSpec } from '../policy/spec.ts';
@@ -136,8 +145,12 @@ export function guardEngine(parts: GuardParts): Engine {
     attach: async (id) => {
       const attached = await timely('attach to a sandbox', driver.attach(id));
       const one = known.get(id);
-      if (one) one.atGate = attached.ready;
-      return exits.hear(id, attached);
+      if (one === undefined) return exits.hear(id, attached);
+      one.atGate = attached.ready;
+      // Its gate waits for somebody who reads, so they are opened before it starts.
+      const pipes = one.spec.role === 'slot' ? parts.doors?.openPipes(doorsOf(one)) : undefined;
+      one.isPiped = pipes !== undefined;
+      return exits.hear(id, pipes === undefined ? attached : piped(attached, pipes));
     },
 
     close: () => driver.close(),
@@ -226,7 +239,13 @@ export function guardEngine(parts: GuardParts): Engine {
         { type: 'container.release', data, context, obj: named(id, context), before: receipt },
         async () => {
           if (one.spec.role === 'slot') await openDoorsOf(parts, one, permit.spec);
-          await timely('let a task go', driver.release(id, permit, context, { secrets }));
+          await timely(
+            'let a task go',
+            driver.release(id, permit, context, {
+              secrets,
+              isPiped: one.isPiped === true,
+            }),
+          );
         },
       ).catch((error: unknown) => {
         // Another sandbox may be given the same layers in a moment.
@@ -268,7 +287,18 @@ type Known = {
   /** The kernel was asked how it is confined. */
   isConfined?: boolean;
   areDoorsClosed?: boolean;
+  /** Its output comes through pipes of its own. */
+  isPiped?: boolean;
 };
+
+function piped(attached: Attached, ends: PipeEnds): Attached {
+  const { output, close } = pipedOutput(ends, attached.ready, attached.output);
+  const closeAll = () => {
+    close();
+    attached.close();
+  };
+  return { ...attached, output, close: closeAll };
+}
 
 function doorsOf(one: Known | undefined): DoorMount[] {
   return one?.spec.mounts.filter((mount) => mount.kind === 'door') ?? [];

@@ -5,6 +5,8 @@ import { readFile } from 'node:fs/promises';
  * cannot be had (no libc of that name, another system): then the engine alone is asked.
  */
 export type Kernel = {
+  /** A named pipe; nothing where there is one already. */
+  makePipe(path: string): void;
   /** overlayfs(5) at `target`, with `nosuid` and `nodev`. Throws with the kernel's error. */
   mountOverlay(target: string, options: string): void;
   /**
@@ -25,6 +27,7 @@ export type ProcessHandle = {
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
 const MNT_DETACH = 2;
+const EEXIST = 17;
 const UMOUNT_NOFOLLOW = 8;
 
 // The same numbers on x86_64 and arm64: both came after the tables were joined.
@@ -45,6 +48,7 @@ export async function openKernel(): Promise<Kernel | undefined> {
     const mount: Call = libc.func(
       'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
     );
+    const mkfifo: Call = libc.func('int mkfifo(const char *path, uint32_t mode)');
     const umount2 = libc.func('int umount2(const char *target, int flags)');
     const syscall: Call = libc.func('long syscall(long number, int pid, unsigned int flags)');
     const ioctl: Call = libc.func(
@@ -58,6 +62,9 @@ export async function openKernel(): Promise<Kernel | undefined> {
       mountOverlay(target, options) {
         const flags = MS_NOSUID | MS_NODEV;
         if (mount('overlay', target, 'overlay', flags, options) !== 0) fail('mount of an overlay');
+      },
+      makePipe(path) {
+        if (mkfifo(path, 0o602) !== 0 && koffi.errno() !== EEXIST) fail('making a pipe');
       },
       async unmount(target) {
         const { promise, resolve, reject } = Promise.withResolvers<number>();

@@ -70,6 +70,8 @@ export type SandboxSpec = {
 
 export const workspaceTarget = '/workspace';
 export const npmCacheTarget = '/opt/npm-cache';
+/** Of a sandbox that waits: where the pipes for its task's output are. */
+export const gateTarget = '/run/gate';
 export const homeTarget = '/home/node';
 export const secretsTarget = '/run/secrets';
 export const secretsBytes = 1024 * 1024;

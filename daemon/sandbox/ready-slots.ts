@@ -7,6 +7,7 @@ import type { ActContext, Attached, Created, Engine } from '../engine/engine.ts'
 import { runtimeFacts } from '../engine/runtime-facts.ts';
 import type { Permit } from '../policy/permit.ts';
 import {
+  gateTarget,
   npmCacheTarget,
   shapeOf,
   workspaceTarget,
@@ -273,7 +274,7 @@ export class ReadySlots {
     const { doors } = this.#options;
     if (doors === undefined) throw new OrchestraError('internal.bug', 'a slot without doors');
     const slot = randomBytes(6).toString('hex');
-    const made = doors.make([workspaceTarget, npmCacheTarget]);
+    const made = doors.make([workspaceTarget, npmCacheTarget, gateTarget]);
     let created: Created | undefined;
     try {
       created = await this.#options.engine.create(await ask({ slot, doors: made }), slotContext);

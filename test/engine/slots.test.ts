@@ -98,6 +98,30 @@ describe.skipIf(!isShared)('ready slots (need root and the private engine)', () 
     expect(mountsLeft()).toEqual([]);
   });
 
+  test('output comes straight from the task, byte for byte, both streams apart', async () => {
+    const { stdout, stderr } = await run(
+      'head -c 600000 /dev/zero | tr "\\0" x; printf err >&2; printf "\\n"; echo there >/proc/1/fd/1; sleep 0.2',
+    );
+    expect(stdout.length).toBe(600_001 + 'there\n'.length);
+    expect(stderr).toBe('err');
+  });
+
+  test('a task can neither read nor change the pipes of its output', async () => {
+    const { stdout, stderr } = await run(
+      'ls -l /run/gate; cat /run/gate/out; chmod 777 /run/gate/out; rm /run/gate/err; (: >/run/gate/new); echo over',
+    );
+    expect(stdout).toMatch(/over\n$/);
+    expect(stdout).toMatch(/prw-----w- .*out/);
+    expect(stderr).toContain('Permission denied');
+    expect(stderr).toMatch(/new: Read-only file system/);
+  });
+
+  test('a task that closes its output early is waited for all the same', async () => {
+    const { exitCode, durationMs } = await run('exec >&- 2>&-; sleep 0.5; exit 6');
+    expect(exitCode).toBe(6);
+    expect(durationMs).toBeGreaterThan(400);
+  });
+
   test('a slot that stands ready is taken, used once and replaced', async () => {
     slots.expect(real.spec(), ask, 1);
     await expect.poll(async () => (await slots.show()).ready).toBe(1);

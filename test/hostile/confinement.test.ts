@@ -148,6 +148,7 @@ const withoutFlags = [
   '/etc/hosts',
   // In a slot: an empty directory where nothing was attached.
   '/opt/npm-cache',
+  '/run/gate',
   '/proc/acpi',
   '/proc/keys',
   '/proc/scsi',

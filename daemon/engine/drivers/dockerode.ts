@@ -87,7 +87,7 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
     },
 
     release: async (id, { spec }, _context, given) =>
-      attachments.send(id, releaseScript(spec, given?.secrets)),
+      attachments.send(id, releaseScript(spec, given)),
 
     async wait(id, signal): Promise<ContainerExit> {
       return asking('wait for a sandbox', async () => {

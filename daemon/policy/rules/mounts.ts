@@ -1,9 +1,22 @@
 import { quoted } from '../../base/schema-issues.ts';
-import { homeTarget, npmCacheTarget, secretsTarget, workspaceTarget, type Mount } from '../spec.ts';
+import {
+  gateTarget,
+  homeTarget,
+  npmCacheTarget,
+  secretsTarget,
+  workspaceTarget,
+  type Mount,
+} from '../spec.ts';
 import type { Rule } from './rule.ts';
 
 const tmpfsTargets = ['/tmp', homeTarget, npmCacheTarget, secretsTarget];
 const hostTargets = [workspaceTarget, npmCacheTarget];
+const targetsOf: Readonly<Record<Mount['kind'], readonly string[]>> = {
+  tmpfs: tmpfsTargets,
+  bind: hostTargets,
+  overlay: hostTargets,
+  door: [...hostTargets, gateTarget],
+};
 
 /** Mounts come from the daemon's own directories and go to places that are known. */
 export const mounts: Rule = (spec, policy, facts) => {
@@ -11,7 +24,7 @@ export const mounts: Rule = (spec, policy, facts) => {
   const reasons: string[] = [];
   const seen = new Set<string>();
   for (const mount of spec.mounts) {
-    const known = mount.kind === 'tmpfs' ? tmpfsTargets : hostTargets;
+    const known = targetsOf[(mount as Mount).kind];
     if (!known.includes(mount.target)) {
       reasons.push(`a ${mount.kind} mount on ${quoted(mount.target)} is not known`);
     }

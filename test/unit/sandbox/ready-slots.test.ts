@@ -13,6 +13,7 @@ const doors: Doors = {
   root: '/state/layers',
   make: (targets) =>
     targets.map((target, at) => ({ kind: 'door', source: `/state/layers/1/${at}`, target })),
+  openPipes: () => undefined,
   assertConnected: () => Promise.resolve(),
   open: () => Promise.resolve(),
   close: () => {},
