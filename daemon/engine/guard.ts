@@ -292,12 +292,12 @@ type Known = {
 };
 
 function piped(attached: Attached, ends: PipeEnds): Attached {
-  const { output, close } = pipedOutput(ends, attached.ready, attached.output);
-  const closeAll = () => {
-    close();
+  const pipes = pipedOutput(ends, attached.ready, attached.output);
+  const close = () => {
+    pipes.close();
     attached.close();
   };
-  return { ...attached, output, close: closeAll };
+  return { ...attached, output: pipes.output, close };
 }
 
 function doorsOf(one: Known | undefined): DoorMount[] {
