@@ -7,6 +7,7 @@ import type { CollectRequest, Collected } from '../artifacts/collect.ts';
 import { DiskWatch } from './disk-watch.ts';
 import { FreeSpace, type Marks } from './free-space.ts';
 import { Layers } from './layers.ts';
+import { hasOtherOwners } from './owners.ts';
 import { Snapshots } from './snapshots.ts';
 import { Trash } from './trash.ts';
 import { openThreads, type Threads } from './threads.ts';
@@ -81,7 +82,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   space.reclaim = () => trash.emptied();
   const swept = { snapshots: await trash.sweep(), layers: await layers.sweep() };
   // Behind the sweep: what a task left half-built may be nested deeper than anything that is kept.
-  await pool.run('own', { place });
+  if (hasOtherOwners(place)) await pool.run('own', { place });
   return {
     blobs,
     snapshots,

@@ -18,16 +18,11 @@ const rooms = ['blobs', 'snapshots', 'l', 'flat'] as const;
  * over a file of the other. Costs a look at one small file where nothing changed. Only while nothing
  * of it is mounted. Returns how many files and directories were given away.
  */
-export function giveToOwner({ stateDir, uid, gid }: Place): number {
-  const note = join(stateDir, 'owner.json');
-  const now: Ids = [uid, gid];
-  const before = noted(note) ?? [...firstFound(stateDir), now];
-  const others = before.filter((ids) => !isSame(ids, now));
-  // Only root can give files away; elsewhere sandbox and daemon are one user for good.
-  if (others.length === 0 || process.getuid?.() !== 0) {
-    write(note, [now]);
-    return 0;
-  }
+export function giveToOwner(place: Place): number {
+  const others = othersIn(place);
+  if (others.length === 0) return 0;
+  const { stateDir } = place;
+  const { note, now } = ownerOf(place);
   // With both in it until all is done: a start that is cut off leaves some of either.
   write(note, [...others, now]);
   let given = 0;
@@ -39,6 +34,26 @@ export function giveToOwner({ stateDir, uid, gid }: Place): number {
   }
   write(note, [now]);
   return given;
+}
+
+/** Whether anything has to be given away; a look at one small file, so that no thread is needed. */
+export function hasOtherOwners(place: Place): boolean {
+  return othersIn(place).length > 0;
+}
+
+/** Owners of before that are not the one of now; where there are none, the one of now is noted. */
+function othersIn(place: Place): Ids[] {
+  const { note, now } = ownerOf(place);
+  const known = noted(note);
+  const others = (known ?? [...firstFound(place.stateDir), now]).filter((ids) => !isSame(ids, now));
+  // Only root can give files away; elsewhere sandbox and daemon are one user for good.
+  if (others.length > 0 && process.getuid?.() === 0) return others;
+  if (known?.length !== 1 || others.length > 0) write(note, [now]);
+  return [];
+}
+
+function ownerOf({ stateDir, uid, gid }: Place): { note: string; now: Ids } {
+  return { note: join(stateDir, 'owner.json'), now: [uid, gid] };
 }
 
 /** Not of what a link leads to, and whatever else belongs to somebody else stays theirs. */
