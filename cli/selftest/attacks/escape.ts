@@ -116,7 +116,7 @@ const seenAttacks: readonly TaskAttack[] = [
     expects: 'No open file leads to a directory outside, and the working directory is inside.',
     script: String.raw`
       const fds = ['self', ...pids()].flatMap((pid) => list('/proc/' + pid + '/fd').map((fd) => '/proc/' + pid + '/fd/' + fd));
-      const own = /^(?:\/workspace|\/dev\/(?:null|urandom|random|pts|tty|zero)|\/tmp|\/proc|\/usr|\/bin|\/lib|\/opt|\/home|pipe:|socket:|anon_inode:|\/memfd)/;
+      const own = /^(?:\/run\/gate\/(?:out|err)$|\/workspace|\/dev\/(?:null|urandom|random|pts|tty|zero)|\/tmp|\/proc|\/usr|\/bin|\/lib|\/opt|\/home|pipe:|socket:|anon_inode:|\/memfd)/;
       await tries({
         'an open directory': () => look('open files', fds.filter((fd) => link(fd) !== ''), (fd) => { try { return fs.statSync(fd).isDirectory() && !link(fd).startsWith('/proc'); } catch { return false; } }),
         'a file of elsewhere': () => look('open files', fds.map(link), (at) => at !== '' && !own.test(at)),
