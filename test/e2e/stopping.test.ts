@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { RunView } from '#contract/run.ts';
 import { runCli, TestDaemon } from '#test/support/daemon.ts';
-import { containersOf } from '#test/support/containers.ts';
+import * as containers from '#test/support/containers.ts';
 
 let daemon: TestDaemon;
 let dir: string;
@@ -33,6 +33,8 @@ const cliEnv = () => ({
 async function view(run = '@last'): Promise<RunView> {
   return JSON.parse((await daemon.cli(['show', run, '--json'])).stdout) as RunView;
 }
+
+const containersOf = async (run: string) => containers.containersOf(run, daemon.stateDir);
 
 async function untilRunning(task: string): Promise<RunView> {
   for (let i = 0; i < 1_200; i += 1) {
@@ -72,7 +74,7 @@ test('Ctrl-C cancels the run, exits 130 and leaves no container', async () => {
   const run = await view(id);
   expect(run.state).toBe('cancelled');
   expect(run.tasks.map((task) => task.state)).toEqual(['cancelled', 'skipped']);
-  expect(await containersOf(id)).toEqual([]);
+  await expect.poll(async () => containersOf(id)).toEqual([]);
 });
 
 test('orchestra cancel ends a run for whoever waits for it, with exit 6', async () => {
@@ -80,7 +82,7 @@ test('orchestra cancel ends a run for whoever waits for it, with exit 6', async 
   const { id } = await untilRunning('slow');
   expect((await daemon.cli(['cancel', id])).code).toBe(0);
   expect((await running).code).toBe(6);
-  expect(await containersOf(id)).toEqual([]);
+  await expect.poll(async () => containersOf(id)).toEqual([]);
   const again = await daemon.cli(['cancel', id]);
   expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('cancelled')]);
 });
@@ -104,7 +106,7 @@ tasks:
     ['skipped', undefined],
     ['succeeded', undefined],
   ]);
-  expect(await containersOf(run.id)).toEqual([]);
+  await expect.poll(async () => containersOf(run.id)).toEqual([]);
 });
 
 test('a run beyond its time ends with exit 3 and leaves no container', async () => {
@@ -113,7 +115,7 @@ test('a run beyond its time ends with exit 3 and leaves no container', async () 
   expect(ran.code).toBe(3);
   const run = await view();
   expect(run.state).toBe('timed_out');
-  expect(await containersOf(run.id)).toEqual([]);
+  await expect.poll(async () => containersOf(run.id)).toEqual([]);
 });
 
 test('a daemon that is asked to stop ends its runs, its containers and itself cleanly', async () => {
@@ -121,7 +123,7 @@ test('a daemon that is asked to stop ends its runs, its containers and itself cl
   const { id } = await untilRunning('slow');
   expect(await daemon.stop('SIGTERM')).toBe(0);
   expect((await running).code).not.toBe(0);
-  expect(await containersOf(id)).toEqual([]);
+  await expect.poll(async () => containersOf(id)).toEqual([]);
   await daemon.restart();
   expect((await view(id)).state).toBe('cancelled');
   expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
@@ -133,7 +135,7 @@ test('a daemon that was killed finds its containers at the next start and closes
   await daemon.stop('SIGKILL');
   expect(await containersOf(id)).toHaveLength(1);
   await daemon.restart();
-  expect(await containersOf(id)).toEqual([]);
+  await expect.poll(async () => containersOf(id)).toEqual([]);
   const run = await view(id);
   expect(run.state).toBe('unknown');
   expect(run.tasks[0]).toMatchObject({ id: 'slow', state: 'unknown' });

@@ -53,7 +53,9 @@ afterEach(async () => {
   expect(readdirSync(outside)).toEqual(['secret.txt']);
   expect(readFileSync(join(outside, 'secret.txt'), 'utf8')).toBe(secret);
   expect(readFileSync(join(dir, 'keep.txt'), 'utf8')).toBe('mine');
-  for (const run of runs) expect(await containersOf(run)).toEqual([]);
+  for (const run of runs) {
+    await expect.poll(async () => containersOf(run, daemon.stateDir)).toEqual([]);
+  }
 });
 
 type Wish = { script: string; node?: boolean; limits?: object; outputs?: Record<string, string> };

@@ -182,7 +182,7 @@ test('the most that each task used is told', () => {
 });
 
 test('nothing of them is left: no container, no process, and the run exits as timed out', async () => {
-  expect(await containersOf(run.id)).toEqual([]);
+  await expect.poll(async () => containersOf(run.id, daemon.stateDir)).toEqual([]);
   expect(run.exitCode).toBe(3);
   const mounts = readFileSync('/proc/self/mounts', 'utf8');
   expect(mounts).not.toContain(join(daemon.stateDir, 'l'));

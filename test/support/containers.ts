@@ -1,15 +1,32 @@
 import { hash } from 'node:crypto';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { request, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 import { findEngine } from '#setup/engine/find.ts';
 
 export type Container = { Id: string; State: string; Labels: Record<string, string> };
 
-/** Containers of a run as the engine itself lists them, stopped ones too. */
-export async function containersOf(run: string): Promise<Container[]> {
+/**
+ * Containers of a run as the engine itself lists them, stopped ones too. Which they are the log
+ * says, read from its files: a container that stood ready before carries no label of the run.
+ */
+export async function containersOf(run: string, stateDir: string): Promise<Container[]> {
+  const ids = idsIn(join(stateDir, 'audit', 'segments'), run);
+  return (await allContainers()).filter(({ Id }) => ids.has(Id));
+}
+
+function idsIn(segments: string, run: string): Set<string> {
+  const lines = readdirSync(segments).flatMap((name) =>
+    readFileSync(join(segments, name), 'utf8').split('\n'),
+  );
+  const ofRun = lines.filter((line) => line.includes(`"run":"${run}"`));
+  return new Set(ofRun.flatMap((line) => /"container":"([0-9a-f]{64})"/.exec(line)?.[1] ?? []));
+}
+
+async function allContainers(): Promise<Container[]> {
   const { socketPath } = await findEngine({ env: process.env });
-  const filters = encodeURIComponent(JSON.stringify({ label: [`orchestra.run=${run}`] }));
-  const path = `/containers/json?all=1&filters=${filters}`;
+  const path = '/containers/json?all=1';
   return new Promise((resolve, reject) => {
     const call = request({ socketPath, path }, (answer) => {
       let text = '';
