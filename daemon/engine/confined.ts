@@ -49,11 +49,3 @@ export async function notConfined(
     ...shared.flat(),
   ];
 }
-
-/** False once the process is dead, reaped or not. */
-export async function isThere(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
-  // The name in brackets may hold anything, so the state is what follows the last bracket.
-  const state = stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
-  return state !== '' && state !== 'Z' && state !== 'X';
-}

@@ -1,6 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Limits } from '#contract/limits.ts';
 import type { RecordData } from '#contract/records.ts';
+import { isDead } from '#setup/engine/processes.ts';
 import type { Log } from '../audit/types.ts';
 import { digestOf } from '../base/canonical.ts';
 import { within } from '../base/deadline.ts';
@@ -8,7 +9,7 @@ import { assertGenuine, type Permit, type PermitOffice } from '../policy/permit.
 import { act } from './act.ts';
 import { askedFor } from './asked.ts';
 import { compare } from './compare.ts';
-import { isThere, notConfined } from './confined.ts';
+import { notConfined } from './confined.ts';
 import type { Doors } from './doors.ts';
 import type {
   ActContext,
@@ -311,9 +312,9 @@ function doorsOf(one: Known | undefined): DoorMount[] {
 async function whileThere<T>(pid: number | undefined, work: () => Promise<T>): Promise<T> {
   try {
     const result = await work();
-    if (pid === undefined || (await isThere(pid))) return result;
+    if (pid === undefined || !isDead(pid)) return result;
   } catch (error) {
-    if (pid === undefined || (await isThere(pid))) throw error;
+    if (pid === undefined || !isDead(pid)) throw error;
   }
   throw new OrchestraError('engine.failed', 'The sandbox ended before its task was in it');
 }
