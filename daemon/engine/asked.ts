@@ -42,7 +42,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       readonly_paths: 0,
       init: true,
       shm_bytes: shmBytes,
-      command: digestOf(gate.commandOf(spec)),
+      command: digestOf(gate.command),
       env_names: Object.keys(gate.env).toSorted(),
       mounts: [
         ...spec.mounts.map(effectiveMount),
@@ -50,7 +50,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       ].toSorted(byTarget),
     },
     name: spec.name,
-    command: gate.commandOf(spec),
+    command: gate.command,
     cwd: gate.cwd,
     env: gate.env,
     labels: spec.labels,

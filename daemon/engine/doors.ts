@@ -16,7 +16,7 @@ export type Doors = {
   root: string;
   /** Makes the doors of one waiting sandbox. */
   make(targets: readonly string[]): DoorMount[];
-  /** Opens the read ends of the pipes behind the door on `gateTarget`. */
+  /** Opens both ends of the pipes behind the door on `gateTarget`. */
   openPipes(doors: readonly DoorMount[]): PipeEnds | undefined;
   /** Throws where what is mounted on the doors would not arrive in the process `pid`, or nobody knows it. */
   assertConnected(pid: number | undefined, doors: readonly DoorMount[]): Promise<void>;
@@ -72,8 +72,14 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
     openPipes(doors) {
       const door = doors.find(({ target }) => target === gateTarget);
       if (door === undefined) return undefined;
-      const open = (file: (typeof pipeFiles)[number]) =>
-        openSync(path.join(door.source, file), pipeFlags);
+      const open = (name: (typeof pipeFiles)[number]) => {
+        const file = path.join(door.source, name);
+        // In this order: without somebody who reads, nobody may write.
+        return {
+          read: openSync(file, constants.O_RDONLY | pipeFlags),
+          write: openSync(file, constants.O_WRONLY | pipeFlags),
+        };
+      };
       return { out: open('out'), err: open('err') };
     },
 
@@ -137,7 +143,7 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
 }
 
 const pipeFiles = ['out', 'err'] as const;
-const pipeFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+const pipeFlags = constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 // These two are flags of the mount, not options of the file system.
 function kernelOptions(overlay: OverlayMount): string {

@@ -166,7 +166,7 @@ export type Started = { pid: number | undefined };
 export type Given = {
   secrets?: readonly Secret[];
   receipt?: readonly AnyEntry[];
-  /** Its output goes through the pipes that it opened at its gate. The guard knows. */
+  /** Its output goes through pipes of its own. The guard knows. */
   isPiped?: boolean;
 };
 

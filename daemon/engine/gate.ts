@@ -9,12 +9,7 @@ import type { Given, OutputPiece, Secret } from './engine.ts';
  * and nothing else: no argument, no variable, no secret of any task.
  */
 export const gate = {
-  /** One that waits for a task has its output's pipes open before it says that it is there. */
-  commandOf: ({ role }: Pick<SandboxSpec, 'role'>): readonly string[] => [
-    '/bin/sh',
-    '-c',
-    role === 'slot' ? `${openPipes} && echo && exec /bin/sh -s` : 'echo && exec /bin/sh -s',
-  ],
+  command: ['/bin/sh', '-c', 'echo && exec /bin/sh -s'],
   cwd: '/',
   // HOME, because an engine would look one up for the user and add it.
   env: { HOME: '/', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -22,7 +17,9 @@ export const gate = {
 
 const graceSeconds = 30;
 
-const openPipes = `exec 3>${gateTarget}/out 4>${gateTarget}/err`;
+// From here on nothing goes through the engine. Whoever reads learns by the first byte that both are
+// open. Where nobody reads any more this waits until the sandbox's own deadline, and no longer.
+const openPipes = `exec >${gateTarget}/out 2>${gateTarget}/err && echo || exit 126`;
 
 /** How long a sandbox lives at most when no daemon is left to end it: longer than its task may. */
 export function ownDeadlineSeconds({
@@ -47,12 +44,11 @@ export function releaseScript(
   const variables = Object.entries(env).map(([name, value]) => quoted(`${name}=${value}`));
   const program = [...variables, ...command.map(quoted)].join(' ');
   const lines = [
-    // From here on nothing goes through the engine.
-    ...(isPiped ? ['exec 1>&3 2>&4 3>&- 4>&-'] : []),
-    ...secrets.map(secretLines),
-    `cd ${quoted(cwd)} || exit 126`,
     // Twice in parentheses: a child of the first process, not one that the task would wait for.
     `( (exec >/dev/null 2>&1 </dev/null; sleep ${seconds}; kill -9 $$) & )`,
+    ...(isPiped ? [openPipes] : []),
+    ...secrets.map(secretLines),
+    `cd ${quoted(cwd)} || exit 126`,
     `exec env -i -- ${program} </dev/null`,
     '',
   ];
@@ -99,6 +95,12 @@ async function takeFirst(
   source: AsyncGenerator<OutputPiece, void, undefined>,
 ): Promise<OutputPiece> {
   const { value } = await source.next();
-  if (value?.s !== 1 || value.bytes[0] !== newline) throw new Error('the gate did not open');
-  return { s: 1, bytes: value.bytes.subarray(1) };
+  if (value?.s !== 1) throw new Error('the gate did not open');
+  return { s: 1, bytes: afterGate(value.bytes) };
+}
+
+/** What follows the one byte that a gate says. */
+export function afterGate(bytes: Uint8Array): Uint8Array {
+  if (bytes[0] !== newline) throw new Error('the gate did not open');
+  return bytes.subarray(1);
 }

@@ -23,7 +23,7 @@ import type {
 import { openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
 import type { Kernel } from './kernel.ts';
-import { pipedOutput, type PipeEnds } from './pipes.ts';
+import { pipedOutput } from './pipes.ts';
 import { runtimeFacts } from './runtime-facts.ts';
 import { assertRealSources } from './sources.ts';
 import { shapeOf, type DoorMount, type SandboxSpec } from '../policy/spec.ts';
@@ -148,10 +148,10 @@ export function guardEngine(parts: GuardParts): Engine {
       const one = known.get(id);
       if (one === undefined) return exits.hear(id, attached);
       one.atGate = attached.ready;
-      // Its gate waits for somebody who reads, so they are opened before it starts.
-      const pipes = one.spec.role === 'slot' ? parts.doors?.openPipes(doorsOf(one)) : undefined;
-      one.isPiped = pipes !== undefined;
-      return exits.hear(id, pipes === undefined ? attached : piped(attached, pipes));
+      const ends = one.spec.role === 'slot' ? parts.doors?.openPipes(doorsOf(one)) : undefined;
+      if (ends === undefined) return exits.hear(id, attached);
+      one.pipes = pipedOutput(ends, attached.ready, attached.output);
+      return exits.hear(id, piped(attached, one.pipes));
     },
 
     close: () => driver.close(),
@@ -244,7 +244,7 @@ export function guardEngine(parts: GuardParts): Engine {
             'let a task go',
             driver.release(id, permit, context, {
               secrets,
-              isPiped: one.isPiped === true,
+              isPiped: one.pipes !== undefined,
             }),
           );
         },
@@ -257,8 +257,10 @@ export function guardEngine(parts: GuardParts): Engine {
 
     async wait(id, signal) {
       const exit = await exits.wait(id, signal);
-      // The last process is dead: nobody sees the layers any more.
-      closeDoors(known.get(id));
+      // The last process is dead: nobody sees the layers or writes any more.
+      const one = known.get(id);
+      one?.pipes?.over();
+      closeDoors(one);
       return exit;
     },
 
@@ -288,12 +290,11 @@ type Known = {
   /** The kernel was asked how it is confined. */
   isConfined?: boolean;
   areDoorsClosed?: boolean;
-  /** Its output comes through pipes of its own. */
-  isPiped?: boolean;
+  /** Through which its output comes, where it has pipes of its own. */
+  pipes?: ReturnType<typeof pipedOutput>;
 };
 
-function piped(attached: Attached, ends: PipeEnds): Attached {
-  const pipes = pipedOutput(ends, attached.ready, attached.output);
+function piped(attached: Attached, pipes: ReturnType<typeof pipedOutput>): Attached {
   const close = () => {
     pipes.close();
     attached.close();

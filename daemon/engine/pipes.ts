@@ -1,9 +1,14 @@
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { OutputPiece } from './engine.ts';
+import { afterGate } from './gate.ts';
 
-/** Read ends of the named pipes that a waiting sandbox writes to, as file descriptors. */
-export type PipeEnds = { out: number; err: number };
+/**
+ * The named pipes that a sandbox will write to, as file descriptors. The write ends are held so that
+ * the pipes do not read as ended before anybody opened them.
+ */
+export type PipeEnds = { out: PipeEnd; err: PipeEnd };
+export type PipeEnd = { read: number; write: number };
 
 /**
  * The output of a sandbox straight from the kernel's pipes: no engine on the way, and an end that
@@ -11,30 +16,41 @@ export type PipeEnds = { out: number; err: number };
  * the same (`/proc/1/fd/1`) is passed on until then.
  */
 export function pipedOutput(
-  ends: PipeEnds,
+  { out, err }: PipeEnds,
   ready: Promise<void>,
   engine: AsyncIterable<OutputPiece>,
-): { output: AsyncGenerator<OutputPiece, void, undefined>; close(): void } {
+): {
+  output: AsyncGenerator<OutputPiece, void, undefined>;
+  /** Nobody writes any more, or ever will: what is in the pipes is all. May be called often. */
+  over(): void;
+  close(): void;
+} {
   let sockets: Socket[] | undefined;
   let isClosed = false;
+  let isOver = false;
+  const over = () => {
+    if (isOver) return;
+    isOver = true;
+    for (const { write } of [out, err]) closeSync(write);
+  };
   const close = () => {
     if (isClosed) return;
     isClosed = true;
-    if (sockets === undefined) for (const fd of [ends.out, ends.err]) closeSync(fd);
+    over();
+    if (sockets === undefined) for (const { read } of [out, err]) closeSync(read);
     else for (const socket of sockets) socket.destroy();
   };
   async function* output(): AsyncGenerator<OutputPiece, void, undefined> {
-    // Before somebody writes, a pipe reads as ended.
     await ready;
     if (isClosed) return;
-    const [out, err] = [ends.out, ends.err].map((fd) => new Socket({ fd, readable: true }));
-    if (out === undefined || err === undefined) return;
-    sockets = [out, err];
+    const ofOut = new Socket({ fd: out.read, readable: true });
+    const ofErr = new Socket({ fd: err.read, readable: true });
+    sockets = [ofOut, ofErr];
     const hand = new Hand();
     const pass = async (source: AsyncIterable<Uint8Array>, s: 1 | 2) => {
       for await (const bytes of source) await hand.give({ s, bytes });
     };
-    const piped = Promise.all([pass(out, 1), pass(err, 2)]);
+    const piped = Promise.all([pass(onceOpen(ofOut, over), 1), pass(ofErr, 2)]);
     void (async () => {
       for await (const piece of engine) await hand.give(piece);
     })().catch(() => {});
@@ -48,7 +64,21 @@ export function pipedOutput(
       close();
     }
   }
-  return { output: output(), close };
+  return { output: output(), over, close };
+}
+
+/** Takes off the front what the gate says once it has the pipes; the ends held here can go then. */
+async function* onceOpen(
+  source: AsyncIterable<Uint8Array>,
+  over: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let isOpen = false;
+  for await (const bytes of source) {
+    const rest = isOpen ? bytes : afterGate(bytes);
+    if (!isOpen) over();
+    isOpen = true;
+    if (rest.length > 0) yield rest;
+  }
 }
 
 /** From many hands into one: each giver waits until its piece was taken. */

@@ -3,7 +3,12 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { enginePaths } from '#setup/paths.ts';
 import { labelNames } from '#daemon/engine/labels.ts';
-import { npmCacheTarget, workspaceTarget, type OverlayMount } from '#daemon/policy/spec.ts';
+import {
+  gateTarget,
+  npmCacheTarget,
+  workspaceTarget,
+  type OverlayMount,
+} from '#daemon/policy/spec.ts';
 import { ReadySlots, type AskSlot } from '#daemon/sandbox/ready-slots.ts';
 import { runInSandbox } from '#daemon/sandbox/sandbox.ts';
 import { keepOutput } from '#test/support/fake-sandbox.ts';
@@ -142,6 +147,20 @@ describe.skipIf(!isShared)('ready slots (need root and the private engine)', () 
     expect(
       Object.keys(waiting?.labels ?? {}).filter((name) => name.startsWith('orchestra.')),
     ).toEqual(expect.not.arrayContaining([labelNames.run, labelNames.task]));
+  });
+
+  test('a slot ends with its daemon, though nobody ever read what it says', async () => {
+    const { engine, doors } = real;
+    if (doors === undefined) throw new Error('no doors');
+    // What a daemon leaves that was killed just as it started one.
+    const made = doors.make([workspaceTarget, npmCacheTarget, gateTarget]);
+    const { id } = await engine.create(await ask({ slot: 'left-alone', doors: made }), context);
+    const attached = await engine.attach(id);
+    attached.close();
+    await engine.start(id, context).catch(() => {});
+    const state = async () => (await real.left()).find((one) => one.id === id)?.status;
+    await expect.poll(state, { timeout: 10_000 }).toBe('exited');
+    await engine.remove(id, context);
   });
 
   test('a layer that is not there fails the task and leaves nothing behind', async () => {

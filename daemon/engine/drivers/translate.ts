@@ -19,7 +19,7 @@ export function createOptions(
     Image: spec.image.id,
     // An empty list clears the image's entry point; leaving it out would keep it.
     Entrypoint: [],
-    Cmd: [...gate.commandOf(spec)],
+    Cmd: [...gate.command],
     WorkingDir: gate.cwd,
     Env: envOf(imageEnv),
     User: `${spec.user.uid}:${spec.user.gid}`,

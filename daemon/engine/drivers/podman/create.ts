@@ -20,7 +20,7 @@ export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: s
     image: spec.image.id.replace(/^sha256:/, ''),
     image_volume_mode: 'ignore',
     entrypoint: [],
-    command: [...gate.commandOf(spec)],
+    command: [...gate.command],
     work_dir: gate.cwd,
     env: { ...gate.env },
     // Neither the image's variables nor Podman's own `container` and `TERM`.
