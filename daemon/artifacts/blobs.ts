@@ -7,7 +7,15 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { blobPath, blobVariants } from './blob-path.ts';
 
-export type PutOptions = { maxBytes: number; signal?: AbortSignal };
+/** Above it, writing once more costs less than the memory to compare. */
+const comparedBytes = 1 << 20;
+
+export type PutOptions = {
+  maxBytes: number;
+  signal?: AbortSignal;
+  /** For what the log can make again: whole or not there, but perhaps lost with the machine's power. */
+  isRemade?: boolean;
+};
 
 /**
  * Content by its sha256. A blob appears whole or not at all, is never changed, and is hashed again
@@ -15,6 +23,8 @@ export type PutOptions = { maxBytes: number; signal?: AbortSignal };
  */
 export class BlobStore {
   readonly directory: string;
+  /** Bytes that are being put; whoever brings the same waits for the same. */
+  readonly #putting = new Map<Digest, Promise<void>>();
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -32,13 +42,44 @@ export class BlobStore {
     source: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<{ digest: Digest; bytes: number }> {
+    if (!(source instanceof Uint8Array)) return this.#write(source, options);
+    const digest: Digest = `sha256:${hash('sha256', source, 'hex')}`;
+    const written = { digest, bytes: source.byteLength };
+    const under = this.#putting.get(digest);
+    if (under !== undefined) {
+      await under;
+      return written;
+    }
+    if (await this.#holds(digest, source)) return written;
+    const putting = this.#write(source, options).then(() => {});
+    this.#putting.set(digest, putting);
+    try {
+      await putting;
+    } finally {
+      this.#putting.delete(digest);
+    }
+    return written;
+  }
+
+  /** True where exactly these bytes are there: plans and policies come again and again. */
+  async #holds(digest: Digest, content: Uint8Array): Promise<boolean> {
+    const found = await this.#find(digest);
+    if (found?.size !== content.byteLength || found.size > comparedBytes) return false;
+    const held = await fs.readFile(found.path).catch(() => undefined);
+    return held?.equals(content) === true;
+  }
+
+  async #write(
+    source: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<{ digest: Digest; bytes: number }> {
     const temp = join(this.directory, 'tmp', randomBytes(8).toString('hex'));
     const handle = await fs.open(temp, 'wx', 0o600);
     try {
       const written = await copyHashed(source, handle, options);
-      await handle.sync();
+      if (options.isRemade !== true) await handle.sync();
       await handle.close();
-      await this.#adopt(temp, written.digest);
+      await this.#adopt(temp, written.digest, options);
       return written;
     } catch (cause) {
       await handle.close().catch(() => undefined);
@@ -113,7 +154,11 @@ export class BlobStore {
     return names.length;
   }
 
-  async #adopt(temp: string, digest: Digest): Promise<void> {
+  async #adopt(
+    temp: string,
+    digest: Digest,
+    { isRemade = false }: Pick<PutOptions, 'isRemade'> = {},
+  ): Promise<void> {
     const path = blobPath(this.directory, digest);
     try {
       await fs.rename(temp, path);
@@ -122,6 +167,7 @@ export class BlobStore {
       await fs.mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
       await fs.rename(temp, path);
     }
+    if (isRemade) return;
     const folder = await fs.open(join(path, '..'), 'r');
     try {
       await folder.sync();

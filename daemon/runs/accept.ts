@@ -100,14 +100,8 @@ function entryFor({ policies }: RunsDeps, { policy }: Pick<SubmitRun, 'policy'>)
   return policies.fromText(policy.text, policy.file);
 }
 
-/**
- * Keeps the policy as it applies under its own digest, so that a run can be explained long after the
- * file has changed. Answers what the ceiling took away from it, in words.
- */
-export async function keepPolicy(
-  deps: RunsDeps,
-  request: Pick<SubmitRun, 'policy'>,
-): Promise<string[]> {
+/** As it applies, so that a run can be explained long after the file has changed. */
+async function keepPolicy(deps: RunsDeps, request: Pick<SubmitRun, 'policy'>): Promise<string[]> {
   const { policy, narrowed } = entryFor(deps, request);
   const { digest: _digest, ...content } = policy;
   await deps.blobs.put(Buffer.from(canonicalJson(content)), { maxBytes: policyBytesMax });
@@ -118,10 +112,21 @@ export function concurrencyFor(request: SubmitRun, policy: EffectivePolicy): num
   return Math.min(request.concurrency ?? availableParallelism(), policy.run.concurrency);
 }
 
-/** Stores the plan under its digest before it is recorded as made. */
-export async function recordPlan(deps: RunsDeps, runId: string, made: Planned): Promise<void> {
+/**
+ * Stores the plan and the policy under their digests before they are on record. Answers what the
+ * ceiling took away from the policy, in words.
+ */
+export async function recordPlan(
+  deps: RunsDeps,
+  runId: string,
+  request: Pick<SubmitRun, 'policy'>,
+  made: Planned,
+): Promise<string[]> {
   const bytes = Buffer.from(canonicalJson(made.plan));
-  await deps.blobs.put(bytes, { maxBytes: planBytesMax });
+  const [narrowed] = await Promise.all([
+    keepPolicy(deps, request),
+    deps.blobs.put(bytes, { maxBytes: planBytesMax }),
+  ]);
   await deps.log.append({
     type: 'plan.made',
     run: runId,
@@ -133,6 +138,7 @@ export async function recordPlan(deps: RunsDeps, runId: string, made: Planned): 
       clamped: made.clamped.slice(0, 512).map((text) => cutText(text, 256)),
     },
   });
+  return narrowed;
 }
 
 export async function loadPlan(deps: RunsDeps, digest: Plan['image']['id']): Promise<Plan> {

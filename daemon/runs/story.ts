@@ -1,20 +1,19 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { SubmitRun } from '#contract/run.ts';
-import { canonicalJson } from '../base/canonical.ts';
+import type { AnyEntry } from '../audit/types.ts';
 import { cutText } from '../base/text.ts';
 import { dispatch } from '../scheduler/dispatch.ts';
 import { topological } from '../scheduler/graph.ts';
 import {
   concurrencyFor,
-  keepPolicy,
   planFor,
   plannerName,
   policyFor,
   recordPlan,
   type Accepted,
 } from './accept.ts';
-import { checkpointOf } from './checkpoint.ts';
+import { Checkpoints } from './checkpoints.ts';
 import type { RunsDeps } from './deps.ts';
 import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
 import { closingOf, type Closing } from './outcome.ts';
@@ -31,10 +30,10 @@ import { runTask } from './task.ts';
 export async function tellStory(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<void> {
   using _quiet = deps.workspace.holdTrash();
   const startedAt = performance.now();
-  const close = async ({ outcome, exitCode, reason }: Closing) => {
+  const close = async ({ outcome, exitCode, reason }: Closing, last: AnyEntry[] = []) => {
     // In the same tick as the record, so that nothing of this run can follow it.
     run.isClosing = true;
-    await deps.log.append({
+    const closed: AnyEntry = {
       type: 'run.closed',
       run: run.id,
       outcome: outcome === 'succeeded' ? 'ok' : outcome === 'unknown' ? 'unknown' : 'failed',
@@ -46,13 +45,14 @@ export async function tellStory(deps: RunsDeps, run: OpenRun, request: SubmitRun
         exit_code: exitCode,
         reason: cutText(reason, 512),
       },
-    });
+    };
+    await deps.log.appendAll([...last, closed]);
   };
   try {
     const accepted = await accept(deps, run, request);
-    await execute(deps, accepted.run, accepted.concurrency);
+    const last = await execute(deps, accepted.run, accepted.concurrency);
     await recordStop(deps, run, request);
-    await close(closing(deps, run));
+    await close(closing(deps, run), last);
   } catch (error) {
     if (deps.log.blocked) return;
     try {
@@ -71,7 +71,7 @@ async function accept(
   request: SubmitRun,
 ): Promise<{ run: AcceptedRun; concurrency: number }> {
   const { policy, image, made, secrets } = await planned(deps, run, request);
-  await recordPlan(deps, run.id, made);
+  const narrowed = await recordPlan(deps, run.id, request, made);
   const needed: ProvideRequest = {
     runId: run.id,
     snapshot: run.snapshot,
@@ -81,7 +81,6 @@ async function accept(
     signal: run.controller.signal,
   };
   const needs = await planNeeds(deps, needed);
-  const narrowed = await keepPolicy(deps, request);
   await deps.log.append({
     type: 'run.accepted',
     run: run.id,
@@ -147,18 +146,11 @@ async function recordUnplanned(
   }
 }
 
-async function execute(deps: RunsDeps, run: AcceptedRun, concurrency: number): Promise<void> {
+/** Resolves with what is to be recorded with the end of the run. */
+async function execute(deps: RunsDeps, run: AcceptedRun, concurrency: number): Promise<AnyEntry[]> {
   const { signal } = run.controller;
-  const save = oneAtATime(() => saveCheckpoint(deps, run));
+  const checkpoints = new Checkpoints(deps, run);
   const begin = expectTasks(deps, run, concurrency);
-  // How much happened, and how much of it the last checkpoint holds.
-  let happened = 1;
-  let saved = 0;
-  const saveNow = async () => {
-    const at = happened;
-    await save();
-    saved = Math.max(saved, at);
-  };
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
     concurrency,
@@ -167,20 +159,15 @@ async function execute(deps: RunsDeps, run: AcceptedRun, concurrency: number): P
     execute: async (task) => {
       begin(task);
       const passed = await runTask(deps, run, task, signal);
-      happened += 1;
-      await saveNow();
+      checkpoints.taskEnded();
       return passed || task.onFailure === 'continue';
     },
-    skip: async (task, because) => {
-      await skip(deps, run, task, `${because} did not succeed`, because);
-      happened += 1;
-    },
+    skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
   });
   for (const task of unstarted) {
     await skip(deps, run, task, stopOf(signal)?.message ?? 'the run was stopped');
-    happened += 1;
   }
-  if (saved < happened) await saveNow();
+  return checkpoints.last();
 }
 
 async function skip(
@@ -196,34 +183,6 @@ async function skip(
       data: { reason: cutText(reason, 256), ...(because === undefined ? {} : { because }) },
     }),
   );
-}
-
-async function saveCheckpoint(deps: RunsDeps, run: AcceptedRun): Promise<void> {
-  const facts = deps.states.find(run.id);
-  if (!facts) return;
-  const at = new Date(deps.clock.now()).toISOString();
-  const digests = { plan: run.planDigest, policy: run.policy.digest };
-  const bytes = Buffer.from(canonicalJson(checkpointOf(facts, run.plan, digests, at)));
-  const { digest } = await deps.blobs.put(bytes, { maxBytes: 16 * 1024 * 1024 });
-  await deps.log.append({
-    type: 'checkpoint.saved',
-    run: run.id,
-    data: { checkpoint: digest, bytes: bytes.length },
-  });
-}
-
-/** Calls that come while one is under way share the next one. */
-function oneAtATime(work: () => Promise<void>): () => Promise<void> {
-  let current = Promise.resolve();
-  let next: Promise<void> | undefined;
-  return async () => {
-    next ??= current.then(() => {
-      next = undefined;
-      current = work();
-      return current;
-    });
-    await next;
-  };
 }
 
 function closing(deps: RunsDeps, run: OpenRun): Closing {

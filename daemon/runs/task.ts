@@ -4,6 +4,7 @@ import type { Digest } from '#contract/ids.ts';
 import { limitSentence } from '#contract/limits.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { RecordData } from '#contract/records.ts';
+import type { AnyEntry } from '../audit/types.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import type { Permit } from '../policy/permit.ts';
@@ -48,18 +49,22 @@ export async function runTask(
   await using output = await OutputFile.create(outputPath(deps.stateDir, run.id, task.id));
   run.outputs.set(task.id, output);
   let verdict: Verdict;
+  let sealed: AnyEntry[] = [];
   let stored: Digest | undefined;
   try {
     await awaitEngine(deps.engineWatch, run);
-    verdict = await attemptTask(deps, run, task, output, signal);
+    ({ verdict, sealed } = await attemptTask(deps, run, task, output, signal));
     stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
+    sealed = [];
     verdict = (await engineLoss(deps.engineWatch, run, error)) ?? verdictOf(error, signal);
     // Where the disk is full even this fails: the verdict counts, and it says why.
     stored = await output.keep(deps.blobs).catch(() => undefined);
   }
-  await deps.log.append(
+  // Together: a layer counts with the verdict that keeps it.
+  await deps.log.appendAll([
+    ...sealed,
     taskEntry(run, task.id, {
       type: 'task.finished',
       outcome: verdict.outcome === 'succeeded' ? 'ok' : 'failed',
@@ -75,7 +80,7 @@ export async function runTask(
         duration_ms: Math.round(performance.now() - startedAt),
       },
     }),
-  );
+  ]);
   run.outputs.delete(task.id);
   await output.remove();
   if (verdict.outcome === 'violated') {
@@ -90,18 +95,21 @@ async function attemptTask(
   task: PlanTask,
   output: OutputFile,
   signal: AbortSignal,
-): Promise<Verdict> {
+): Promise<{ verdict: Verdict; sealed: AnyEntry[] }> {
   const layer = await deps.workspace.layers.prepare(stackOf(deps, run, task), signal);
   let dropBecause: string | undefined = 'the attempt could not go on';
   try {
     const verdict = await workIn(deps, run, task, { layer, output, signal });
-    if (verdict.outcome === 'succeeded') {
-      const sealed = await deps.workspace.layers.seal(layer);
-      // Named by its digest from here on, and perhaps another run's as well.
-      dropBecause = undefined;
-      await recordSealed(deps, run, task, sealed);
-    } else dropBecause = verdict.reason ?? verdict.outcome;
-    return verdict;
+    if (verdict.outcome !== 'succeeded') {
+      dropBecause = verdict.reason ?? verdict.outcome;
+      return { verdict, sealed: [] };
+    }
+    // Beside it; whoever needs it waits for it, and learns why it could not be.
+    output.keep(deps.blobs).catch(() => {});
+    const sealed = await deps.workspace.layers.seal(layer);
+    // Named by its digest from here on, and perhaps another run's as well.
+    dropBecause = undefined;
+    return { verdict, sealed: sealedEntries(run, task, sealed) };
   } catch (error) {
     if (error instanceof OrchestraError) dropBecause = error.code;
     throw error;
@@ -148,20 +156,15 @@ async function workIn(
   }
 }
 
-async function recordSealed(
-  deps: RunsDeps,
-  run: AcceptedRun,
-  task: PlanTask,
-  sealed: SealedLayer,
-): Promise<void> {
+function sealedEntries(run: AcceptedRun, task: PlanTask, sealed: SealedLayer): AnyEntry[] {
   const { digest: layer, entries, bytes } = sealed;
-  await deps.log.appendAll([
+  return [
     taskEntry(run, task.id, {
       type: 'layer.sealed',
       data: { attempt, layer, entries, bytes },
     }),
     ...layerLeftOut(run, task, { ...sealed, attempt }),
-  ]);
+  ];
 }
 
 /** On record before it is gone. With a blocked log it stays, and the next start sweeps it. */

@@ -61,7 +61,7 @@ const bucketsMax = 64;
 /** So many in a row that failed where others came through before: then none is made ahead. */
 const failuresMax = 5;
 const retiringMax = 64;
-const refillMs = 30;
+const refillMs = 80;
 const slotContext: ActContext = { why: 'slot' };
 
 /**

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet } from '#contract/snapshot.ts';
+import { layerDigest } from './manifest.ts';
 import type { Place, SealedLayer, Stack } from './operations.ts';
 import { snapshotDir } from './places.ts';
 import type { Trash } from './trash.ts';
@@ -79,6 +80,7 @@ export class Layers {
   async seal(prepared: PreparedLayer, signal?: AbortSignal): Promise<SealedLayer> {
     const { id, stack } = prepared;
     await this.#removeWork(id);
+    if (await this.#removeUntouched(id)) return nothing;
     const { sealed, kept } = await this.#pool.run(
       'seal',
       { place: this.#place, id, stack },
@@ -142,6 +144,23 @@ export class Layers {
     return { id, upper, work };
   }
 
+  /**
+   * A task that only looked, or printed, left nothing: no thread need look for it. The first such
+   * layer of this state directory is sealed like any other, so that its digest leads somewhere.
+   */
+  async #removeUntouched(id: string): Promise<boolean> {
+    if (!(await this.has(nothing.digest))) return false;
+    const dir = join(this.#place.stateDir, 'l', id);
+    try {
+      await fs.rmdir(join(dir, 'u'));
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOTEMPTY') return false;
+      throw cause;
+    }
+    await fs.rmdir(dir);
+    return true;
+  }
+
   /** The kernel leaves `work/work` to root, empty and closed; whoever owns its parent may still rmdir it. */
   async #removeWork(id: string): Promise<void> {
     const work = join(this.#place.stateDir, 'l', id, 'w');
@@ -150,6 +169,15 @@ export class Layers {
     }
   }
 }
+
+const nothing: SealedLayer = {
+  digest: layerDigest([]),
+  entries: 0,
+  bytes: 0,
+  changes: { added: 0, modified: 0, deleted: 0 },
+  leftOut: [],
+  leftOutCount: 0,
+};
 
 function hexOf(digest: Digest): string {
   return digest.slice('sha256:'.length);

@@ -19,6 +19,8 @@ export class Snapshots {
   readonly #pool: WorkerPool;
   readonly #uploads: WorkerPool;
   readonly #silenceMs: number;
+  /** Of the snapshot that was asked for last: one run asks for several files of one. */
+  #lately: { digest: Digest; entries: readonly TreeEntry[] } | undefined;
 
   /** Uploads have threads of their own: they are as slow as their senders, and tasks wait for nobody. */
   constructor(place: Place, pools: { files: WorkerPool; uploads: WorkerPool; silenceMs?: number }) {
@@ -64,8 +66,11 @@ export class Snapshots {
   }
 
   /** Every entry in the byte order of the paths, for the planner's profile and the lockfile. */
-  async entries(digest: Digest): Promise<TreeEntry[]> {
-    return readManifest(this.#place.stateDir, digest);
+  async entries(digest: Digest): Promise<readonly TreeEntry[]> {
+    if (this.#lately?.digest !== digest) {
+      this.#lately = { digest, entries: readManifest(this.#place.stateDir, digest) };
+    }
+    return this.#lately.entries;
   }
 
   /** Content of one file of the snapshot; `undefined` when there is no such regular file. */

@@ -1,7 +1,11 @@
 import { expect, test } from 'vitest';
 import type { Plan } from '#contract/plan.ts';
 import { RunCheckpoint } from '#contract/run.ts';
+import type { AnyEntry } from '#daemon/audit/types.ts';
 import { checkpointOf } from '#daemon/runs/checkpoint.ts';
+import { Checkpoints } from '#daemon/runs/checkpoints.ts';
+import type { RunsDeps } from '#daemon/runs/deps.ts';
+import type { AcceptedRun } from '#daemon/runs/open-run.ts';
 import { RunStates } from '#daemon/runs/state.ts';
 import {
   artifactCollected,
@@ -16,6 +20,27 @@ import {
 const plan = {
   tasks: ['build', 'lint', 'test', 'pack'].map((id) => ({ id })),
 } as unknown as Plan;
+
+test('checkpoints come at most once a second, and always at the end', async () => {
+  const states = new RunStates();
+  for (const record of [submitted(), taskStarted('build')]) states.fold(record);
+  let now = 0;
+  const appended: AnyEntry[] = [];
+  const deps = {
+    states,
+    clock: { now: () => 0, mono: () => now, boot: '' },
+    blobs: { put: () => Promise.resolve({ digest: someDigest('e'), bytes: 1 }) },
+    log: { appendAll: (entries: AnyEntry[]) => Promise.resolve(appended.push(...entries)) },
+  } as unknown as RunsDeps;
+  const run = { id: someRun, plan, planDigest: someDigest('c'), policy: { digest: '' } };
+  const checkpoints = new Checkpoints(deps, run as unknown as AcceptedRun);
+  checkpoints.taskEnded();
+  now = 1_100_000;
+  for (let ended = 0; ended < 100; ended += 1) checkpoints.taskEnded();
+  const last = await checkpoints.last();
+  expect(appended.map(({ type }) => type)).toEqual(['checkpoint.saved']);
+  expect(last.map(({ type }) => type)).toEqual(['checkpoint.saved']);
+});
 
 test('a checkpoint names what is done, with its digests, and everything else as pending', () => {
   const states = new RunStates();

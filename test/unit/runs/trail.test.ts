@@ -166,6 +166,7 @@ describe('no record call can go', () => {
 const elsewhere: Readonly<Record<string, string>> = {
   'daemon/http/app.ts': 'test/unit/http/edge.test.ts',
   'daemon/runs/slot.ts': 'test/engine/slots.test.ts',
+  'daemon/runs/checkpoints.ts': 'test/unit/runs/checkpoint.test.ts',
   'daemon/engine/exits.ts': 'test/unit/engine/exits.test.ts',
 };
 

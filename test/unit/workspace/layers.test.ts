@@ -439,7 +439,10 @@ test('a dropped attempt leaves nothing and an unknown snapshot or layer is refus
   expect(fs.readdirSync(scratch.path('state/l'))).toEqual([]);
 });
 
-test('of equal layers one directory is kept, and the other leaves nothing', async () => {
+test.each([
+  ['the same file', true],
+  ['nothing at all', false],
+])('of equal layers one directory is kept, and the other leaves nothing: %s', async (_, isMade) => {
   await using scratch = new Scratch();
   const bench = await Bench.open(scratch);
   const { layers } = bench.workspace;
@@ -447,11 +450,13 @@ test('of equal layers one directory is kept, and the other leaves nothing', asyn
   const sealed: SealedLayer[] = [];
   for (let i = 0; i < 2; i += 1) {
     const prepared = await layers.prepare(stack);
-    fs.writeFileSync(join(prepared.upper, 'made'), 'the same\n');
+    if (isMade) fs.writeFileSync(join(prepared.upper, 'made'), 'the same\n');
     sealed.push(await layers.seal(prepared));
   }
 
   expect(sealed[1]).toEqual(sealed[0]);
+  expect(sealed[0]?.entries).toBe(isMade ? 1 : 0);
+  expect(await layers.has(sealed[0]?.digest ?? '')).toBe(true);
   expect(fs.readdirSync(scratch.path('state/l'))).toHaveLength(1);
   await expect.poll(() => fs.readdirSync(scratch.path('state/tmp'))).toEqual([]);
 });
