@@ -50,7 +50,7 @@ export class Layers {
   async prepare(stack: Stack, signal?: AbortSignal): Promise<PreparedLayer> {
     const { stateDir } = this.#place;
     const lower =
-      stack.ancestors.length === 0
+      stack.ancestors.every(({ layer }) => layer === nothing.digest)
         ? [join(snapshotDir(stateDir, stack.snapshot), 'tree')]
         : (await this.#pool.run('stack', { place: this.#place, stack }, signal ? { signal } : {}))
             .lower;
