@@ -16,12 +16,24 @@ export type Doors = {
   root: string;
   /** Makes the doors of one waiting sandbox. */
   make(targets: readonly string[]): DoorMount[];
+  /**
+   * Takes the doors of a sandbox that an earlier daemon made: not used for another one from here on,
+   * not cleared, closed like any other. False where they are not of this installation, or taken.
+   */
+  adopt(doors: readonly DoorMount[], task: SandboxSpec): boolean;
   /** Opens both ends of the pipes behind the door on `gateTarget`. */
   openPipes(doors: readonly DoorMount[]): PipeEnds | undefined;
   /** Throws where what is mounted on the doors would not arrive in the process `pid`, or nobody knows it. */
   assertConnected(pid: number | undefined, doors: readonly DoorMount[]): Promise<void>;
   /** Mounts the overlays of a task on the doors, and reads back that they arrived as asked. */
   open(pid: number | undefined, slot: SandboxSpec, task: SandboxSpec): Promise<void>;
+  /** Reads back that the overlays of a task are what the process sees behind its doors. */
+  assertShown(pid: number | undefined, task: SandboxSpec): Promise<void>;
+  /**
+   * Takes away what earlier daemons left and nobody has adopted: once, when no container looks
+   * through it any more. What was not cleared is not used again.
+   */
+  clear(): Promise<void>;
   /**
    * Takes away what is mounted on them, beside what follows: a layer that is shown again waits for
    * it. Once, and only when nothing can look through them any more.
@@ -33,13 +45,18 @@ export type Doors = {
   dispose(): Promise<void>;
 };
 
-/** The directories of one installation; what an earlier daemon left in them is taken away first. */
-export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
-  mkdirSync(dir, { recursive: true, mode: 0o711 });
-  await clear(dir, kernel);
+/**
+ * The directories of one installation. What an earlier daemon left in them stays until `clear`,
+ * because its sandboxes may still run. Closed to everybody else on this machine: whoever has the
+ * user number of a task could read its output from its pipes.
+ */
+export function openDoors(dir: string, kernel: Kernel): Doors {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  chmodSync(dir, 0o700);
+  let left = placesIn(dir);
   // Making and removing directories costs more than all the rest, so they are used again.
   const free: string[] = [];
-  let made = 0;
+  let made = Math.max(0, ...left.map(Number));
   const inUse = new Set<string>();
   const shown = new Map<string, readonly string[]>();
   const closing = new Map<string, Promise<void>>();
@@ -61,12 +78,30 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
         if (target === gateTarget) {
           for (const file of pipeFiles) {
             kernel.makePipe(path.join(source, file));
-            // Whatever the umask is; nobody but root may read.
-            chmodSync(path.join(source, file), 0o602);
+            // Whatever the umask is. For reading too: the task keeps its own pipe open, see `gate.ts`.
+            chmodSync(path.join(source, file), 0o606);
           }
         }
         return { kind: 'door', source, target };
       });
+    },
+
+    adopt(doors, task) {
+      const [first] = doors;
+      const place = first === undefined ? '' : path.dirname(first.source);
+      const isLeft = path.dirname(place) === dir && left.includes(path.basename(place));
+      const isWhole = doors.every(({ source }, at) => source === path.join(place, String(at)));
+      if (first === undefined || !isLeft || !isWhole) return false;
+      left = left.filter((name) => name !== path.basename(place));
+      inUse.add(first.source);
+      for (const { source, target } of doors) {
+        const uppers = overlaysOf(task).filter((overlay) => overlay.target === target);
+        shown.set(
+          source,
+          uppers.map(({ upper }) => upper),
+        );
+      }
+      return true;
     },
 
     openPipes(doors) {
@@ -96,7 +131,7 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
     async open(pid, slot, task) {
       if (pid === undefined) throw notConnected();
       const doors = slot.mounts.filter((mount) => mount.kind === 'door');
-      const overlays = task.mounts.filter((mount) => mount.kind === 'overlay');
+      const overlays = overlaysOf(task);
       // An upper directory that is still mounted must not become a lower one.
       await Promise.all(
         overlays.flatMap(({ lower }) => lower.flatMap((layer) => closing.get(layer) ?? [])),
@@ -107,8 +142,28 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
         shown.set(door.source, [...(shown.get(door.source) ?? []), overlay.upper]);
         kernel.mountOverlay(door.source, kernelOptions(overlay));
       }
-      const seen = await mountsSeenBy(pid);
-      for (const overlay of overlays) assertArrived(topmost(seen, overlay.target), overlay);
+      await assertAllArrived(pid, overlays);
+    },
+
+    async assertShown(pid, task) {
+      if (pid === undefined) throw notConnected();
+      await assertAllArrived(pid, overlaysOf(task));
+    },
+
+    async clear() {
+      const places = left.map((name) => path.join(dir, name));
+      left = [];
+      const mounts = (await mountsSeenBy('self')).filter(({ target }) =>
+        places.some((place) => target.startsWith(`${place}/`)),
+      );
+      for (const { target } of mounts.toReversed()) await kernel.unmount(target);
+      for (const place of places) {
+        try {
+          removeEmpty(place);
+        } catch {
+          // Not used again; the next start tries once more.
+        }
+      }
     },
 
     settled: async () => void (await Promise.all(closing.values())),
@@ -116,7 +171,7 @@ export async function openDoors(dir: string, kernel: Kernel): Promise<Doors> {
     async dispose() {
       await Promise.all(closing.values());
       try {
-        removeEmpty(dir);
+        for (const place of readdirSync(dir)) removeEmpty(path.join(dir, place));
         rmdirSync(dir);
       } catch {
         // Something outlived its removal; the next start clears it.
@@ -148,6 +203,11 @@ const pipeFlags = constants.O_NONBLOCK | constants.O_NOFOLLOW;
 // These two are flags of the mount, not options of the file system.
 function kernelOptions(overlay: OverlayMount): string {
   return overlayOptions(overlay).replace(/,nosuid,nodev$/, '');
+}
+
+async function assertAllArrived(pid: number, overlays: readonly OverlayMount[]): Promise<void> {
+  const seen = await mountsSeenBy(pid);
+  for (const overlay of overlays) assertArrived(topmost(seen, overlay.target), overlay);
 }
 
 function assertArrived(found: MountLine | undefined, overlay: OverlayMount): void {
@@ -194,20 +254,21 @@ function peerGroup(mount: MountLine | undefined, kind: 'shared' | 'master'): str
   return mount?.groups.find((word) => word.startsWith(`${kind}:`))?.slice(kind.length + 1);
 }
 
-async function clear(dir: string, kernel: Kernel): Promise<void> {
-  const left = (await mountsSeenBy('self')).filter(({ target }) => target.startsWith(`${dir}/`));
-  for (const { target } of left.toReversed()) await kernel.unmount(target);
-  removeEmpty(dir);
+/** A directory of doors; throws where anything is mounted in it, or it holds anything else. */
+function removeEmpty(place: string): void {
+  for (const door of readdirSync(place)) {
+    const source = path.join(place, door);
+    for (const file of pipeFiles) rmSync(path.join(source, file), { force: true });
+    rmdirSync(source);
+  }
+  rmdirSync(place);
 }
 
-/** Directories of two levels; throws where one is mounted or holds anything. */
-function removeEmpty(dir: string): void {
-  for (const place of readdirSync(dir)) {
-    for (const door of readdirSync(path.join(dir, place))) {
-      const source = path.join(dir, place, door);
-      for (const file of pipeFiles) rmSync(path.join(source, file), { force: true });
-      rmdirSync(source);
-    }
-    rmdirSync(path.join(dir, place));
-  }
+/** Named by numbers; nothing else is ours. */
+function placesIn(dir: string): string[] {
+  return readdirSync(dir).filter((name) => /^[1-9]\d{0,14}$/.test(name));
+}
+
+function overlaysOf(task: SandboxSpec): OverlayMount[] {
+  return task.mounts.filter((mount) => mount.kind === 'overlay');
 }

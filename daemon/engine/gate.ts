@@ -7,9 +7,12 @@ import type { Given, OutputPiece, Secret } from './engine.ts';
  * waits for one script on its standard input. The script ends by replacing the shell with the
  * task's program, so that nothing of the gate stays. What inspection shows of a container is this
  * and nothing else: no argument, no variable, no secret of any task.
+ *
+ * A gate whose daemon goes away before it let a task in ends with 125, never with the 0 that would
+ * read like a task's success.
  */
 export const gate = {
-  command: ['/bin/sh', '-c', 'echo && exec /bin/sh -s'],
+  command: ['/bin/sh', '-c', 'echo && read -r go && exec /bin/sh -s; exit 125'],
   cwd: '/',
   // HOME, because an engine would look one up for the user and add it.
   env: { HOME: '/', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -17,9 +20,17 @@ export const gate = {
 
 const graceSeconds = 30;
 
-// From here on nothing goes through the engine. Whoever reads learns by the first byte that both are
-// open. Where nobody reads any more this waits until the sandbox's own deadline, and no longer.
-const openPipes = `exec >${gateTarget}/out 2>${gateTarget}/err && echo || exit 126`;
+/** The first line in a task's own pipe, by which whoever reads learns that both are open. */
+export const pipesOpenLine = 'orchestra: the gate is open\n';
+
+// A pipe that nobody reads ends whoever writes to it, and a daemon may be killed while its task
+// writes. So the line in the background keeps both open for reading: then a full pipe makes the task
+// wait until somebody reads again. It reads nothing itself, and holds no end for writing, so the
+// output still ends with the last process that could write. Not on the task's own 1 and 2: there are
+// programs that read from those where they can.
+const holdPipes = `exec 3<>${gateTarget}/out 4<>${gateTarget}/err 5<${gateTarget}/out 6<${gateTarget}/err 3>&- 4>&- || exit 126`;
+// From here on nothing goes through the engine.
+const openPipes = `exec >${gateTarget}/out 2>${gateTarget}/err 5<&- 6<&- && echo '${pipesOpenLine.trimEnd()}' || exit 126`;
 
 /** How long a sandbox lives at most when no daemon is left to end it: longer than its task may. */
 export function ownDeadlineSeconds({
@@ -44,8 +55,12 @@ export function releaseScript(
   const variables = Object.entries(env).map(([name, value]) => quoted(`${name}=${value}`));
   const program = [...variables, ...command.map(quoted)].join(' ');
   const lines = [
+    'go',
+    // A script that was cut off does not end like a task that succeeded.
+    "trap '[ $? -eq 126 ] || exit 125' EXIT",
+    ...(isPiped ? [holdPipes] : []),
     // Twice in parentheses: a child of the first process, not one that the task would wait for.
-    `( (exec >/dev/null 2>&1 </dev/null; sleep ${seconds}; kill -9 $$) & )`,
+    `( (exec >/dev/null 2>&1 </dev/null; sleep ${seconds} && kill -9 $$) & )`,
     ...(isPiped ? [openPipes] : []),
     ...secrets.map(secretLines),
     `cd ${quoted(cwd)} || exit 126`,
@@ -100,7 +115,7 @@ async function takeFirst(
 }
 
 /** What follows the one byte that a gate says. */
-export function afterGate(bytes: Uint8Array): Uint8Array {
+function afterGate(bytes: Uint8Array): Uint8Array {
   if (bytes[0] !== newline) throw new Error('the gate did not open');
   return bytes.subarray(1);
 }

@@ -150,7 +150,7 @@ export function guardEngine(parts: GuardParts): Engine {
       one.atGate = attached.ready;
       const ends = one.spec.role === 'slot' ? parts.doors?.openPipes(doorsOf(one)) : undefined;
       if (ends === undefined) return exits.hear(id, attached);
-      one.pipes = pipedOutput(ends, attached.ready, attached.output);
+      one.pipes = pipedOutput({ ends, ready: attached.ready, engine: attached.output });
       return exits.hear(id, piped(attached, one.pipes));
     },
 

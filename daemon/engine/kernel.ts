@@ -64,7 +64,7 @@ export async function openKernel(): Promise<Kernel | undefined> {
         if (mount('overlay', target, 'overlay', flags, options) !== 0) fail('mount of an overlay');
       },
       makePipe(path) {
-        if (mkfifo(path, 0o602) !== 0 && koffi.errno() !== EEXIST) fail('making a pipe');
+        if (mkfifo(path, 0o606) !== 0 && koffi.errno() !== EEXIST) fail('making a pipe');
       },
       async unmount(target) {
         const { promise, resolve, reject } = Promise.withResolvers<number>();

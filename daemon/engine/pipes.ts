@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { OutputPiece } from './engine.ts';
-import { afterGate } from './gate.ts';
+import { pipesOpenLine } from './gate.ts';
 
 /**
  * The named pipes that a sandbox will write to, as file descriptors. The write ends are held so that
@@ -10,16 +10,21 @@ import { afterGate } from './gate.ts';
 export type PipeEnds = { out: PipeEnd; err: PipeEnd };
 export type PipeEnd = { read: number; write: number };
 
+export type PipedParts = {
+  ends: PipeEnds;
+  ready: Promise<void>;
+  /** The engine's own stream: what somebody writes there all the same (`/proc/1/fd/1`) is passed on. */
+  engine: AsyncIterable<OutputPiece>;
+  /** An earlier daemon let the task go, and read some of its output. */
+  isAdopted?: boolean;
+};
+
 /**
  * The output of a sandbox straight from the kernel's pipes: no engine on the way, and an end that
- * comes with the last process that could write. What somebody writes to the engine's own stream all
- * the same (`/proc/1/fd/1`) is passed on until then.
+ * comes with the last process that could write. Of one that was adopted the end comes with `over`:
+ * nobody can say whether its task has opened the pipes yet.
  */
-export function pipedOutput(
-  { out, err }: PipeEnds,
-  ready: Promise<void>,
-  engine: AsyncIterable<OutputPiece>,
-): {
+export function pipedOutput({ ends: { out, err }, ready, engine, isAdopted = false }: PipedParts): {
   output: AsyncGenerator<OutputPiece, void, undefined>;
   /** Nobody writes any more, or ever will: what is in the pipes is all. May be called often. */
   over(): void;
@@ -50,7 +55,8 @@ export function pipedOutput(
     const pass = async (source: AsyncIterable<Uint8Array>, s: 1 | 2) => {
       for await (const bytes of source) await hand.give({ s, bytes });
     };
-    const piped = Promise.all([pass(onceOpen(ofOut, over), 1), pass(ofErr, 2)]);
+    const said = isAdopted ? goneOn(ofOut) : onceOpen(ofOut, over);
+    const piped = Promise.all([pass(said, 1), pass(ofErr, 2)]);
     void (async () => {
       for await (const piece of engine) await hand.give(piece);
     })().catch(() => {});
@@ -67,6 +73,9 @@ export function pipedOutput(
   return { output: output(), over, close };
 }
 
+// Short enough to arrive whole (pipe(7), PIPE_BUF).
+const openLine = Buffer.from(pipesOpenLine);
+
 /** Takes off the front what the gate says once it has the pipes; the ends held here can go then. */
 async function* onceOpen(
   source: AsyncIterable<Uint8Array>,
@@ -74,11 +83,33 @@ async function* onceOpen(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let isOpen = false;
   for await (const bytes of source) {
-    const rest = isOpen ? bytes : afterGate(bytes);
-    if (!isOpen) over();
+    if (isOpen) {
+      yield bytes;
+      continue;
+    }
+    const rest = afterLine(bytes);
+    if (rest === undefined) throw new Error('the gate did not open');
+    over();
     isOpen = true;
     if (rest.length > 0) yield rest;
   }
+}
+
+/** The gate's line is still there where the earlier daemon was gone before it read anything. */
+async function* goneOn(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let isFirst = true;
+  for await (const bytes of source) {
+    const rest = (isFirst ? afterLine(bytes) : undefined) ?? bytes;
+    isFirst = false;
+    if (rest.length > 0) yield rest;
+  }
+}
+
+function afterLine(bytes: Uint8Array): Uint8Array | undefined {
+  const isThere = openLine.equals(bytes.subarray(0, openLine.length));
+  return isThere ? bytes.subarray(openLine.length) : undefined;
 }
 
 /** From many hands into one: each giver waits until its piece was taken. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync, chmodSync, existsSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync, chmodSync, existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { enginePaths } from '#setup/paths.ts';
@@ -111,14 +111,21 @@ describe.skipIf(!isShared)('ready slots (need root and the private engine)', () 
     expect(stderr).toBe('err');
   });
 
-  test('a task can neither read nor change the pipes of its output', async () => {
+  test('a task cannot change the pipes of its output, and holds none open but for writing', async () => {
     const { stdout, stderr } = await run(
-      'ls -l /run/gate; cat /run/gate/out; chmod 777 /run/gate/out; rm /run/gate/err; (: >/run/gate/new); echo over',
+      'ls -l /run/gate; chmod 777 /run/gate/out; rm /run/gate/err; (: >/run/gate/new); ls /proc/self/fd; grep flags /proc/self/fdinfo/1; cat <&1 || echo over',
     );
+    expect(stdout).toMatch(/prw----rw- .*out/);
+    expect(stdout).toMatch(/^0\n1\n2\n3\nflags:\s+0\d*1$/m);
     expect(stdout).toMatch(/over\n$/);
-    expect(stdout).toMatch(/prw-----w- .*out/);
-    expect(stderr).toContain('Permission denied');
+    expect(stderr).toMatch(/chmod: .*Read-only file system/);
+    expect(stderr).toContain('Bad file descriptor');
+    expect(stderr).toMatch(/err.*Read-only file system/);
     expect(stderr).toMatch(/new: Read-only file system/);
+  });
+
+  test('the pipes of a task are out of reach of everybody else on the machine', () => {
+    expect(statSync(real.doors?.root ?? '').mode & 0o777).toBe(0o700);
   });
 
   test('a task that closes its output early is waited for all the same', async () => {

@@ -13,9 +13,12 @@ const doors: Doors = {
   root: '/state/layers',
   make: (targets) =>
     targets.map((target, at) => ({ kind: 'door', source: `/state/layers/1/${at}`, target })),
+  adopt: () => false,
   openPipes: () => undefined,
   assertConnected: () => Promise.resolve(),
   open: () => Promise.resolve(),
+  assertShown: () => Promise.resolve(),
+  clear: () => Promise.resolve(),
   close: () => {},
   settled: () => Promise.resolve(),
   dispose: () => Promise.resolve(),
