@@ -1,89 +1,118 @@
-import { bottomLevels, dependentsOf, type Node } from './graph.ts';
-import { Slots } from './slots.ts';
+import type { Capacity } from './capacity.ts';
+import { Frontier, type Opened } from './frontier.ts';
+import { bottomLevels, type Node } from './graph.ts';
+import type { Claim } from './ledger.ts';
+import { Place } from './place.ts';
+
+/** What a node that runs may do about its place on the machine. */
+export type Turn = {
+  /**
+   * Gives the place to others while `wait` runs and takes one again before it resolves: for a
+   * pause between attempts, or for another run that does the same work. Whoever waits for another
+   * task *must* wait outside: with few places both could wait for ever. Once at a time; rejects
+   * with the reason when the dispatch is stopped meanwhile.
+   */
+  outside<R>(wait: () => Promise<R>): Promise<R>;
+};
 
 export type Dispatch<T extends Node> = {
   nodes: readonly T[];
-  /** How many of these nodes may run at once; the slots of the machine limit all runs together. */
+  /** Ids that are over at the start: true where the way is open, false where it is closed. */
+  over?: ReadonlyMap<string, boolean>;
+  /** How many of these nodes may run at once, beside what the machine allows all runs together. */
   concurrency: number;
-  slots: Slots;
+  slots: Capacity;
+  /** Goes before what other dispatches of a lower priority wait for; 0 if left out. */
+  priority?: number;
+  /** How long a node is going to take, in ms; all the same if left out. */
+  cost?: (node: T) => number;
+  /** What a node takes of the machine; nothing but a place if left out. */
+  claim?: (node: T) => Claim;
+  /**
+   * Awaited before each start, and after each wait outside. Resolve at once, or return nothing,
+   * where the way is free: a node that has to wait here gives its place back meanwhile.
+   */
+  admit?: (signal: AbortSignal) => Promise<void> | undefined;
   /** Runs one node. `false` closes the way for everything that depends on it. */
-  execute(node: T): Promise<boolean>;
+  execute(node: T, turn: Turn): Promise<boolean>;
   /** A node that will never run, and the failed node that is the cause. */
   skip(node: T, because: string): Promise<void>;
   signal: AbortSignal;
 };
 
+const noClaim: Claim = { cpuMilli: 0, memoryBytes: 0, locks: [] };
+const skipsAtOnce = 256;
+
 /**
- * Runs a DAG in dependency order, the longest remaining chain first. A failed node skips what
- * depends on it and lets the rest finish. When the signal aborts, nothing new starts; what runs is
- * expected to end by itself on the same signal. Resolves, once nothing runs any more, with the
- * nodes that neither started nor were skipped. An `execute` or `skip` that rejects is our own
+ * Runs a DAG in dependency order, what takes longest with all that waits for it first, each node
+ * once and only when what it claims is free. A failed node skips what depends on it and lets the
+ * rest finish. When the signal aborts, nothing new starts; what runs is expected to end by itself on
+ * the same signal. Resolves, once nothing runs any more, with the nodes that neither started nor
+ * were skipped nor were over before. An `execute`, `skip` or `admit` that rejects is our own
  * failure: nothing new starts, and the first such error is thrown once the others have ended.
  */
 export async function dispatch<T extends Node>(work: Dispatch<T>): Promise<T[]> {
-  const dependents = dependentsOf(work.nodes);
-  const levels = bottomLevels(work.nodes);
-  const missing = new Map(work.nodes.map((node) => [node.id, new Set(node.deps).size]));
-  const unstarted = new Map(work.nodes.map((node) => [node.id, node]));
-  const own = new Slots(work.concurrency);
-  const ready: T[] = [];
-  const open = new Set<Promise<void>>();
+  const frontier = new Frontier(work.nodes, work.over);
+  const levels = bottomLevels(work.nodes, work.cost);
   const failure = new AbortController();
   const signal = AbortSignal.any([work.signal, failure.signal]);
+  using share = work.slots.join({ priority: work.priority, atOnce: work.concurrency });
+  const { promise: idle, resolve: becomeIdle } = Promise.withResolvers<void>();
+  let running = 0;
 
-  // One opening for each ready node; whoever gets a slot first takes the longest chain.
-  const release = (node: T) => {
-    insertByLevel(ready, node, levels);
-    const opening = runNext()
+  const checkIdle = () => {
+    if (running === 0 && share.waiting.size === 0) becomeIdle();
+  };
+
+  const follow = (step: Promise<void>) => {
+    running += 1;
+    const ended = () => {
+      running -= 1;
+      checkIdle();
+    };
+    step
       .catch((error: unknown) => {
         if (!signal.aborted) failure.abort(error);
       })
-      .finally(() => open.delete(opening));
-    open.add(opening);
+      .then(ended, ended);
   };
 
-  const runNext = async () => {
-    using _own = await own.take(signal);
-    using _slot = await work.slots.take(signal);
-    signal.throwIfAborted();
-    const node = ready.pop();
-    if (!node) return;
-    unstarted.delete(node.id);
-    if (await work.execute(node)) releaseAfter(node);
-    else await skipAfter(node);
-  };
-
-  const releaseAfter = (node: T) => {
-    for (const next of dependents.get(node.id) ?? []) {
-      const left = (missing.get(next.id) ?? 0) - 1;
-      missing.set(next.id, left);
-      if (left === 0 && unstarted.has(next.id)) release(next);
+  const open = async ({ ready, skipped }: Opened<T>) => {
+    for (const node of ready) ask(node);
+    for (let i = 0; i < skipped.length; i += skipsAtOnce) {
+      const some = skipped.slice(i, i + skipsAtOnce);
+      await Promise.all(some.map(({ node, because }) => work.skip(node, because)));
     }
   };
 
-  const skipAfter = async (failed: T) => {
-    const doomed = [...(dependents.get(failed.id) ?? [])];
-    for (const node of doomed) {
-      if (!unstarted.delete(node.id)) continue;
-      doomed.push(...(dependents.get(node.id) ?? []));
-      await work.skip(node, failed.id);
-    }
+  const ask = (node: T) => {
+    if (signal.aborted) return;
+    const claim = work.claim?.(node) ?? noClaim;
+    const rank = levels.get(node.id) ?? 0;
+    const place = { share, claim, rank, signal, admit: work.admit };
+    share.ask({ claim, rank, granted: (lease) => follow(run(node, Place.enter(place, lease))) });
   };
 
-  for (const node of work.nodes) if (missing.get(node.id) === 0) release(node);
-  while (open.size > 0) await Promise.race(open);
+  const run = async (node: T, entered: Promise<Place>) => {
+    let opened: Opened<T>;
+    {
+      using place = await entered;
+      frontier.begin(node);
+      const isOpen = await work.execute(node, { outside: (wait) => place.outside(wait) });
+      opened = frontier.end(node.id, isOpen);
+      for (const next of opened.ready.splice(0)) ask(next);
+    }
+    await open(opened);
+  };
+
+  const stop = () => {
+    share.clear(signal.reason);
+    checkIdle();
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  follow(open(frontier.start()));
+  await idle;
+  signal.removeEventListener('abort', stop);
   if (failure.signal.aborted) throw failure.signal.reason;
-  return [...unstarted.values()];
-}
-
-/** Keeps `ready` ordered so that its last element has the longest chain, the oldest of equals. */
-function insertByLevel<T extends Node>(ready: T[], node: T, levels: Map<string, number>): void {
-  const level = levels.get(node.id) ?? 0;
-  let [low, high] = [0, ready.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((levels.get(ready[middle]?.id ?? '') ?? 0) < level) low = middle + 1;
-    else high = middle;
-  }
-  ready.splice(low, 0, node);
+  return frontier.unstarted;
 }

@@ -3,13 +3,20 @@
  */
 export type Node = { id: string; deps: readonly string[] };
 
-/** Deepest chain that waits for each node, itself included: the longest one is started first. */
-export function bottomLevels(nodes: readonly Node[]): Map<string, number> {
+/**
+ * What is left from the start of each node to the end of all that waits for it, by what each
+ * costs: the longest is started first. Without costs the length of the longest chain.
+ */
+export function bottomLevels<T extends Node>(
+  nodes: readonly T[],
+  cost: (node: T) => number = () => 1,
+): Map<string, number> {
   const levels = new Map<string, number>();
+  const after = new Map<string, number>();
   for (const node of topological(nodes).reverse()) {
-    const own = Math.max(1, levels.get(node.id) ?? 1);
-    levels.set(node.id, own);
-    for (const dep of node.deps) levels.set(dep, Math.max(levels.get(dep) ?? 1, own + 1));
+    const level = Math.max(0, cost(node)) + (after.get(node.id) ?? 0);
+    levels.set(node.id, level);
+    for (const dep of node.deps) after.set(dep, Math.max(after.get(dep) ?? 0, level));
   }
   return levels;
 }
@@ -37,7 +44,7 @@ export function dependentsOf<T extends Node>(nodes: readonly T[]): Map<string, T
   return dependents;
 }
 
-/** All nodes that come before `id`, in topological order. */
+/** All nodes that come before `id`, in topological order. For many ids of one graph: `Ancestry`. */
 export function ancestorsOf<T extends Node>(ordered: readonly T[], id: string): T[] {
   const wanted = new Set<string>();
   const byId = new Map(ordered.map((node) => [node.id, node]));
