@@ -7,8 +7,11 @@ type Word = { icon: string; word: string; style: keyof Styles };
 /** How a task's state is shown: always icon, word and colour, so that none of them is needed. */
 export const taskWords: Readonly<Record<TaskState, Word>> = {
   waiting: { icon: '·', word: 'waiting', style: 'dim' },
+  blocked: { icon: '‖', word: 'blocked', style: 'yellow' },
   running: { icon: '▸', word: 'running', style: 'cyan' },
+  retry_wait: { icon: '↻', word: 'retrying', style: 'yellow' },
   succeeded: { icon: '✔', word: 'ok', style: 'green' },
+  cached: { icon: '✔', word: 'cached', style: 'green' },
   failed: { icon: '✗', word: 'failed', style: 'red' },
   timed_out: { icon: '✗', word: 'timed out', style: 'red' },
   violated: { icon: '✗', word: 'violated', style: 'red' },
@@ -21,6 +24,7 @@ export const runWords: Readonly<Record<RunState, Word>> = {
   submitted: { icon: '·', word: 'submitted', style: 'dim' },
   planning: { icon: '▸', word: 'planning', style: 'cyan' },
   running: { icon: '▸', word: 'running', style: 'cyan' },
+  paused: { icon: '‖', word: 'paused', style: 'yellow' },
   cancelling: { icon: '■', word: 'cancelling', style: 'yellow' },
   succeeded: { icon: '✔', word: 'succeeded', style: 'green' },
   failed: { icon: '✗', word: 'failed', style: 'red' },
@@ -32,7 +36,7 @@ export const runWords: Readonly<Record<RunState, Word>> = {
 };
 
 export function isOver(state: RunState): boolean {
-  return !['submitted', 'planning', 'running', 'cancelling'].includes(state);
+  return !['submitted', 'planning', 'running', 'paused', 'cancelling'].includes(state);
 }
 
 export function isBad(state: TaskState): boolean {
@@ -48,6 +52,7 @@ const byState: Readonly<Record<RunState, number>> = {
   submitted: exitCodes.bug,
   planning: exitCodes.bug,
   running: exitCodes.bug,
+  paused: exitCodes.bug,
   cancelling: exitCodes.bug,
   succeeded: exitCodes.ok,
   failed: exitCodes.taskFailed,

@@ -11,7 +11,18 @@ import {
   SnapshotAnswer,
   SnapshotInfo,
 } from './snapshot.ts';
-import { CancelRun, RunCheckpoint, RunRow, RunView, Artifact, SubmitRun } from './run.ts';
+import {
+  Artifact,
+  CancelRun,
+  ContinueAnswer,
+  ContinueRun,
+  ImportRun,
+  PauseRun,
+  RunCheckpoint,
+  RunRow,
+  RunView,
+  SubmitRun,
+} from './run.ts';
 
 /**
  * The endpoint table: the daemon's routes, the typed client and `/openapi.json` are made from it.
@@ -239,6 +250,33 @@ export const endpoints = {
     answer: 'json',
     changes: true,
     body: CancelRun,
+    response: z.strictObject({ id: RunId }),
+  }),
+  runContinue: endpoint({
+    method: 'POST',
+    path: '/v1/runs/:id/continue',
+    summary: 'Goes on from a run that ended or is paused; `dryRun` answers what would run',
+    answer: 'json',
+    changes: true,
+    body: ContinueRun,
+    response: ContinueAnswer,
+  }),
+  runImport: endpoint({
+    method: 'POST',
+    path: '/v1/runs/import',
+    summary: 'Goes on from a checkpoint of another daemon',
+    answer: 'json',
+    changes: true,
+    body: ImportRun,
+    response: ContinueAnswer,
+  }),
+  runPause: endpoint({
+    method: 'POST',
+    path: '/v1/runs/:id/pause',
+    summary: 'Starts nothing new of a run; with `freeze` what runs stands still',
+    answer: 'json',
+    changes: true,
+    body: PauseRun,
     response: z.strictObject({ id: RunId }),
   }),
   runPlan: endpoint({

@@ -16,6 +16,8 @@ export const taskSecretsMax = 16;
 
 const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'not an environment name');
 const Argument = z.string().max(4096);
+/** Relative, `/` between names, `*`, `**` and `?` as in .gitignore; a leading `!` takes away. */
+const InputGlob = z.string().min(1).max(256);
 const Title = z.string().max(120);
 const Why = z.string().max(300);
 
@@ -35,6 +37,14 @@ export const DraftTask = z.strictObject({
   cwd: RelativePath,
   deps: z.array(TaskId).max(256),
   outputs: z.array(DraftOutput).max(32),
+  /** Globs of the workspace; a task that has any sees no other file of the snapshot. */
+  inputs: z.array(InputGlob).max(64).default([]),
+  /** It changes something that is not in its layer: never taken from the cache, asked before twice. */
+  sideEffects: z.boolean().default(false),
+  /** Of tasks that name the same lock, whichever run they are in, one runs at a time. */
+  locks: z.array(TaskId).max(8).default([]),
+  /** Attempts after the first, for failures that are the task's own. */
+  retries: z.number().int().min(0).max(10).optional(),
   limits: LimitsDocument.partial(),
   /** Given as files /run/secrets/NAME, never as variables. */
   secrets: z.array(SecretName).max(taskSecretsMax).default([]),
@@ -74,6 +84,10 @@ export const PlanFile = z.strictObject({
           )
           .max(32)
           .default([]),
+        inputs: z.array(InputGlob).max(64).default([]),
+        side_effects: z.boolean().default(false),
+        locks: z.array(TaskId).max(8).default([]),
+        retries: z.number().int().min(0).max(10).optional(),
         timeout: LimitsDocument.shape.timeout.optional(),
         limits: LimitsDocument.partial().default({}),
         secrets: z.array(SecretName).max(taskSecretsMax).default([]),
@@ -96,6 +110,11 @@ export type PlanTask = {
   deps: readonly TaskId[];
   outputs: readonly { name: string; path: string; required: boolean }[];
   onFailure: 'stop' | 'continue';
+  /** Left out where the task sees the whole workspace. */
+  inputs?: readonly string[];
+  sideEffects?: true;
+  locks?: readonly string[];
+  retries?: number;
   /** Names, in ascending order. */
   secrets: readonly SecretName[];
   /** Derived by the daemon: the argv that will run, and what must be provisioned for it. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Digest } from './ids.ts';
-import { LimitName, runOutcomes } from './run.ts';
+import { Digest, RunId } from './ids.ts';
+import { attemptOutcomes, continueModes, failureClasses, LimitName, runOutcomes } from './run.ts';
 
 /**
  * The registry of everything the log can say. One row a type; the data schema is closed.
@@ -83,6 +83,32 @@ const act = <T extends z.ZodRawShape>(shape: T) => row('act', z.strictObject(sha
 
 const leftOutFirst = z.array(z.strictObject({ path: text(256), reason: text(32) })).max(32);
 
+/** How an attempt ended, and what it used. */
+const attemptEnd = {
+  attempt: count,
+  exit_code: count.optional(),
+  signal: text(16).optional(),
+  limit: LimitName.optional(),
+  reason: text(512).optional(),
+  duration_ms: count,
+  cpu_ms: count,
+  memory_peak_bytes: count,
+  cpu_throttled_ms: count.optional(),
+  pids_peak: count.optional(),
+  open_files_peak: count.optional(),
+  disk_bytes: count.optional(),
+  disk_files: count.optional(),
+  tmp_peak_bytes: count.optional(),
+  output: Digest.optional(),
+  output_bytes: count,
+  output_truncated: z.boolean(),
+  /** Where it was cut: what came beyond the limit until the task was dead. */
+  output_dropped_bytes: count.optional(),
+  /** What its output looked like: ids of hints, and the blob with the lines. Never evidence. */
+  hints: z.array(text(64)).max(8).optional(),
+  hint_lines: Digest.optional(),
+};
+
 export const recordTypes = {
   // the log itself
   'log.genesis': note({ origin: text(128), format: count, version: text(64), host: text(256) }),
@@ -140,6 +166,18 @@ export const recordTypes = {
     concurrency: count,
     timeout_ms: count,
     workspace: text(256),
+    priority: z.number().int().optional(),
+    /** False where every task runs, whatever ran before. */
+    cache: z.boolean().optional(),
+    continues: z
+      .strictObject({
+        run: RunId,
+        mode: z.enum(continueModes),
+        task: text(48).optional(),
+        /** Tasks with side effects were allowed to run once more. */
+        again: z.boolean(),
+      })
+      .optional(),
   }),
   'run.accepted': note({
     plan: Digest,
@@ -151,6 +189,10 @@ export const recordTypes = {
   }),
   'run.refused': note({ code: text(64), reasons: z.array(text(512)).max(64) }),
   'run.cancel.requested': note({ reason: text(256) }),
+  'run.pause.requested': note({ kind: z.enum(['drain', 'freeze']), reason: text(256) }),
+  'run.unpaused': note({ reason: text(256) }),
+  /** A daemon that started goes on with a run that an earlier one left open. */
+  'run.recovered': note({ done: count, adopted: count, lost: count }),
   'run.cancelled': note({ reason: text(256) }),
   'run.timed_out': note({ timeout_ms: count }),
   'run.closed': note({
@@ -180,32 +222,51 @@ export const recordTypes = {
   'checkpoint.saved': note({ checkpoint: Digest, bytes: count }),
 
   // a task
-  'task.started': note({ attempt: count, spec: Digest }),
+  'task.started': note({ attempt: count, spec: Digest, action: Digest.optional() }),
   'task.finished': note({
-    attempt: count,
+    ...attemptEnd,
     outcome: z.enum(['succeeded', 'failed', 'timed_out', 'violated', 'cancelled', 'unknown']),
-    exit_code: count.optional(),
-    signal: text(16).optional(),
-    limit: LimitName.optional(),
-    reason: text(512).optional(),
-    duration_ms: count,
-    cpu_ms: count,
-    memory_peak_bytes: count,
-    cpu_throttled_ms: count.optional(),
-    pids_peak: count.optional(),
-    open_files_peak: count.optional(),
-    disk_bytes: count.optional(),
-    disk_files: count.optional(),
-    tmp_peak_bytes: count.optional(),
+    /** Passed only after it had failed with the same inputs. */
+    flaky: z.boolean().optional(),
+  }),
+  /** An attempt is over and the task is not: the same words as `task.finished`. */
+  'attempt.ended': note({ ...attemptEnd, outcome: z.enum(attemptOutcomes) }),
+  /** Nobody can say now what becomes of it: its engine or its daemon went away. */
+  'attempt.unknown': note({ attempt: count, reason: text(512) }),
+  /** A daemon that started found it running or over, and takes it for its own. */
+  'attempt.adopted': note({ attempt: count, found: z.enum(['running', 'exited']) }),
+  /** Which rule says what kind of failure it was, and what to do about it. */
+  'failure.classified': note({
+    attempt: count,
+    class: z.enum(failureClasses),
+    rule: text(64),
+    next: z.array(text(256)).max(8),
+  }),
+  'retry.scheduled': note({
+    /** The attempt that comes. */
+    attempt: count,
+    after_ms: count,
+    /** Whose it is: the task's own, or ours for what is not its fault. */
+    budget: z.enum(['task', 'ours']),
+    left: count,
+  }),
+  /** The task did not run: what it left in an earlier run, with the same inputs, counts for it. */
+  'task.cached': note({
+    from_run: RunId,
+    from_task: text(48),
+    attempt: count,
+    why: z.enum(['cache', 'resumed']),
+    action: Digest.optional(),
+    layer: Digest,
     output: Digest.optional(),
     output_bytes: count,
     output_truncated: z.boolean(),
-    /** Where it was cut: what came beyond the limit until the task was dead. */
-    output_dropped_bytes: count.optional(),
-    /** What its output looked like: ids of hints, and the blob with the lines. Never evidence. */
-    hints: z.array(text(64)).max(8).optional(),
-    hint_lines: Digest.optional(),
+    duration_ms: count,
   }),
+  /** It waits, because what it needs failed too often; and goes on. */
+  'task.blocked': note({ component: text(128), reason: text(256) }),
+  'component.opened': note({ component: text(128), failures: count, until_ms: count }),
+  'component.closed': note({ component: text(128) }),
   /**
    * A task did what only an attack does, as far as it can be seen. `rule` is the wall that stopped
    * it, `evidence` what was seen.
@@ -337,6 +398,16 @@ export const recordTypes = {
     signal: text(16),
     why: text(64),
     reason: text(512).optional(),
+  }),
+  /** All its processes stand still, and its clocks with them; and go on. */
+  'container.freeze': act({ ...place, why: text(64), reason: text(512).optional() }),
+  'container.thaw': act({ ...place, why: text(64), reason: text(512).optional() }),
+  /** A daemon that started takes the sandbox of an earlier one for its own, after it compared it. */
+  'container.adopted': note({
+    ...place,
+    found: z.enum(['running', 'paused', 'exited']),
+    slot: z.boolean(),
+    spec: Digest,
   }),
   'container.remove': act({ ...place, reason: text(512).optional() }),
   'container.exited': note({

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Hint } from './hints.ts';
-import { Digest, RunId } from './ids.ts';
+import { Digest, RunId, TaskId } from './ids.ts';
 import { LeftOutNote } from './left-out.ts';
 import { endingLimits } from './limits.ts';
 
@@ -15,13 +15,24 @@ export const runOutcomes = [
 ] as const;
 export type RunOutcome = (typeof runOutcomes)[number];
 
-export const RunState = z.enum(['submitted', 'planning', 'running', 'cancelling', ...runOutcomes]);
+export const RunState = z.enum([
+  'submitted',
+  'planning',
+  'running',
+  'paused',
+  'cancelling',
+  ...runOutcomes,
+]);
 export type RunState = z.infer<typeof RunState>;
 
+/** `retry_wait`: an attempt failed and another one comes. `blocked`: what it needs is out of order. */
 export const TaskState = z.enum([
   'waiting',
+  'blocked',
   'running',
+  'retry_wait',
   'succeeded',
+  'cached',
   'failed',
   'timed_out',
   'violated',
@@ -37,6 +48,37 @@ export const LimitName = z.enum(
   Object.keys(endingLimits) as [LimitName, ...(readonly LimitName[])],
 );
 
+/** How an attempt ended; `lost`: nobody knows, and nobody will. */
+export const attemptOutcomes = [
+  'succeeded',
+  'failed',
+  'timed_out',
+  'violated',
+  'cancelled',
+  'unknown',
+  'lost',
+] as const;
+export type AttemptOutcome = (typeof attemptOutcomes)[number];
+
+/** Whose fault a failure is, which decides who pays for the next attempt, and whether there is one. */
+export const failureClasses = [
+  'code',
+  'config',
+  'policy',
+  'resource',
+  'timeout',
+  'infra_transient',
+  'infra_permanent',
+  'flaky',
+  'unknown',
+] as const;
+export const FailureClass = z.enum(failureClasses);
+export type FailureClass = z.infer<typeof FailureClass>;
+
+/** How a run goes on from an earlier one. */
+export const continueModes = ['resume', 'retry', 'fork', 'import'] as const;
+export type ContinueMode = (typeof continueModes)[number];
+
 const Count = z.number().int().min(0);
 const Time = z.string();
 
@@ -50,6 +92,30 @@ export const Artifact = z.strictObject({
 });
 export type Artifact = z.infer<typeof Artifact>;
 
+/** Why an attempt failed, by which rule, and what to do about it. */
+export const Failure = z.strictObject({
+  class: FailureClass,
+  /** The id of the rule that said so. */
+  rule: z.string(),
+  /** One line each: a command to run, a setting to change. */
+  next: z.array(z.string()),
+});
+export type Failure = z.infer<typeof Failure>;
+
+/** An attempt that is over, kept for ever. */
+export const AttemptView = z.strictObject({
+  attempt: Count,
+  outcome: z.enum(attemptOutcomes),
+  startedAt: Time.optional(),
+  finishedAt: Time.optional(),
+  durationMs: Count.optional(),
+  exitCode: Count.optional(),
+  reason: z.string().optional(),
+  output: Digest.optional(),
+  failure: Failure.optional(),
+});
+export type AttemptView = z.infer<typeof AttemptView>;
+
 /** Times are UTC ISO 8601 with milliseconds, sizes bytes, `exitCode` the task's own. */
 export const TaskView = z.strictObject({
   id: z.string(),
@@ -58,6 +124,21 @@ export const TaskView = z.strictObject({
   state: TaskState,
   deps: z.array(z.string()),
   attempt: Count,
+  /** Those before the last one, oldest first; absent where there was one at most. */
+  attempts: z.array(AttemptView).optional(),
+  /** Passed only after it had failed with the same inputs: now, or in an earlier run. */
+  flaky: z.boolean().optional(),
+  failure: Failure.optional(),
+  /** Whose result this is, where the task itself did not run. */
+  from: z
+    .strictObject({ run: RunId, task: z.string(), why: z.enum(['cache', 'resumed']) })
+    .optional(),
+  /** Digest of everything that could have made a difference to it. */
+  action: Digest.optional(),
+  /** When the next attempt comes. */
+  retryAt: Time.optional(),
+  /** What it waits for where it is blocked: a component that is out of order. */
+  blockedBy: z.string().optional(),
   startedAt: Time.optional(),
   finishedAt: Time.optional(),
   durationMs: Count.optional(),
@@ -107,6 +188,19 @@ export const RunView = z.strictObject({
   image: z.string().optional(),
   submittedBy: z.string(),
   submittedAt: Time,
+  /** The run that this one goes on from, and the one that went on from this. */
+  continues: z.strictObject({ run: RunId, mode: z.enum(continueModes) }).optional(),
+  continuedBy: RunId.optional(),
+  paused: z
+    .strictObject({
+      kind: z.enum(['drain', 'freeze']),
+      by: z.string(),
+      since: Time,
+      reason: z.string(),
+    })
+    .optional(),
+  /** When it will be over, by what tasks like its own took before; absent where nobody knows. */
+  etaMs: Count.optional(),
   closedAt: Time.optional(),
   durationMs: Count.optional(),
   exitCode: Count.optional(),
@@ -129,7 +223,9 @@ export const RunRow = RunView.pick({
   submittedAt: true,
   durationMs: true,
   exitCode: true,
-}).extend({ tasks: z.strictObject({ total: Count, succeeded: Count, failed: Count }) });
+}).extend({
+  tasks: z.strictObject({ total: Count, succeeded: Count, failed: Count, cached: Count }),
+});
 export type RunRow = z.infer<typeof RunRow>;
 
 /** `checkpoint.json`: what is done, and the digests that prove it is this run's. */
@@ -145,8 +241,33 @@ export const RunCheckpoint = z.strictObject({
   layers: z.record(z.string(), Digest),
   outputs: z.record(z.string(), z.string()),
   state_snapshot: z.record(z.string(), TaskState),
+  intent: z.string(),
+  workspace: z.string(),
+  concurrency: Count,
+  timeout_ms: Count,
+  /** What each completed task left, so that it can count elsewhere. */
+  results: z.record(
+    z.string(),
+    z.strictObject({
+      attempt: Count,
+      layer: Digest,
+      action: Digest.optional(),
+      output: Digest.optional(),
+      output_bytes: Count,
+      output_truncated: z.boolean(),
+      duration_ms: Count,
+      artifacts: z.array(Artifact.omit({ task: true })),
+    }),
+  ),
+  /** Ed25519 over the canonical JSON of everything else; `key` is the sha256 of the public key. */
+  signature: z.strictObject({
+    key: Digest,
+    public_key: z.string().max(256),
+    sig: z.string().max(256),
+  }),
 });
 export type RunCheckpoint = z.infer<typeof RunCheckpoint>;
+export type UnsignedCheckpoint = Omit<RunCheckpoint, 'signature'>;
 
 /** What a run is made from. The daemon never opens `workspace`; it works on the snapshot. */
 export const SubmitRun = z.strictObject({
@@ -172,8 +293,54 @@ export const SubmitRun = z.strictObject({
     .min(1)
     .max(24 * 86_400_000)
     .optional(),
+  /** Goes before runs of a lower priority; 0 where nobody says. */
+  priority: z.number().int().min(-100).max(100).optional(),
+  /** False: every task runs, whatever ran before. */
+  cache: z.boolean().optional(),
 });
 export type SubmitRun = z.infer<typeof SubmitRun>;
+
+/** From which earlier run to go on, and how much of it is done again. */
+export const ContinueRun = z.strictObject({
+  mode: z.enum(['resume', 'retry', 'fork']).default('resume'),
+  /** `retry`: this task runs again, and what depends on it. `fork`: so does everything from it on. */
+  task: TaskId.optional(),
+  /** Tasks with side effects that ran before may run once more. */
+  again: z.boolean().default(false),
+  /** Plans only: answers what would be kept and what would run, and starts nothing. */
+  dryRun: z.boolean().default(false),
+  concurrency: z.number().int().min(1).max(1024).optional(),
+  timeoutMs: SubmitRun.shape.timeoutMs,
+});
+export type ContinueRun = z.infer<typeof ContinueRun>;
+
+/** `id` is the run that goes on: a new one, or the same where it was only paused. */
+export const ContinueAnswer = z.strictObject({
+  id: RunId.optional(),
+  kept: z.array(z.string()),
+  rerun: z.array(z.string()),
+  /** Tasks with side effects that began before; they run again only with `again`. */
+  twice: z.array(z.string()),
+  /** Why there is nothing to do: the run succeeded, or it is running. */
+  nothing: z.string().optional(),
+});
+export type ContinueAnswer = z.infer<typeof ContinueAnswer>;
+
+/** A checkpoint from elsewhere; every blob, snapshot and layer that it names must be here. */
+export const ImportRun = z.strictObject({
+  checkpoint: z.looseObject({ version: z.number().int() }),
+  policy: SubmitRun.shape.policy,
+  dryRun: z.boolean().default(false),
+  again: z.boolean().default(false),
+});
+export type ImportRun = z.infer<typeof ImportRun>;
+
+export const PauseRun = z.strictObject({
+  /** `drain`: nothing new starts. `freeze`: what runs stands still too, and so do its clocks. */
+  kind: z.enum(['drain', 'freeze']).default('drain'),
+  reason: z.string().max(256).default('asked by the user'),
+});
+export type PauseRun = z.infer<typeof PauseRun>;
 
 export const CancelRun = z.strictObject({
   reason: z.string().max(256).default('asked by the user'),

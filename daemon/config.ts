@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import { Size } from '#contract/units.ts';
-import type { Digest } from '#contract/ids.ts';
+import { Digest } from '#contract/ids.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
 import { defaultMarks, spellMark, type Mark, type Marks } from './workspace/free-space.ts';
@@ -56,6 +56,7 @@ export const ConfigFile = z.strictObject({
   disk_refuse_below: DiskMark.optional(),
   /** Below this much what runs is ended. */
   disk_stop_below: DiskMark.optional(),
+  trusted_keys: z.array(Digest).max(64).optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
 });
 type ConfigFile = z.infer<typeof ConfigFile>;
@@ -73,6 +74,8 @@ export type Config = {
   secretsDir: string | undefined;
   ceiling: string;
   policy: string;
+  /** Keys whose checkpoints may be gone on from, beside this daemon's own. */
+  trustedKeys: readonly Digest[];
   tasksAtOnce: number;
   openRuns: number;
   slotsReady: number;
@@ -117,6 +120,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     secretsDir: pick('secrets_dir', sources.defaults.secrets_dir),
     ceiling: pick('ceiling', 'default'),
     policy: pick('policy', 'default'),
+    trustedKeys: pick('trusted_keys', []),
     // Two tasks a core keep both busy while one of them waits for the disk or the engine.
     tasksAtOnce: pick('tasks_at_once', availableParallelism() * 2),
     openRuns: pick('open_runs', 64),

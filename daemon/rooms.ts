@@ -24,7 +24,8 @@ import { readNpmConfig } from './provision/npm-config.ts';
 import type { RunsDeps } from './runs/deps.ts';
 import { EngineWatch } from './runs/engine-loss.ts';
 import { ImagePins, Images } from './runs/images.ts';
-import { closeLeftRuns } from './runs/recover.ts';
+import { CheckpointSigner } from './runs/checkpoint-signer.ts';
+import { clearOutput } from './runs/left-output.ts';
 import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
 import { ReadySlots, slotSettings } from './sandbox/ready-slots.ts';
@@ -121,6 +122,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   await recordStart(options, log, { engineFacts, lifecycle });
   await refuseEscapes(engineFacts.components ?? [], config.acceptedEscapes, log);
   const swept = await sweepStrays({ engine, log, clock, install: installId });
+  // What is adopted has taken its doors by now; nobody looks through the others any more.
+  await doors?.clear();
   const owner = onThisMachine(sandboxUser, engineFacts);
   const workspace = await openWorkspace({
     stateDir,
@@ -176,11 +179,13 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     lsm: await kernelModules(engineFacts),
     sandboxUser,
     slots: new Slots(config.tasksAtOnce),
+    signer: new CheckpointSigner(join(stateDir, 'keys', 'report.key'), config.trustedKeys),
     openRunsMax: config.openRuns,
   };
-  const open = await closeLeftRuns(deps);
-  if (!wasClean) logger.warn({ swept, left: open }, 'the last daemon did not stop cleanly');
   const runs = new Runs(deps);
+  await clearOutput(stateDir, log.openRuns());
+  const open = await runs.recover();
+  if (!wasClean) logger.warn({ swept, left: open }, 'the last daemon did not stop cleanly');
   const sweep = () => sweepStrays({ engine, log, clock, install: installId });
   const kept = opened.move();
   return {

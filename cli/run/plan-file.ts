@@ -23,6 +23,10 @@ const Said = z.looseObject({
       limits: z.record(z.string(), z.number()).default({}),
       secrets: z.array(z.string()).default([]),
       onFailure: z.enum(['stop', 'continue']).default('stop'),
+      inputs: z.array(z.string()).optional(),
+      sideEffects: z.literal(true).optional(),
+      locks: z.array(z.string()).optional(),
+      retries: z.number().optional(),
     }),
   ),
 });
@@ -33,7 +37,7 @@ export function planFileOf(plan: unknown): string {
   const document: z.input<typeof PlanFile> = {
     version: 1,
     ...(intent === '' ? {} : { name: intent.slice(0, 120).toWellFormed() }),
-    tasks: tasks.map(({ onFailure, limits, ...task }) => ({
+    tasks: tasks.map(({ onFailure, sideEffects, limits, ...task }) => ({
       id: task.id,
       ...(task.title === '' ? {} : { title: task.title }),
       ...(task.why === '' ? {} : { why: task.why }),
@@ -46,6 +50,10 @@ export function planFileOf(plan: unknown): string {
       limits: spellLimits(limits as Partial<Limits>),
       ...(task.secrets.length === 0 ? {} : { secrets: task.secrets }),
       ...(onFailure === 'stop' ? {} : { on_failure: onFailure }),
+      ...(task.inputs === undefined ? {} : { inputs: task.inputs }),
+      ...(task.locks === undefined ? {} : { locks: task.locks }),
+      ...(task.retries === undefined ? {} : { retries: task.retries }),
+      ...(sideEffects === undefined ? {} : { side_effects: sideEffects }),
     })),
   };
   const comment = ['orchestra run --plan THIS', ...assumptions.map((text) => `assumed: ${text}`)];

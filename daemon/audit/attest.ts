@@ -1,14 +1,4 @@
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  hash,
-  sign,
-  type KeyObject,
-} from 'node:crypto';
-import { constants } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { sign } from 'node:crypto';
 import {
   attestationType,
   predicateType,
@@ -19,13 +9,9 @@ import {
   type AttestFiles,
 } from '#contract/attestation.ts';
 import { OrchestraError } from '#contract/errors.ts';
-import type { Digest } from '#contract/ids.ts';
 import type { Actor } from '#contract/records.ts';
+import { readOrMakeKey, type Key } from './own-key.ts';
 import type { Log } from './types.ts';
-
-type Key = { secret: KeyObject; spki: Buffer; id: Digest };
-
-const keyBytesMax = 4096;
 
 /**
  * Signs files by their digests with a key of this installation, made when it is first needed. The
@@ -91,50 +77,4 @@ export class Attester {
       throw error;
     }
   }
-}
-
-async function readOrMakeKey(file: string): Promise<Key> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const found = await readKey(file);
-  if (found !== undefined) return found;
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  await using handle = await open(file, flags, 0o600);
-  await handle.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-  await handle.sync();
-  return keyOf(privateKey);
-}
-
-/** A key that others may read is no key of ours any more. */
-async function readKey(file: string): Promise<Key | undefined> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  try {
-    await using handle = await open(file, flags);
-    const { mode, uid, size } = await handle.stat();
-    const isOwn = (mode & constants.S_IFMT) === constants.S_IFREG && uid === process.getuid?.();
-    if (!isOwn || (mode & 0o077) !== 0 || size > keyBytesMax) throw notOurs();
-    const secret = createPrivateKey(await handle.readFile());
-    if (secret.asymmetricKeyType !== 'ed25519') throw notOurs();
-    return keyOf(secret);
-  } catch (cause) {
-    if (cause instanceof OrchestraError) throw cause;
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw notOurs(cause);
-  }
-}
-
-function keyOf(secret: KeyObject): Key {
-  const spki = createPublicKey(secret).export({ type: 'spki', format: 'der' });
-  return { secret, spki, id: `sha256:${hash('sha256', spki, 'hex')}` };
-}
-
-function notOurs(cause?: unknown): OrchestraError {
-  return new OrchestraError(
-    'config.invalid',
-    'The key for reports is not a file of mode 0600 of the daemon’s own with an Ed25519 key in it',
-    {
-      hint: 'look who changed keys/report.key in the state directory; without it a new one is made',
-      cause,
-    },
-  );
 }

@@ -46,6 +46,11 @@ function deriveTask(task: DraftTask, { policy }: ValidateContext, clamped: strin
     deps: [...new Set(task.deps)],
     outputs: task.outputs,
     onFailure: task.onFailure,
+    // Left out where nothing is said, so that a plan keeps the digest that it had before.
+    ...(task.inputs.length === 0 ? {} : { inputs: task.inputs }),
+    ...(task.sideEffects ? { sideEffects: true } : {}),
+    ...(task.locks.length === 0 ? {} : { locks: task.locks.toSorted() }),
+    ...(task.retries === undefined ? {} : { retries: task.retries }),
     secrets: task.secrets.toSorted(),
     command: expanded.command,
     provisions: expanded.provisions,

@@ -39,6 +39,10 @@ export function readPlanFile(
       ),
       secrets: task.secrets,
       onFailure: task.on_failure,
+      inputs: task.inputs,
+      sideEffects: task.side_effects,
+      locks: task.locks,
+      ...(task.retries === undefined ? {} : { retries: task.retries }),
     };
   });
   return { draft: { version: 1, assumptions: [], tasks }, name: value.name, locate };

@@ -26,6 +26,8 @@ export interface PolicyBook {
   get(name: string): PolicyEntry;
   /** A document that came with a request. Throws `policy.invalid` with places. */
   fromText(text: string, file: string): PolicyEntry;
+  /** A policy that was in force before, as far as the ceiling still allows it. */
+  again(policy: EffectivePolicy): PolicyEntry;
   list(): PolicyRow[];
 }
 
@@ -64,6 +66,7 @@ export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> 
       const policy = effectivePolicy(parsePolicy(text, file));
       return applied({ name: policy.name, source: file, text, policy });
     },
+    again: (policy) => applied({ name: policy.name, source: 'an earlier run', text: '', policy }),
     list: () =>
       [...documents.values()].map((document) => ({
         name: document.name,

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
 import type { Plan } from '#contract/plan.ts';
 import type { SubmitRun } from '#contract/run.ts';
 import { canonicalJson, digestOf } from '../base/canonical.ts';
@@ -55,17 +56,21 @@ export async function planFor(
     planText: request.plan,
     exec: request.exec,
   });
-  const decision = review(made.plan, policy);
-  if (!decision.allow) {
-    throw new OrchestraError('policy.denied', `The policy ${policy.name} denies this plan`, {
-      hint: `orchestra policy show ${policy.name}`,
-      places: decision.reasons.map(({ task, rule, message }) => ({
-        message: `${task === undefined ? '' : `${task}: `}${message} (${rule})`,
-      })),
-    });
-  }
+  assertAllowed(made.plan, policy);
   const names = made.plan.tasks.flatMap((task) => task.secrets);
   return { policy, image, made, secrets: await openRunSecrets(deps.secrets, names) };
+}
+
+/** Throws `policy.denied` with every reason. */
+export function assertAllowed(plan: Plan, policy: EffectivePolicy): void {
+  const decision = review(plan, policy);
+  if (decision.allow) return;
+  throw new OrchestraError('policy.denied', `The policy ${policy.name} denies this plan`, {
+    hint: `orchestra policy show ${policy.name}`,
+    places: decision.reasons.map(({ task, rule, message }) => ({
+      message: `${task === undefined ? '' : `${task}: `}${message} (${rule})`,
+    })),
+  });
 }
 
 async function profileFor(deps: RunsDeps, { snapshot }: SubmitRun, policy: EffectivePolicy) {
@@ -90,25 +95,40 @@ async function profileFor(deps: RunsDeps, { snapshot }: SubmitRun, policy: Effec
   });
 }
 
+/** A policy that was in force for a run, as far as the ceiling of today allows it. */
+export async function policyAgain(deps: RunsDeps, digest: Digest): Promise<PolicyEntry> {
+  const bytes = await deps.blobs.read(digest, { maxBytes: policyBytesMax });
+  const content = JSON.parse(bytes.toString('utf8')) as Omit<EffectivePolicy, 'digest'>;
+  return deps.policies.again({ ...content, digest });
+}
+
 export function policyFor(deps: RunsDeps, request: Pick<SubmitRun, 'policy'>): EffectivePolicy {
   return entryFor(deps, request).policy;
 }
 
-function entryFor({ policies }: RunsDeps, { policy }: Pick<SubmitRun, 'policy'>): PolicyEntry {
+export function entryFor(
+  { policies }: RunsDeps,
+  { policy }: Pick<SubmitRun, 'policy'>,
+): PolicyEntry {
   if (policy === undefined) return policies.byDefault();
   if ('name' in policy) return policies.get(policy.name);
   return policies.fromText(policy.text, policy.file);
 }
 
 /** As it applies, so that a run can be explained long after the file has changed. */
-async function keepPolicy(deps: RunsDeps, request: Pick<SubmitRun, 'policy'>): Promise<string[]> {
-  const { policy, narrowed } = entryFor(deps, request);
+async function keepPolicy(
+  deps: RunsDeps,
+  { policy, narrowed }: Pick<PolicyEntry, 'policy' | 'narrowed'>,
+): Promise<string[]> {
   const { digest: _digest, ...content } = policy;
   await deps.blobs.put(Buffer.from(canonicalJson(content)), { maxBytes: policyBytesMax });
   return narrowed.slice(0, 512).map((text) => cutText(text, 256));
 }
 
-export function concurrencyFor(request: SubmitRun, policy: EffectivePolicy): number {
+export function concurrencyFor(
+  request: Pick<SubmitRun, 'concurrency'>,
+  policy: EffectivePolicy,
+): number {
   return Math.min(request.concurrency ?? availableParallelism(), policy.run.concurrency);
 }
 
@@ -119,12 +139,12 @@ export function concurrencyFor(request: SubmitRun, policy: EffectivePolicy): num
 export async function recordPlan(
   deps: RunsDeps,
   runId: string,
-  request: Pick<SubmitRun, 'policy'>,
-  made: Planned,
+  entry: Pick<PolicyEntry, 'policy' | 'narrowed'>,
+  made: Pick<Planned, 'plan' | 'digest' | 'clamped'>,
 ): Promise<string[]> {
   const bytes = Buffer.from(canonicalJson(made.plan));
   const [narrowed] = await Promise.all([
-    keepPolicy(deps, request),
+    keepPolicy(deps, entry),
     deps.blobs.put(bytes, { maxBytes: planBytesMax }),
   ]);
   await deps.log.append({

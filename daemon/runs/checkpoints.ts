@@ -50,7 +50,8 @@ export class Checkpoints {
     if (!facts) return [];
     const at = new Date(clock.now()).toISOString();
     const digests = { plan: planDigest, policy: policy.digest };
-    const bytes = Buffer.from(canonicalJson(checkpointOf(facts, plan, digests, at)));
+    const checkpoint = await this.#deps.signer.sign(checkpointOf(facts, plan, digests, at));
+    const bytes = Buffer.from(canonicalJson(checkpoint));
     const { digest } = await blobs.put(bytes, { maxBytes: bytesMax, isRemade: true });
     const data = { checkpoint: digest, bytes: bytes.length };
     return [{ type: 'checkpoint.saved', run: id, data }];

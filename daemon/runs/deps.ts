@@ -11,6 +11,7 @@ import type { SandboxDeps } from '../sandbox/sandbox.ts';
 import type { SecretStore } from '../secrets/store.ts';
 import type { Slots } from '../scheduler/slots.ts';
 import type { Workspace } from '../workspace/open.ts';
+import type { CheckpointSigner } from './checkpoint-signer.ts';
 import type { EngineWatch } from './engine-loss.ts';
 import type { ImagePins, Images } from './images.ts';
 import type { RunStates } from './state.ts';
@@ -47,6 +48,8 @@ export type RunsDeps = {
   lsm: readonly string[];
   sandboxUser: { uid: number; gid: number };
   slots: Slots;
+  /** Signs checkpoints, and knows whose may be gone on from. */
+  signer: CheckpointSigner;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */
   openRunsMax: number;
 };

@@ -1,4 +1,4 @@
-import { open, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RecordData } from '#contract/records.ts';
 import type { RunsDeps } from './deps.ts';
@@ -41,7 +41,11 @@ async function* partsOf(file: FileHandle): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** Once every run is closed nothing in there belongs to anybody. */
-export async function clearOutput(stateDir: string): Promise<void> {
-  await rm(join(stateDir, 'output'), { recursive: true, force: true });
+/** What belongs to no open run belongs to nobody. */
+export async function clearOutput(stateDir: string, open: readonly string[]): Promise<void> {
+  const root = join(stateDir, 'output');
+  const names = await readdir(root).catch(() => []);
+  for (const name of names) {
+    if (!open.includes(name)) await rm(join(root, name), { recursive: true, force: true });
+  }
 }

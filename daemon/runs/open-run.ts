@@ -5,6 +5,7 @@ import type { EffectivePolicy } from '../policy/effective.ts';
 import type { RunSecrets } from '../secrets/run-secrets.ts';
 import type { ResolvedImage } from './images.ts';
 import type { OutputFile } from './output.ts';
+import type { Pause } from './pause.ts';
 
 /**
  * What only lives while a run is open: the way to stop it, the files being written, the plan in
@@ -15,6 +16,7 @@ export type OpenRun = {
   snapshot: Digest;
   controller: AbortController;
   outputs: Map<string, OutputFile>;
+  pause: Pause;
   /** Its closing record is on the way: nothing more may be said about it. */
   isClosing: boolean;
   /** Resolves when the run is closed. */
@@ -28,14 +30,26 @@ export type AcceptedRun = OpenRun & {
   ordered: readonly PlanTask[];
   policy: EffectivePolicy;
   image: ResolvedImage;
-  /** The folder with npm's offline cache, by the tasks' working directory. */
-  npmCaches: ReadonlyMap<string, string>;
+  /** npm's offline cache, by the tasks' working directory. */
+  npmCaches: ReadonlyMap<string, NpmCache>;
   /** In memory only, for as long as the run is open. */
   secrets: RunSecrets;
   artifactsLeft: { files: number; bytes: number };
+  concurrency: number;
+  priority: number;
+  /** Whether what ran before may count, and for which tasks it may not whatever the run says. */
+  cache: boolean;
+  fresh: ReadonlySet<string>;
+};
+
+/** A list of packages and, once somebody asks for it, the folder with all of them. */
+export type NpmCache = {
+  packages: Digest;
+  /** Fetched and checked when it is first asked for, together for all who ask. */
+  dir(): Promise<string>;
 };
 
 /** An entry about a task, in the form every record of a task has. */
-export function taskEntry<E extends AnyEntry>(run: OpenRun, task: string, entry: E): E {
+export function taskEntry<E extends AnyEntry>(run: Pick<OpenRun, 'id'>, task: string, entry: E): E {
   return { ...entry, run: run.id, obj: { ...entry.obj, task } };
 }

@@ -6,6 +6,7 @@ import type { EffectivePolicy } from '../policy/effective.ts';
 import type { PackageList } from '../provision/package-list.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
+import type { NpmCache } from './open-run.ts';
 
 const manifestBytesMax = 4 * 1024 * 1024;
 const lockfileBytesMax = 64 * 1024 * 1024;
@@ -57,15 +58,15 @@ export async function planNeeds(deps: RunsDeps, request: ProvideRequest): Promis
   return needs;
 }
 
-export async function provide(
+/** Nothing is fetched before a task that needs it is about to run: it may not have to. */
+export function provide(
   deps: RunsDeps,
   request: ProvideRequest,
   needs: Needs,
-): Promise<ReadonlyMap<string, string>> {
-  const caches = new Map<string, string>();
-  if (needs.length === 0) return caches;
-  const { provision } = await import('../provision/provision.ts');
-  for (const { cwd, list } of needs) {
+): ReadonlyMap<string, NpmCache> {
+  const fetched = new Map<string, Promise<string>>();
+  const fetchAll = async (list: PackageList) => {
+    const { provision } = await import('../provision/provision.ts');
     const { dir } = await provision({
       list,
       policy: request.policy.provision,
@@ -75,9 +76,18 @@ export async function provide(
       run: request.runId,
       signal: request.signal,
     });
-    caches.set(cwd, dir);
-  }
-  return caches;
+    return dir;
+  };
+  const dirOf = async (list: PackageList) => {
+    const known = fetched.get(list.key);
+    if (known !== undefined) return known;
+    const dir = fetchAll(list);
+    fetched.set(list.key, dir);
+    return dir;
+  };
+  return new Map(
+    needs.map(({ cwd, list }) => [cwd, { packages: list.key, dir: () => dirOf(list) }]),
+  );
 }
 
 function noLockfile(cwd: string, name: string): OrchestraError {

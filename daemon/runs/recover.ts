@@ -1,30 +1,36 @@
+import type { Plan } from '#contract/plan.ts';
 import type { RunsDeps } from './deps.ts';
-import { clearOutput, keepLeftOutput } from './left-output.ts';
+import { keepLeftOutput } from './left-output.ts';
+
+/** Attempts that a task may lose by no fault of its own, and still get another. */
+export const lostMax = 3;
+
+const nothingKnown = {
+  duration_ms: 0,
+  cpu_ms: 0,
+  memory_peak_bytes: 0,
+  output_truncated: false,
+} as const;
 
 /**
- * What the last daemon left open. Its containers are gone by now (`sandbox/sweep.ts`), so each
- * task that ran and each run that was open is closed as unknown: nobody saw how it would have ended.
+ * A run that a dead daemon left before it was accepted cannot go on: what was asked for, a plan file
+ * or a command, is not kept anywhere. Whoever submitted it has it still.
  */
-export async function closeLeftRuns(deps: RunsDeps): Promise<string[]> {
-  const left = deps.log.openRuns();
-  for (const id of left) {
-    await finishLeftTasks(deps, id, 'the daemon ended before the task did');
-    await deps.log.append({
-      type: 'run.closed',
-      run: id,
+export async function closeUnaccepted(deps: RunsDeps, id: string): Promise<void> {
+  await finishLeftTasks(deps, id, 'the daemon ended before the task did');
+  await deps.log.append({
+    type: 'run.closed',
+    run: id,
+    outcome: 'unknown',
+    sev: 'warn',
+    data: {
       outcome: 'unknown',
-      sev: 'warn',
-      data: {
-        outcome: 'unknown',
-        artifacts: artifactsOf(deps, id),
-        duration_ms: 0,
-        exit_code: 2,
-        reason: 'the daemon ended before the run did',
-      },
-    });
-  }
-  await clearOutput(deps.stateDir);
-  return left;
+      artifacts: artifactsOf(deps, id),
+      duration_ms: 0,
+      exit_code: 2,
+      reason: 'the daemon ended before the run was accepted; submit it again',
+    },
+  });
 }
 
 /** No run is closed with a task that looks as if it were still running. */
@@ -37,18 +43,49 @@ export async function finishLeftTasks(deps: RunsDeps, id: string, reason: string
       run: id,
       obj: { task },
       outcome: 'unknown',
-      data: {
-        attempt,
-        outcome: 'unknown',
-        reason,
-        duration_ms: 0,
-        cpu_ms: 0,
-        memory_peak_bytes: 0,
-        output_truncated: false,
-        ...output,
-      },
+      data: { attempt, outcome: 'unknown', reason, ...nothingKnown, ...output },
     });
   }
+}
+
+/**
+ * Ends the attempts that a dead daemon left running and that nobody has taken over: their sandboxes
+ * are gone, and what they did went with their layers. The tasks go on with another attempt. Answers
+ * how many there were.
+ */
+export async function finishLost(
+  deps: RunsDeps,
+  id: string,
+  plan: Pick<Plan, 'tasks'>,
+): Promise<number> {
+  const facts = deps.states.find(id);
+  let lost = 0;
+  for (const { id: task, sideEffects } of plan.tasks) {
+    const { state, attempt = 0, oursUsed = 0 } = facts?.tasks.get(task) ?? {};
+    if (state !== 'running') continue;
+    lost += 1;
+    const about = { run: id, obj: { task }, outcome: 'unknown', sev: 'notice' } as const;
+    const known = { attempt, ...nothingKnown, ...(await keepLeftOutput(deps, id, task)) };
+    const mayNot = whyNotAgain(sideEffects === true, oursUsed);
+    await deps.log.append(
+      mayNot === undefined
+        ? { ...about, type: 'attempt.ended', data: { ...known, outcome: 'lost', reason: wasLost } }
+        : {
+            ...about,
+            type: 'task.finished',
+            data: { ...known, outcome: 'unknown', reason: `${wasLost}; ${mayNot}` },
+          },
+    );
+  }
+  return lost;
+}
+
+const wasLost = 'the daemon ended before the attempt did';
+
+/** Nobody asked anybody whether it may run once more. */
+function whyNotAgain(hasEffects: boolean, oursUsed: number): string | undefined {
+  if (hasEffects) return 'it may have had effects: orchestra resume RUN --again';
+  return oursUsed >= lostMax ? `that was so ${lostMax + 1} times` : undefined;
 }
 
 export function artifactsOf(deps: RunsDeps, id: string): number {

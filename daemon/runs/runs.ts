@@ -2,14 +2,37 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { Plan } from '#contract/plan.ts';
 import type { Actor } from '#contract/records.ts';
-import type { RunRow, RunView, SubmitRun } from '#contract/run.ts';
+import type {
+  ContinueAnswer,
+  ContinueRun,
+  ImportRun,
+  PauseRun,
+  RunRow,
+  RunView,
+  SubmitRun,
+} from '#contract/run.ts';
 import { newRunId } from '../base/ids.ts';
 import { within } from '../base/deadline.ts';
-import { concurrencyFor, loadPlan, planFor, policyFor, type Accepted } from './accept.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import {
+  concurrencyFor,
+  loadPlan,
+  planFor,
+  policyAgain,
+  policyFor,
+  type Accepted,
+} from './accept.ts';
+import { beginAgain, beginLeft, earlierOf, type Earlier } from './begin-again.ts';
+import { beginNew } from './begin-new.ts';
+import { chooseTasks, type Choice } from './choose.ts';
 import type { RunsDeps } from './deps.ts';
 import { findRun } from './find.ts';
 import { hintsByTask } from './hints.ts';
-import type { OpenRun } from './open-run.ts';
+import type { AcceptedRun, OpenRun } from './open-run.ts';
+import { factsOf, leftInCheckpoint } from './imported.ts';
+import { Pause } from './pause.ts';
+import { closeUnaccepted } from './recover.ts';
+import { RunTimer } from './run-timer.ts';
 import type { RunFacts } from './state.ts';
 import { Stop } from './stop.ts';
 import { tellStory } from './story.ts';
@@ -29,7 +52,10 @@ export class Runs {
 
   /** Durable when it returns; the story is told in the background and followed in the log. */
   async submit(request: SubmitRun, actor: Actor): Promise<RunFacts['id']> {
-    const submission = this.#submit(request, actor);
+    return this.#submitting(this.#submit(request, actor));
+  }
+
+  async #submitting<T>(submission: Promise<T>): Promise<T> {
     this.#submissions.add(submission);
     try {
       return await submission;
@@ -42,6 +68,20 @@ export class Runs {
     await this.#assertReady(request.snapshot);
     const policy = policyFor(this.#deps, request);
     const id = newRunId();
+    const { timeoutMs } = await this.#recordSubmitted(id, request, policy, actor);
+    this.#begin({ id, snapshot: request.snapshot, timeoutMs }, (run) =>
+      beginNew(this.#deps, run, request),
+    );
+    return id;
+  }
+
+  async #recordSubmitted(
+    id: RunFacts['id'],
+    request: Omit<SubmitRun, 'plan' | 'exec' | 'policy'>,
+    policy: EffectivePolicy,
+    actor: Actor,
+    continues?: RunFacts['continues'],
+  ): Promise<{ timeoutMs: number }> {
     const timeoutMs = Math.min(request.timeoutMs ?? policy.run.timeoutMs, policy.run.timeoutMs);
     await this.#deps.log.append({
       type: 'run.submitted',
@@ -54,10 +94,138 @@ export class Runs {
         concurrency: concurrencyFor(request, policy),
         timeout_ms: timeoutMs,
         workspace: request.workspace,
+        ...(request.priority === undefined ? {} : { priority: request.priority }),
+        ...(request.cache === undefined ? {} : { cache: request.cache }),
+        ...(continues === undefined ? {} : { continues }),
       },
     });
-    this.#begin(id, { ...request, timeoutMs });
-    return id;
+    return { timeoutMs };
+  }
+
+  /**
+   * Goes on from a run: lifts its pause, or begins a new run that keeps what counts. Throws
+   * `run.conflict` where tasks with side effects would run twice and nobody said that they may.
+   */
+  async goOn(reference: string, request: ContinueRun, actor: Actor): Promise<ContinueAnswer> {
+    const run = this.find(reference);
+    const none = { kept: [], rerun: [], twice: [] };
+    if (run.paused !== undefined && request.mode === 'resume') {
+      if (!request.dryRun) await this.#unpause(run, actor);
+      return { id: run.id, ...none };
+    }
+    if (run.closedAt === undefined)
+      return { id: run.id, ...none, nothing: `${run.id} is under way` };
+    if (run.state === 'succeeded' && request.mode === 'resume') {
+      return { id: run.id, ...none, nothing: `${run.id} succeeded` };
+    }
+    const earlier = await earlierOf(this.#deps, run);
+    const choice = chooseTasks(run, earlier.plan, request);
+    const answer = { kept: choice.kept, rerun: choice.rerun, twice: choice.twice };
+    if (request.dryRun) return answer;
+    if (choice.twice.length > 0 && !request.again) throw twiceError(run.id, choice.twice);
+    const { mode, task, again, concurrency, timeoutMs } = request;
+    const continues = { run: run.id, mode, again, ...(task === undefined ? {} : { task }) };
+    const submitted = {
+      intent: run.intent,
+      snapshot: run.snapshot,
+      workspace: run.workspace,
+      concurrency: concurrency ?? run.concurrency,
+      timeoutMs: timeoutMs ?? run.timeoutMs,
+      priority: run.priority,
+      cache: run.cache,
+    };
+    return { ...answer, id: await this.#continue(submitted, earlier, choice, continues, actor) };
+  }
+
+  async #continue(
+    request: Omit<SubmitRun, 'plan' | 'exec' | 'policy'>,
+    earlier: Earlier,
+    choice: Choice,
+    continues: NonNullable<RunFacts['continues']>,
+    actor: Actor,
+  ): Promise<RunFacts['id']> {
+    const submission = (async () => {
+      await this.#assertReady(request.snapshot);
+      const { policy } = await policyAgain(this.#deps, earlier.policy);
+      const id = newRunId();
+      const { timeoutMs } = await this.#recordSubmitted(id, request, policy, actor, continues);
+      this.#begin({ id, snapshot: request.snapshot, timeoutMs }, (run) =>
+        beginAgain(this.#deps, run, earlier, choice),
+      );
+      return id;
+    })();
+    return this.#submitting(submission);
+  }
+
+  /** Goes on from a checkpoint, of this daemon or of one that it trusts, with what is here of it. */
+  async importRun(request: ImportRun, actor: Actor): Promise<ContinueAnswer> {
+    const checkpoint = await this.#deps.signer.open(request.checkpoint);
+    const earlier: Earlier = {
+      plan: await loadPlan(this.#deps, checkpoint.plan),
+      policy: checkpoint.policy,
+      leftBy: (task) => leftInCheckpoint(checkpoint, task),
+    };
+    const choice = chooseTasks(factsOf(checkpoint), earlier.plan, { mode: 'resume' });
+    const answer = { kept: choice.kept, rerun: choice.rerun, twice: choice.twice };
+    if (request.dryRun) return answer;
+    if (choice.twice.length > 0 && !request.again) throw twiceError('RUN', choice.twice);
+    const { run_id: run, snapshot, intent, workspace, concurrency, timeout_ms } = checkpoint;
+    const continues = { run, mode: 'import' as const, again: request.again };
+    const submitted = { intent, snapshot, workspace, concurrency, timeoutMs: timeout_ms };
+    return { ...answer, id: await this.#continue(submitted, earlier, choice, continues, actor) };
+  }
+
+  /** Starts nothing new of a run; with `freeze` what runs stands still as well. */
+  async pause(reference: string, request: PauseRun, actor: Actor): Promise<RunFacts['id']> {
+    const run = this.find(reference);
+    const open = this.#open.get(run.id);
+    if (!open || open.isClosing) throw isOver(run);
+    if (run.state === 'cancelling') {
+      throw new OrchestraError('run.conflict', `${run.id} is being cancelled`);
+    }
+    await this.#deps.log.append({
+      type: 'run.pause.requested',
+      run: run.id,
+      actor,
+      data: { kind: request.kind, reason: request.reason },
+    });
+    if (request.kind === 'freeze') await open.pause.freeze();
+    else open.pause.drain();
+    return run.id;
+  }
+
+  async #unpause(run: RunFacts, actor: Actor): Promise<void> {
+    const open = this.#open.get(run.id);
+    if (!open || open.isClosing) throw isOver(run);
+    await this.#deps.log.append({
+      type: 'run.unpaused',
+      run: run.id,
+      actor,
+      data: { reason: 'asked by the user' },
+    });
+    await open.pause.lift();
+  }
+
+  /** Goes on with what a daemon that died left open. Call once, before anybody may submit. */
+  async recover(): Promise<string[]> {
+    const left = this.#deps.log.openRuns();
+    for (const id of left) {
+      const facts = this.#deps.states.find(id);
+      if (facts?.policy === undefined) await closeUnaccepted(this.#deps, id);
+      else this.#goOnWith(facts);
+    }
+    return left;
+  }
+
+  #goOnWith(facts: RunFacts): void {
+    const { id, snapshot, timeoutMs, submittedAt, frozenMs, cancelReason, paused } = facts;
+    const elapsedMs = Math.max(0, this.#deps.clock.now() - Date.parse(submittedAt) - frozenMs);
+    const run = this.#begin({ id, snapshot, timeoutMs, elapsedMs }, (open) =>
+      beginLeft(this.#deps, open, facts),
+    );
+    if (cancelReason !== undefined) run.controller.abort(new Stop('cancelled', cancelReason));
+    if (paused?.kind === 'freeze') void run.pause.freeze();
+    else if (paused !== undefined) run.pause.drain();
   }
 
   /** Plans and judges, runs nothing. */
@@ -69,11 +237,7 @@ export class Runs {
   async cancel(reference: string, reason: string, actor: Actor): Promise<RunFacts['id']> {
     const run = this.find(reference);
     const open = this.#open.get(run.id);
-    if (!open || open.isClosing) {
-      throw new OrchestraError('run.conflict', `${run.id} is over: ${run.state}`, {
-        hint: `orchestra show ${run.id}`,
-      });
-    }
+    if (!open || open.isClosing) throw isOver(run);
     await this.#deps.log.append({
       type: 'run.cancel.requested',
       run: run.id,
@@ -81,6 +245,8 @@ export class Runs {
       data: { reason },
     });
     open.controller.abort(new Stop('cancelled', reason));
+    // What stands still cannot end.
+    await open.pause.lift();
     return run.id;
   }
 
@@ -156,25 +322,51 @@ export class Runs {
     }
   }
 
-  #begin(id: RunFacts['id'], request: SubmitRun & { timeoutMs: number }): void {
+  #begin(
+    {
+      id,
+      snapshot,
+      timeoutMs,
+      elapsedMs = 0,
+    }: Pick<RunFacts, 'id' | 'snapshot' | 'timeoutMs'> & { elapsedMs?: number },
+    accept: (run: OpenRun) => Promise<AcceptedRun>,
+  ): OpenRun {
     const controller = new AbortController();
-    const timer = setTimeout(() => {
-      controller.abort(new Stop('timed_out', `the run took longer than ${request.timeoutMs} ms`));
-    }, request.timeoutMs);
+    const timer = new RunTimer(timeoutMs - elapsedMs, () => {
+      controller.abort(new Stop('timed_out', `the run took longer than ${timeoutMs} ms`));
+    });
     const done = Promise.withResolvers<void>();
     const run: OpenRun = {
       id,
-      snapshot: request.snapshot,
+      snapshot,
       controller,
       outputs: new Map(),
+      pause: new Pause(),
       isClosing: false,
       done: done.promise,
     };
+    run.pause.useClock(timer);
     this.#open.set(id, run);
-    void tellStory(this.#deps, run, request).finally(() => {
-      clearTimeout(timer);
+    const beginning = { accept: () => accept(run), timeoutMs, elapsedMs };
+    void tellStory(this.#deps, run, beginning).finally(() => {
+      timer[Symbol.dispose]();
       this.#open.delete(id);
       done.resolve();
     });
+    return run;
   }
+}
+
+function isOver(run: RunFacts): OrchestraError {
+  return new OrchestraError('run.conflict', `${run.id} is over: ${run.state}`, {
+    hint: `orchestra show ${run.id}`,
+  });
+}
+
+function twiceError(id: string, twice: readonly string[]): OrchestraError {
+  return new OrchestraError(
+    'run.conflict',
+    `${twice.join(', ')} began before and may have had effects; going on would run ${twice.length === 1 ? 'it' : 'them'} again`,
+    { hint: `orchestra resume ${id} --again` },
+  );
 }

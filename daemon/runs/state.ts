@@ -1,11 +1,42 @@
 import type { Digest, RunId } from '#contract/ids.ts';
 import { leftOutNamed, type LeftOutNote } from '#contract/left-out.ts';
-import type { AnyRecord } from '#contract/records.ts';
-import type { Artifact, LimitName, RunState, TaskState } from '#contract/run.ts';
+import type { AnyRecord, RecordData } from '#contract/records.ts';
+import type {
+  Artifact,
+  AttemptOutcome,
+  Failure,
+  LimitName,
+  RunState,
+  TaskState,
+} from '#contract/run.ts';
+
+export type AttemptFacts = {
+  attempt: number;
+  outcome: AttemptOutcome;
+  startedAt?: string;
+  finishedAt?: string;
+  durationMs?: number;
+  exitCode?: number;
+  reason?: string;
+  output?: Digest;
+  failure?: Failure;
+};
 
 export type TaskFacts = {
   state: TaskState;
   attempt: number;
+  /** Those before the last one, oldest first. */
+  attempts?: AttemptFacts[];
+  flaky?: boolean;
+  failure?: Failure;
+  from?: { run: RunId; task: string; why: 'cache' | 'resumed' };
+  action?: Digest;
+  /** Of the sandbox of the last attempt. */
+  spec?: Digest;
+  retryAt?: string;
+  blockedBy?: string;
+  /** Attempts that were lost or failed by no fault of the task. */
+  oursUsed?: number;
   startedAt?: string;
   finishedAt?: string;
   durationMs?: number;
@@ -49,6 +80,17 @@ export type RunFacts = {
   taskCount: number;
   submittedBy: string;
   submittedAt: string;
+  concurrency: number;
+  timeoutMs: number;
+  priority: number;
+  /** False where every task runs, whatever ran before. */
+  cache: boolean;
+  continues?: NonNullable<RecordData<'run.submitted'>['continues']>;
+  continuedBy?: RunId;
+  paused?: { kind: 'drain' | 'freeze'; by: string; since: string; reason: string };
+  /** How long it stood still so far, which its timeout does not count. */
+  frozenMs: number;
+  cancelReason?: string;
   closedAt?: string;
   durationMs?: number;
   exitCode?: number;
@@ -73,6 +115,8 @@ export class RunStates {
     if (record.run === undefined) return;
     if (record.type === 'run.submitted' && !this.#runs.has(record.run)) {
       this.#runs.set(record.run, submitted(record));
+      const earlier = this.#runs.get(record.data.continues?.run ?? '');
+      if (earlier) earlier.continuedBy = record.run;
     }
     const run = this.#runs.get(record.run);
     if (!run) return;
@@ -100,8 +144,14 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     snapshot: record.data.snapshot,
     policyName: record.data.policy,
     taskCount: 0,
-    submittedBy: record.actor.name ?? `uid:${record.actor.uid ?? 'unknown'}`,
+    submittedBy: nameOf(record.actor),
     submittedAt: record.ts,
+    concurrency: record.data.concurrency,
+    timeoutMs: record.data.timeout_ms,
+    priority: record.data.priority ?? 0,
+    cache: record.data.cache ?? true,
+    ...(record.data.continues === undefined ? {} : { continues: record.data.continues }),
+    frozenMs: 0,
     reasons: [],
     clamped: [],
     narrowed: [],
@@ -139,8 +189,26 @@ function apply(run: RunFacts, record: AnyRecord): void {
       return;
     case 'run.cancel.requested':
       run.state = 'cancelling';
+      run.cancelReason = record.data.reason;
+      unpause(run, record.ts);
+      return;
+    case 'run.pause.requested':
+      // Of a frozen run the time stands still from the first freeze on.
+      unpause(run, record.ts);
+      if (run.state === 'running') run.state = 'paused';
+      run.paused = {
+        kind: record.data.kind,
+        by: nameOf(record.actor),
+        since: record.ts,
+        reason: record.data.reason,
+      };
+      return;
+    case 'run.unpaused':
+      if (run.state === 'paused') run.state = 'running';
+      unpause(run, record.ts);
       return;
     case 'run.closed':
+      unpause(run, record.ts);
       run.state = record.data.outcome;
       run.closedAt = record.ts;
       run.durationMs = record.data.duration_ms;
@@ -167,9 +235,37 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
       run.tasks.set(id, {
         state: 'running',
         attempt: record.data.attempt,
+        ...(task.attempts === undefined ? {} : { attempts: task.attempts }),
+        ...(task.oursUsed === undefined ? {} : { oursUsed: task.oursUsed }),
+        ...(record.data.action === undefined ? {} : { action: record.data.action }),
+        spec: record.data.spec,
         startedAt: record.ts,
         artifacts: [],
       });
+      return;
+    case 'attempt.ended':
+      run.tasks.set(id, endAttempt(task, record));
+      return;
+    case 'failure.classified': {
+      const { class: kind, rule, next } = record.data;
+      const failure = { class: kind, rule, next: [...next] };
+      const past = task.attempts?.findLast(({ attempt }) => attempt === record.data.attempt);
+      if (past) past.failure = failure;
+      else task.failure = failure;
+      return;
+    }
+    case 'retry.scheduled':
+      task.state = 'retry_wait';
+      task.retryAt = new Date(Date.parse(record.ts) + record.data.after_ms).toISOString();
+      if (record.data.budget === 'ours') task.oursUsed = (task.oursUsed ?? 0) + 1;
+      return;
+    case 'task.blocked':
+      task.state = 'blocked';
+      task.blockedBy = record.data.component;
+      task.reason = record.data.reason;
+      return;
+    case 'task.cached':
+      cached(task, record);
       return;
     case 'task.skipped':
       task.state = 'skipped';
@@ -208,6 +304,56 @@ function noteLeftOut(task: TaskFacts, { output, entries, first }: LeftOutNote): 
   });
 }
 
+/** What an attempt left is kept for ever; the task begins anew. */
+function endAttempt(
+  { attempts = [], oursUsed = 0, ...task }: TaskFacts,
+  { data, ts }: AnyRecord & { type: 'attempt.ended' },
+): TaskFacts {
+  const ended: AttemptFacts = {
+    attempt: data.attempt,
+    outcome: data.outcome,
+    ...(task.startedAt === undefined ? {} : { startedAt: task.startedAt }),
+    finishedAt: ts,
+    durationMs: data.duration_ms,
+    ...(data.exit_code === undefined ? {} : { exitCode: data.exit_code }),
+    ...(data.reason === undefined ? {} : { reason: data.reason }),
+    ...(data.output === undefined ? {} : { output: data.output }),
+    ...(task.failure === undefined ? {} : { failure: task.failure }),
+  };
+  const isLost = data.outcome === 'lost';
+  return {
+    state: 'waiting',
+    attempt: data.attempt,
+    attempts: [...attempts, ended],
+    // Of a lost one nobody says what it was lost by; it is never the task's own fault.
+    ...(isLost || oursUsed > 0 ? { oursUsed: oursUsed + (isLost ? 1 : 0) } : {}),
+    artifacts: [],
+  };
+}
+
+function cached(task: TaskFacts, { data, ts }: AnyRecord & { type: 'task.cached' }): void {
+  task.state = 'cached';
+  task.from = { run: data.from_run, task: data.from_task, why: data.why };
+  task.layer = data.layer;
+  task.durationMs = data.duration_ms;
+  task.outputBytes = data.output_bytes;
+  task.outputTruncated = data.output_truncated;
+  task.finishedAt = ts;
+  if (data.action !== undefined) task.action = data.action;
+  if (data.output !== undefined) task.output = data.output;
+}
+
+function unpause(run: RunFacts, ts: string): void {
+  if (run.paused?.kind === 'freeze') {
+    run.frozenMs += Math.max(0, Date.parse(ts) - Date.parse(run.paused.since));
+  }
+  delete run.paused;
+}
+
+function nameOf(actor: AnyRecord['actor']): string {
+  return actor.name ?? `uid:${actor.uid ?? 'unknown'}`;
+}
+
 function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }): void {
   const { data } = record;
   task.state = data.outcome;
@@ -233,4 +379,5 @@ function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }):
   if (data.output !== undefined) task.output = data.output;
   if (data.hints !== undefined) task.hintIds = data.hints;
   if (data.hint_lines !== undefined) task.hintLines = data.hint_lines;
+  if (data.flaky === true) task.flaky = true;
 }

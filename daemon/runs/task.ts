@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { limitSentence } from '#contract/limits.ts';
@@ -17,6 +18,7 @@ import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import type { RunsDeps } from './deps.ts';
 import { awaitEngine, engineLoss } from './engine-loss.ts';
+import { judgeFailure } from './judge-failure.ts';
 import { layerLeftOut } from './left-out.ts';
 import { hintsFor, overheard } from './hints.ts';
 import { outputPath } from './left-output.ts';
@@ -29,15 +31,22 @@ import { receiptFacts } from './receipt-facts.ts';
 import { sandboxSpec } from './spec.ts';
 import { Stop, stopOf } from './stop.ts';
 
-type Finished = RecordData<'task.finished'>;
-type Verdict = Pick<Finished, 'outcome'> & Partial<Finished>;
+type Ended = RecordData<'attempt.ended'>;
+/** What is said of an attempt that is over, beside its number and how long it took. */
+type Verdict = Pick<RecordData<'task.finished'>, 'outcome'> & Partial<Ended>;
 
-const attempt = 1;
+/** One attempt that is over: its verdict, and what makes its layer count. */
+type Attempt = {
+  attempt: number;
+  verdict: Verdict;
+  sealed: AnyEntry[];
+  output: Digest | undefined;
+  durationMs: number;
+};
 
 /**
- * One attempt of one task, as a transaction: a layer of its own over what came before, sealed when
- * it succeeds, dropped when it does not. Resolves with whether it succeeded; a failed task is a
- * result. Rejects only where Orchestra itself cannot go on.
+ * One task, with as many attempts as its failures and their budgets allow. Resolves with whether it
+ * succeeded; a failed task is a result. Rejects only where Orchestra itself cannot go on.
  */
 export async function runTask(
   deps: RunsDeps,
@@ -45,6 +54,46 @@ export async function runTask(
   task: PlanTask,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const npmCache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
+  // What cannot be had ends the run: no other attempt of a task would find it.
+  await npmCache?.dir();
+  for (;;) {
+    const before = deps.states.find(run.id)?.tasks.get(task.id)?.attempt ?? 0;
+    const ended = await runAttempt(deps, run, task, before + 1, signal);
+    if (ended.verdict.outcome === 'succeeded') {
+      await deps.log.appendAll([...ended.sealed, finished(run, task, ended)]);
+      return true;
+    }
+    const { entries, retry } = judgeFailure(deps, run, task, ended);
+    if (retry === undefined) {
+      await deps.log.appendAll([...entries, finished(run, task, ended)]);
+      if (ended.verdict.outcome === 'violated') {
+        const reason = ended.verdict.reason ?? `${task.id} broke its sandbox`;
+        run.controller.abort(new Stop('violated', reason));
+      }
+      return false;
+    }
+    await deps.log.appendAll([...entries, attemptEnded(run, task, ended), ...retry.entries]);
+    if (!(await waited(retry.afterMs, signal))) {
+      // Nothing of it runs: what there is to say of it was said.
+      await deps.log.append(cancelledBetween(run, task, ended, signal));
+      return false;
+    }
+    await run.pause.admit(signal).catch(() => {});
+  }
+}
+
+/**
+ * One attempt, as a transaction: a layer of its own over what came before, sealed when it succeeds,
+ * dropped when it does not.
+ */
+async function runAttempt(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<Attempt> {
   const startedAt = performance.now();
   await using output = await OutputFile.create(outputPath(deps.stateDir, run.id, task.id));
   run.outputs.set(task.id, output);
@@ -53,7 +102,7 @@ export async function runTask(
   let stored: Digest | undefined;
   try {
     await awaitEngine(deps.engineWatch, run);
-    ({ verdict, sealed } = await attemptTask(deps, run, task, output, signal));
+    ({ verdict, sealed } = await inLayer(deps, run, task, { attempt, output, signal }));
     stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
@@ -62,44 +111,85 @@ export async function runTask(
     // Where the disk is full even this fails: the verdict counts, and it says why.
     stored = await output.keep(deps.blobs).catch(() => undefined);
   }
-  // Together: a layer counts with the verdict that keeps it.
-  await deps.log.appendAll([
-    ...sealed,
-    taskEntry(run, task.id, {
-      type: 'task.finished',
-      outcome: verdict.outcome === 'succeeded' ? 'ok' : 'failed',
-      data: {
-        attempt,
-        cpu_ms: 0,
-        memory_peak_bytes: 0,
-        output_bytes: 0,
-        output_truncated: false,
-        ...verdict,
-        ...(verdict.reason === undefined ? {} : { reason: run.secrets.masked(verdict.reason) }),
-        ...(stored === undefined ? {} : { output: stored }),
-        duration_ms: Math.round(performance.now() - startedAt),
-      },
-    }),
-  ]);
   run.outputs.delete(task.id);
   await output.remove();
-  if (verdict.outcome === 'violated') {
-    run.controller.abort(new Stop('violated', verdict.reason ?? `${task.id} broke its sandbox`));
-  }
-  return verdict.outcome === 'succeeded';
+  const durationMs = Math.round(performance.now() - startedAt);
+  return { attempt, verdict, sealed, output: stored, durationMs };
 }
 
-async function attemptTask(
+function finished(run: AcceptedRun, task: PlanTask, ended: Attempt): AnyEntry {
+  const { outcome } = ended.verdict;
+  return taskEntry(run, task.id, {
+    type: 'task.finished',
+    outcome: outcome === 'succeeded' ? 'ok' : 'failed',
+    data: { ...wordsOf(run, ended), outcome },
+  });
+}
+
+function attemptEnded(run: AcceptedRun, task: PlanTask, ended: Attempt): AnyEntry {
+  return taskEntry(run, task.id, {
+    type: 'attempt.ended',
+    outcome: 'failed',
+    data: wordsOf(run, ended),
+  });
+}
+
+function wordsOf(run: AcceptedRun, { attempt, verdict, output, durationMs }: Attempt) {
+  return {
+    attempt,
+    cpu_ms: 0,
+    memory_peak_bytes: 0,
+    output_bytes: 0,
+    output_truncated: false,
+    ...verdict,
+    ...(verdict.reason === undefined ? {} : { reason: run.secrets.masked(verdict.reason) }),
+    ...(output === undefined ? {} : { output }),
+    duration_ms: durationMs,
+  };
+}
+
+function cancelledBetween(
+  run: AcceptedRun,
+  task: PlanTask,
+  { attempt }: Attempt,
+  signal: AbortSignal,
+): AnyEntry {
+  return taskEntry(run, task.id, {
+    type: 'task.finished',
+    outcome: 'failed',
+    data: {
+      attempt,
+      ...stopped(signal),
+      duration_ms: 0,
+      cpu_ms: 0,
+      memory_peak_bytes: 0,
+      output_bytes: 0,
+      output_truncated: false,
+    },
+  });
+}
+
+/** False where the run was stopped meanwhile. */
+async function waited(ms: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(ms, undefined, { signal });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function inLayer(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  output: OutputFile,
-  signal: AbortSignal,
+  at: { attempt: number; output: OutputFile; signal: AbortSignal },
 ): Promise<{ verdict: Verdict; sealed: AnyEntry[] }> {
+  const { attempt, output, signal } = at;
   const layer = await deps.workspace.layers.prepare(stackOf(deps, run, task), signal);
   let dropBecause: string | undefined = 'the attempt could not go on';
   try {
-    const verdict = await workIn(deps, run, task, { layer, output, signal });
+    const verdict = await workIn(deps, run, task, { ...at, layer });
     if (verdict.outcome !== 'succeeded') {
       dropBecause = verdict.reason ?? verdict.outcome;
       return { verdict, sealed: [] };
@@ -109,12 +199,14 @@ async function attemptTask(
     const sealed = await deps.workspace.layers.seal(layer);
     // Named by its digest from here on, and perhaps another run's as well.
     dropBecause = undefined;
-    return { verdict, sealed: sealedEntries(run, task, sealed) };
+    return { verdict, sealed: sealedEntries(run, task, attempt, sealed) };
   } catch (error) {
     if (error instanceof OrchestraError) dropBecause = error.code;
     throw error;
   } finally {
-    if (dropBecause !== undefined) await dropLayer(deps, run, task, layer, dropBecause);
+    if (dropBecause !== undefined) {
+      await dropLayer(deps, run, task, { layer, attempt, reason: dropBecause });
+    }
   }
 }
 
@@ -123,15 +215,15 @@ async function workIn(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  at: { layer: PreparedLayer; output: OutputFile; signal: AbortSignal },
+  at: { attempt: number; layer: PreparedLayer; output: OutputFile; signal: AbortSignal },
 ): Promise<Verdict> {
-  const { layer, output, signal } = at;
+  const { attempt, layer, output, signal } = at;
   if (!hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
     return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
   }
   const npmCache = await prepareNpmCache(deps, run, task);
   try {
-    const permit = await askPolicy(deps, run, task, layer, npmCache);
+    const permit = await askPolicy(deps, run, task, { attempt, layer, npmCache });
     const secrets = await grantSecrets(deps, run, task, attempt);
     const mask = new OutputMask(run.secrets.automaton);
     const { sink, tail } = overheard(output);
@@ -156,7 +248,12 @@ async function workIn(
   }
 }
 
-function sealedEntries(run: AcceptedRun, task: PlanTask, sealed: SealedLayer): AnyEntry[] {
+function sealedEntries(
+  run: AcceptedRun,
+  task: PlanTask,
+  attempt: number,
+  sealed: SealedLayer,
+): AnyEntry[] {
   const { digest: layer, entries, bytes } = sealed;
   return [
     taskEntry(run, task.id, {
@@ -172,8 +269,7 @@ async function dropLayer(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  layer: PreparedLayer,
-  reason: string,
+  { layer, attempt, reason }: { layer: PreparedLayer; attempt: number; reason: string },
 ): Promise<void> {
   if (deps.log.blocked) return;
   await deps.log.append(
@@ -196,7 +292,7 @@ function stackOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
 
 async function prepareNpmCache(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
   const cache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
-  return cache === undefined ? undefined : deps.workspace.layers.scratch(cache);
+  return cache === undefined ? undefined : deps.workspace.layers.scratch(await cache.dir());
 }
 
 /** Judged again on the exact spec, at the moment of use; from here on the task counts as begun. */
@@ -204,8 +300,15 @@ async function askPolicy(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  layer: PreparedLayer,
-  npmCache: Awaited<ReturnType<typeof prepareNpmCache>>,
+  {
+    attempt,
+    layer,
+    npmCache,
+  }: {
+    attempt: number;
+    layer: PreparedLayer;
+    npmCache: Awaited<ReturnType<typeof prepareNpmCache>>;
+  },
 ): Promise<Permit> {
   const spec = sandboxSpec({
     ...requestFor(deps, run, task),

@@ -23,6 +23,11 @@ export function viewOf(
     image: run.image,
     submittedBy: run.submittedBy,
     submittedAt: run.submittedAt,
+    ...(run.continues === undefined
+      ? {}
+      : { continues: { run: run.continues.run, mode: run.continues.mode } }),
+    continuedBy: run.continuedBy,
+    paused: run.paused,
     closedAt: run.closedAt,
     durationMs: run.durationMs,
     exitCode: run.exitCode,
@@ -49,14 +54,15 @@ export function rowOf(run: RunFacts): RunRow {
     exitCode: run.exitCode,
     tasks: {
       total: run.taskCount,
-      succeeded: count('succeeded'),
+      succeeded: count('succeeded', 'cached'),
+      cached: count('cached'),
       failed: count('failed', 'timed_out', 'violated'),
     },
   };
 }
 
 function taskView(task: PlanTask, known: TaskFacts, hints: Hint[] | undefined): TaskView {
-  const { hintIds: _ids, hintLines: _lines, ...facts } = known;
+  const { hintIds: _ids, hintLines: _lines, spec: _spec, oursUsed: _used, ...facts } = known;
   return {
     id: task.id,
     title: task.title,

@@ -21,6 +21,9 @@ type Part = Pick<
   | 'runShow'
   | 'runEvents'
   | 'runCancel'
+  | 'runContinue'
+  | 'runImport'
+  | 'runPause'
   | 'runPlan'
   | 'runCheckpoint'
   | 'runReport'
@@ -54,6 +57,11 @@ export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
     },
     runCancel: async ({ param, body, actor }) => ({
       id: await runs.cancel(param('id'), body.reason, actor),
+    }),
+    runContinue: ({ param, body, actor }) => runs.goOn(param('id'), body, actor),
+    runImport: ({ body, actor }) => runs.importRun(body, actor),
+    runPause: async ({ param, body, actor }) => ({
+      id: await runs.pause(param('id'), body, actor),
     }),
     runPlan: async ({ param }) => {
       const { plan, id } = runs.find(param('id'));

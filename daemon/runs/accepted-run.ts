@@ -1,0 +1,73 @@
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import type { Plan } from '#contract/plan.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import { topological } from '../scheduler/graph.ts';
+import type { RunSecrets } from '../secrets/run-secrets.ts';
+import { concurrencyFor } from './accept.ts';
+import type { RunsDeps } from './deps.ts';
+import type { ResolvedImage } from './images.ts';
+import type { AcceptedRun, OpenRun } from './open-run.ts';
+import { planNeeds, provide, type ProvideRequest } from './provide.ts';
+
+export type Acceptance = {
+  policy: EffectivePolicy;
+  image: ResolvedImage;
+  secrets: RunSecrets;
+  plan: Plan;
+  planDigest: Digest;
+  narrowed: readonly string[];
+  /** That it was accepted is in the log already: a daemon that died accepted it. */
+  isRecorded: boolean;
+  /** Tasks that run anew whatever ran before. */
+  fresh?: readonly string[];
+};
+
+/** Everything that tasks need, with the lockfiles judged; then, on record, the run may begin. */
+export async function acceptedRun(
+  deps: RunsDeps,
+  run: OpenRun,
+  accepted: Acceptance,
+): Promise<AcceptedRun> {
+  const { policy, image, secrets, plan, planDigest, narrowed, isRecorded, fresh = [] } = accepted;
+  const needed: ProvideRequest = {
+    runId: run.id,
+    snapshot: run.snapshot,
+    plan,
+    policy,
+    image,
+    signal: run.controller.signal,
+  };
+  const needs = await planNeeds(deps, needed);
+  if (!isRecorded) {
+    await deps.log.append({
+      type: 'run.accepted',
+      run: run.id,
+      pol: { hash: policy.digest, rule: 'review' },
+      data: {
+        plan: planDigest,
+        policy: policy.digest,
+        tasks: plan.tasks.length,
+        image: `${image.reference} ${image.id}`,
+        ...(narrowed.length === 0 ? {} : { narrowed: [...narrowed] }),
+      },
+    });
+  }
+  const facts = deps.states.find(run.id);
+  if (!facts) throw new OrchestraError('internal.bug', `${run.id} is not in the log`);
+  return {
+    ...run,
+    plan,
+    planDigest,
+    ordered: topological(plan.tasks),
+    policy,
+    image,
+    npmCaches: provide(deps, needed, needs),
+    secrets,
+    artifactsLeft: { files: policy.run.artifactFiles, bytes: policy.run.artifactBytes },
+    concurrency: concurrencyFor({ concurrency: facts.concurrency }, policy),
+    priority: facts.priority,
+    cache: facts.cache,
+    fresh: new Set(fresh),
+  };
+}

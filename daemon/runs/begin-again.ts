@@ -1,0 +1,188 @@
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import { limitNames, type Limits } from '#contract/limits.ts';
+import type { Plan } from '#contract/plan.ts';
+import { digestOf } from '../base/canonical.ts';
+import { cutText } from '../base/text.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import { topological } from '../scheduler/graph.ts';
+import { openRunSecrets } from '../secrets/run-secrets.ts';
+import { assertAllowed, loadPlan, policyAgain, recordPlan } from './accept.ts';
+import { acceptedRun } from './accepted-run.ts';
+import type { Choice } from './choose.ts';
+import type { RunsDeps } from './deps.ts';
+import type { ResolvedImage } from './images.ts';
+import { isThere, leftBy, reusedEntries, type Reused } from './kept.ts';
+import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
+import { reasonsOf } from './reasons.ts';
+import { finishLost } from './recover.ts';
+import type { RunFacts } from './state.ts';
+
+/** What a run goes on from: its plan, its policy, and what it left, task by task. */
+export type Earlier = {
+  plan: Plan;
+  policy: Digest;
+  leftBy(task: string): Reused | undefined;
+};
+
+export async function earlierOf(deps: RunsDeps, run: RunFacts): Promise<Earlier> {
+  if (run.plan === undefined || run.policy === undefined) {
+    throw new OrchestraError(
+      'run.conflict',
+      `${run.id} ended before there was a plan to go on with`,
+      {
+        hint: 'submit it again: orchestra run',
+      },
+    );
+  }
+  return {
+    plan: await loadPlan(deps, run.plan),
+    policy: run.policy,
+    leftBy: (task) => leftBy(run, task),
+  };
+}
+
+/**
+ * A new run that goes on from an earlier one: the same plan, judged again under the policy as it
+ * applies today; what is kept counts without running.
+ */
+export async function beginAgain(
+  deps: RunsDeps,
+  run: OpenRun,
+  earlier: Earlier,
+  choice: Choice,
+): Promise<AcceptedRun> {
+  const entry = await policyAgain(deps, earlier.policy);
+  const image = await deps.images.resolve(deps.log, entry.policy, run.id);
+  const { plan, clamped } = underPolicy(earlier.plan, entry.policy, image);
+  const digest = digestOf(plan);
+  await deps.log.append({
+    type: 'plan.requested',
+    run: run.id,
+    data: { planner: 'earlier', profile: digestOf(earlier.plan) },
+  });
+  try {
+    assertAllowed(plan, entry.policy);
+  } catch (error) {
+    if (error instanceof OrchestraError) {
+      await deps.log.append({
+        type: 'policy.decided',
+        run: run.id,
+        outcome: 'denied',
+        sev: 'alert',
+        pol: { hash: entry.policy.digest, rule: 'plan' },
+        data: { decision: 'deny', reasons: reasonsOf(error) },
+      });
+    }
+    throw error;
+  }
+  const secrets = await openRunSecrets(
+    deps.secrets,
+    plan.tasks.flatMap((task) => task.secrets),
+  );
+  const narrowed = await recordPlan(deps, run.id, entry, { plan, digest, clamped });
+  const accepted = await acceptedRun(deps, run, {
+    policy: entry.policy,
+    image,
+    secrets,
+    plan,
+    planDigest: digest,
+    narrowed,
+    isRecorded: false,
+    fresh: choice.fresh,
+  });
+  await countKept(deps, accepted, earlier, choice);
+  return accepted;
+}
+
+/** The same run after its daemon died, as it stands in the log. */
+export async function beginLeft(
+  deps: RunsDeps,
+  run: OpenRun,
+  facts: RunFacts,
+): Promise<AcceptedRun> {
+  const earlier = await earlierOf(deps, facts);
+  const entry = await policyAgain(deps, earlier.policy);
+  const image = await deps.images.resolve(deps.log, entry.policy, run.id);
+  if (image.id !== earlier.plan.image.id) {
+    throw new OrchestraError(
+      'image.changed',
+      `${image.reference} is another image than when the run began`,
+      {
+        hint: `orchestra resume ${run.id}   goes on with the image of today`,
+      },
+    );
+  }
+  const { plan } = underPolicy(earlier.plan, entry.policy, image);
+  assertAllowed(plan, entry.policy);
+  const secrets = await openRunSecrets(
+    deps.secrets,
+    plan.tasks.flatMap((task) => task.secrets),
+  );
+  const lost = await finishLost(deps, run.id, plan);
+  const done = [...facts.tasks.values()].filter(
+    ({ finishedAt }) => finishedAt !== undefined,
+  ).length;
+  await deps.log.append({ type: 'run.recovered', run: run.id, data: { done, adopted: 0, lost } });
+  return acceptedRun(deps, run, {
+    policy: entry.policy,
+    image,
+    secrets,
+    plan,
+    planDigest: facts.plan ?? digestOf(plan),
+    narrowed: [],
+    isRecorded: true,
+    // Of a fork or a retry it is not known any more what ran anew: then nothing is taken from elsewhere.
+    fresh: facts.continues?.task === undefined ? [] : plan.tasks.map(({ id }) => id),
+  });
+}
+
+async function countKept(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  earlier: Earlier,
+  { kept, left }: Choice,
+): Promise<void> {
+  const wanted = new Set(kept);
+  const counted = new Set<string>();
+  for (const task of topological(run.plan.tasks)) {
+    if (!wanted.has(task.id) || !task.deps.every((dep) => counted.has(dep))) continue;
+    const reused = earlier.leftBy(task.id);
+    if (reused === undefined || !(await isThere(deps, reused))) continue;
+    await deps.log.appendAll(reusedEntries(run, task.id, reused, 'resumed'));
+    counted.add(task.id);
+  }
+  for (const id of left) {
+    await deps.log.append(
+      taskEntry(run, id, { type: 'task.skipped', data: { reason: 'not asked for' } }),
+    );
+  }
+}
+
+/** The same tasks with what applies today; limits only ever go down. */
+function underPolicy(
+  plan: Plan,
+  policy: EffectivePolicy,
+  image: ResolvedImage,
+): { plan: Plan; clamped: string[] } {
+  const clamped: string[] = [];
+  const tasks = plan.tasks.map((task) => {
+    const limits = lower(task.limits, policy.limits);
+    if (limits === task.limits) return task;
+    clamped.push(cutText(`${task.id}: limits lowered by policy ${policy.name}`, 256));
+    return { ...task, limits };
+  });
+  const { name, digest } = policy;
+  const { reference, id } = image;
+  return {
+    plan: { ...plan, policy: { name, digest }, image: { reference, id }, tasks },
+    clamped: clamped.slice(0, 512),
+  };
+}
+
+function lower(limits: Limits, ceiling: Limits): Limits {
+  if (limitNames.every((name) => limits[name] <= ceiling[name])) return limits;
+  const lowered = { ...limits };
+  for (const name of limitNames) lowered[name] = Math.min(limits[name], ceiling[name]);
+  return lowered;
+}

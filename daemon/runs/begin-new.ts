@@ -1,0 +1,63 @@
+import { OrchestraError } from '#contract/errors.ts';
+import type { SubmitRun } from '#contract/run.ts';
+import { entryFor, planFor, plannerName, policyFor, recordPlan, type Accepted } from './accept.ts';
+import { acceptedRun } from './accepted-run.ts';
+import type { RunsDeps } from './deps.ts';
+import type { AcceptedRun, OpenRun } from './open-run.ts';
+import { reasonsOf } from './reasons.ts';
+
+/** A run that somebody submitted: planned, judged, accepted, on record. */
+export async function beginNew(
+  deps: RunsDeps,
+  run: OpenRun,
+  request: SubmitRun,
+): Promise<AcceptedRun> {
+  const accepted = await planned(deps, run, request);
+  const narrowed = await recordPlan(deps, run.id, entryFor(deps, request), accepted.made);
+  const { policy, image, made, secrets } = accepted;
+  return acceptedRun(deps, run, {
+    policy,
+    image,
+    secrets,
+    narrowed,
+    plan: made.plan,
+    planDigest: made.digest,
+    isRecorded: false,
+  });
+}
+
+async function planned(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<Accepted> {
+  try {
+    return await planFor(deps, run.id, request);
+  } catch (error) {
+    if (error instanceof OrchestraError) await recordUnplanned(deps, run, request, error);
+    throw error;
+  }
+}
+
+/** Why there is no plan: none could be made, or the policy denies the one there is. */
+async function recordUnplanned(
+  deps: RunsDeps,
+  run: OpenRun,
+  request: SubmitRun,
+  error: OrchestraError,
+): Promise<void> {
+  const reasons = reasonsOf(error);
+  if (error.code === 'policy.denied') {
+    await deps.log.append({
+      type: 'policy.decided',
+      run: run.id,
+      outcome: 'denied',
+      sev: 'alert',
+      pol: { hash: policyFor(deps, request).digest, rule: 'plan' },
+      data: { decision: 'deny', reasons },
+    });
+  } else if (error.code.startsWith('plan.')) {
+    await deps.log.append({
+      type: 'plan.failed',
+      run: run.id,
+      outcome: 'failed',
+      data: { planner: plannerName(request), code: error.code, reasons },
+    });
+  }
+}
