@@ -1,0 +1,90 @@
+import { OrchestraError } from '#contract/errors.ts';
+import { endingLimits, type Limits } from '#contract/limits.ts';
+import type { PlanTask } from '#contract/plan.ts';
+import type { RecordData } from '#contract/records.ts';
+import type { OutputTail } from '../../sandbox/output-tail.ts';
+import { classify } from './classify.ts';
+import type { AttemptFacts } from './facts.ts';
+import { decideRetry, type ScheduledRetry } from './retry.ts';
+import { failureTail } from './tail.ts';
+
+type Ended = Pick<
+  RecordData<'attempt.ended'>,
+  'attempt' | 'outcome' | 'exit_code' | 'signal' | 'limit' | 'hints'
+>;
+
+export type EndedAttempt = {
+  run: string;
+  task: Pick<PlanTask, 'id' | 'command' | 'limits' | 'retries' | 'sideEffects'>;
+  /** What its record says, or will say. */
+  ended: Ended;
+  /** Why Orchestra could not go on with it. */
+  error?: unknown;
+  tail?: Pick<OutputTail, 'text'> | undefined;
+  /** The most that was seen of the limit that ended it. */
+  peak?: number | undefined;
+  /** What the policy allows at most. */
+  most?: Limits | undefined;
+  passedIn?: string | undefined;
+  runtime?: string | undefined;
+  /** Whether the sandbox was let go. */
+  began: boolean;
+  before: readonly ScheduledRetry[];
+  random: () => number;
+};
+
+/**
+ * What the log has to say after an attempt that did not succeed: why, and when the next one comes,
+ * where one does. Without `retry` this was the task's last word. `component` is to blame.
+ */
+export type AfterFailure = {
+  failure: RecordData<'failure.classified'>;
+  retry?: RecordData<'retry.scheduled'>;
+  component?: string;
+};
+
+export function afterFailure(over: EndedAttempt): AfterFailure {
+  const { component, ...failure } = classify(factsOf(over));
+  const { attempt } = over.ended;
+  const { retries, sideEffects } = over.task;
+  const { began, before, random } = over;
+  const decided = decideRetry({ failure, retries, sideEffects, began, before, random });
+  return {
+    failure: { attempt, ...failure },
+    ...(decided.retry
+      ? {
+          retry: {
+            attempt: attempt + 1,
+            after_ms: decided.afterMs,
+            budget: decided.budget,
+            left: decided.left,
+          },
+        }
+      : {}),
+    ...(component === undefined ? {} : { component }),
+  };
+}
+
+function factsOf({ run, task, ended, error, tail, peak, most, ...more }: EndedAttempt) {
+  const { limit: name } = ended;
+  const key = name === undefined ? undefined : endingLimits[name];
+  const facts: AttemptFacts = {
+    run,
+    task: task.id,
+    attempt: ended.attempt,
+    outcome: ended.outcome,
+    exitCode: ended.exit_code,
+    signal: ended.signal,
+    limit:
+      name === undefined || key === undefined
+        ? undefined
+        : { name, allowed: task.limits[key], peak, most: most?.[key] },
+    errorCode: error instanceof OrchestraError ? error.code : undefined,
+    hints: ended.hints,
+    tail: tail && failureTail(tail),
+    passedIn: more.passedIn,
+    program: task.command[0],
+    runtime: more.runtime,
+  };
+  return facts;
+}
