@@ -72,6 +72,23 @@ const limits: readonly OptionSpec[] = [
   { flags: '-j, --concurrency <n>', text: 'how many tasks at once' },
   { flags: '--timeout <duration>', text: 'for the whole run: 90s, 10m, 1h30m' },
 ];
+const detached: OptionSpec = { flags: '-d, --detach', text: 'start it and leave' };
+const noCache: OptionSpec = {
+  flags: '--no-cache',
+  text: 'run every task, even one that ran before with the same inputs',
+};
+const priority: OptionSpec = {
+  flags: '--priority <n>',
+  text: '-100 to 100: goes before runs of a lower one (default: 0)',
+};
+const goOn: readonly OptionSpec[] = [
+  { flags: '--again', text: 'tasks with side effects that began before may run once more' },
+  { flags: '--dry-run', text: 'only say what is kept and what would run' },
+  ...limits,
+  output,
+  reportDir,
+  detached,
+];
 const raw: OptionSpec = { flags: '--raw', text: 'exact bytes, even those that steer a terminal' };
 const follow: OptionSpec = { flags: '-f, --follow', text: 'wait for more' };
 
@@ -88,11 +105,44 @@ export const commands: readonly CommandSpec[] = [
       policy,
       config,
       ...limits,
+      noCache,
+      priority,
       output,
       reportDir,
-      { flags: '-d, --detach', text: 'start it and leave' },
+      detached,
     ],
     load: async () => (await import('./commands/run.ts')).run,
+  },
+  {
+    name: 'resume',
+    args: '[run]',
+    first: 'run',
+    text: 'go on from a run that failed, was cut off or is paused (default: @last)',
+    group: 'Start',
+    options: [
+      { flags: '--from <file>', text: 'from a checkpoint.json, of another daemon too' },
+      policy,
+      ...goOn,
+    ],
+    load: async () => (await import('./commands/resume.ts')).resume,
+  },
+  {
+    name: 'retry',
+    args: '<run> <task>',
+    first: 'run',
+    text: 'run one task of a run again, and what depends on it',
+    group: 'Start',
+    options: goOn,
+    load: async () => (await import('./commands/resume.ts')).retry,
+  },
+  {
+    name: 'fork',
+    args: '<run>',
+    first: 'run',
+    text: 'run a run again from one task on',
+    group: 'Start',
+    options: [{ flags: '--from <task>', text: 'this one' }, ...goOn],
+    load: async () => (await import('./commands/resume.ts')).fork,
   },
   {
     name: 'plan',
@@ -114,7 +164,14 @@ export const commands: readonly CommandSpec[] = [
     args: '<command...>',
     text: 'run one command as a task: orchestra exec -- npm test',
     group: 'Start',
-    options: [workspace, policy, config, { flags: '--timeout <duration>', text: '90s, 10m' }, raw],
+    options: [
+      workspace,
+      policy,
+      config,
+      { flags: '--timeout <duration>', text: '90s, 10m' },
+      priority,
+      raw,
+    ],
     load: async () => (await import('./commands/exec.ts')).exec,
   },
   {
@@ -144,6 +201,15 @@ export const commands: readonly CommandSpec[] = [
     group: 'Watch',
     options: [output],
     load: async () => (await import('./commands/watch.ts')).watch,
+  },
+  {
+    name: 'wait',
+    args: '[run]',
+    first: 'run',
+    text: "wait for the end of a run; the exit code is the run's",
+    group: 'Watch',
+    options: [{ flags: '--timeout <duration>', text: 'stop waiting after this, with exit 3' }],
+    load: async () => (await import('./commands/wait.ts')).wait,
   },
   {
     name: 'explain',
@@ -222,6 +288,18 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--ignored', text: 'also what .gitignore names, such as build outputs' },
     ],
     load: async () => (await import('./commands/apply.ts')).apply,
+  },
+  {
+    name: 'pause',
+    args: '<run>',
+    first: 'run',
+    text: 'start nothing new of a run; orchestra resume goes on',
+    group: 'Watch',
+    options: [
+      { flags: '--freeze', text: 'what runs stands still too, and so do its clocks' },
+      { flags: '--reason <text>', text: 'goes into the log' },
+    ],
+    load: async () => (await import('./commands/pause.ts')).pause,
   },
   {
     name: 'cancel',

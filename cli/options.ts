@@ -1,4 +1,5 @@
 import { OrchestraError } from '#contract/errors.ts';
+import { parseDuration } from '#contract/units.ts';
 import type { Options } from './context.ts';
 
 export function textOption(options: Options, name: string): string | undefined {
@@ -20,12 +21,26 @@ export function countOption(
   return value === undefined ? undefined : parseCount(value, `--${name}`, { min, max });
 }
 
+/** A duration such as `10m` in milliseconds, or `usage.invalid`. */
+export function durationOption(options: Options, name: string): number | undefined {
+  const value = textOption(options, name);
+  return value === undefined ? undefined : parseTime(value, `--${name}`);
+}
+
+export function parseTime(text: string, what: string): number {
+  const ms = parseDuration(text);
+  if (ms !== undefined) return ms;
+  throw new OrchestraError('usage.invalid', `${what} ${text} is not a duration`, {
+    hint: 'write 90s, 10m or 1h30m',
+  });
+}
+
 export function parseCount(
   text: string,
   what: string,
   { min, max }: { min: number; max: number },
 ): number {
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min && value <= max)) {
     throw new OrchestraError(
       'usage.invalid',

@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
+
+export type WriteOptions = {
+  hint?: string;
+  /** It is on the disk when this answers: whoever loses power finds the old one or the new one. */
+  durable?: boolean;
+};
 
 /**
  * Writes a file whole or not at all: beside its place first, then renamed into it. A link at the
@@ -10,7 +17,7 @@ import { OrchestraError } from '#contract/errors.ts';
 export async function writeFileFresh(
   file: string,
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  hint?: string,
+  { hint, durable = false }: WriteOptions = {},
 ): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -18,12 +25,20 @@ export async function writeFileFresh(
     {
       await using handle = await open(temporary, flags, 0o644);
       for await (const chunk of content) await handle.writeFile(chunk);
+      if (durable) await handle.sync();
     }
     await rename(temporary, file);
+    if (durable) await syncFolder(path.dirname(file));
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw cause instanceof OrchestraError ? cause : unwritable(file, cause, hint);
   }
+}
+
+// A name is as durable as the folder that it stands in.
+async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  await handle.sync();
 }
 
 export function unwritable(file: string, cause: unknown, hint?: string): OrchestraError {

@@ -145,10 +145,12 @@ export class Client {
     options: CallOptions<N> & {
       isLast?: (record: LogRecord) => boolean;
       patienceMs?: number;
+      /** Only what comes after this sequence number. */
+      after?: number;
     },
   ): AsyncGenerator<LogRecord> {
     const patienceMs = options.patienceMs ?? 30_000;
-    let lastId: string | undefined;
+    let lastId = options.after?.toString();
     let failingSince: number | undefined;
     for (;;) {
       try {

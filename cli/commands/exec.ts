@@ -11,6 +11,7 @@ import { runSettings } from '../run/settings.ts';
 import type { Show } from '../run/show.ts';
 import { snapshotWorkspace } from '../run/snapshot.ts';
 import { howItEnded } from '../run/summary.ts';
+import { leftAlone } from '../run/to-the-end.ts';
 import { taskChunks, taskOutput } from '../run/task-output.ts';
 import { exitOf, isOver } from '../run-words.ts';
 import { safe, TerminalCleaner } from '../terminal/clean.ts';
@@ -18,7 +19,8 @@ import { quoted } from './plan.ts';
 
 /**
  * One command as a task: its stdout on ours, its stderr on ours, its exit code ours. Exact bytes
- * go to a pipe or a file; what goes to a terminal is cleaned first, unless `--raw`.
+ * go to a pipe or a file; what goes to a terminal is cleaned first, unless `--raw`. It always runs:
+ * who types a command wants it run, whatever it answered before.
  */
 export const exec: Command = async (context, command, options) => {
   const { print } = context;
@@ -26,7 +28,7 @@ export const exec: Command = async (context, command, options) => {
   const client = await context.client();
   const snapshot = await snapshotWorkspace(context, client, settings.workspace);
   const intent = command.map(quoted).join(' ').toWellFormed().slice(0, 2000);
-  const body = { ...settings.submit, intent, exec: [...command], snapshot };
+  const body = { ...settings.submit, intent, exec: [...command], snapshot, cache: false };
   const { id } = await client.call('runSubmit', { body });
   print.detail(`run ${id}`);
   const output = new Output(context, client, id, flagOption(options, 'raw'));
@@ -43,9 +45,7 @@ export const exec: Command = async (context, command, options) => {
     return code;
   } catch (error) {
     if (!(error instanceof Detached)) throw error;
-    print.warn(`left ${id} to itself; orchestra watch ${id} follows it`);
-    if (print.json) print.object({ detached: { run: id, exit_code: error.exit } });
-    return error.exit;
+    return leftAlone(context, id, error);
   }
 };
 

@@ -1,9 +1,19 @@
 import { leftOutSentence } from '#contract/left-out.ts';
+import type { RunView, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Command } from '../context.ts';
 import { hintLines } from '../run/hints.ts';
-import { howItEnded } from '../run/summary.ts';
-import { runWords, taskWords } from '../run-words.ts';
+import { headline, howItEnded } from '../run/summary.ts';
+import {
+  blockedWords,
+  comesFrom,
+  earlierAttempts,
+  etaWords,
+  failureLines,
+  flakyWords,
+  retryWords,
+} from '../run/task-words.ts';
+import { taskWords } from '../run-words.ts';
 import { safe } from '../terminal/clean.ts';
 import { table } from '../terminal/text.ts';
 
@@ -14,9 +24,7 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     print.object(view);
     return 0;
   }
-  const { icon, word, style } = runWords[view.state];
-  const took = view.durationMs === undefined ? '' : ` after ${formatDuration(view.durationMs)}`;
-  print.line(`${print.out[style](`${icon} ${view.id} ${word}`)}${took}`);
+  print.line(headline(view, print.out));
   const facts: [string, string | undefined][] = [
     ['Intent', view.intent],
     ['Workspace', view.workspace],
@@ -26,6 +34,10 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     ['Planner', view.planner],
     ['Image', view.image],
     ['Submitted', `${view.submittedAt} by ${view.submittedBy}`],
+    ['Goes on from', view.continues && `${view.continues.run} (${view.continues.mode})`],
+    ['Continued by', view.continuedBy],
+    ['Paused', view.paused && pausedFact(view.paused)],
+    ['Left', view.etaMs === undefined ? undefined : etaWords(view.etaMs)],
     ['Audit', `${view.audit.records} records, #${view.audit.first} to #${view.audit.last}`],
     ['Exit', view.exitCode === undefined ? undefined : String(view.exitCode)],
     ['Reason', view.reason],
@@ -35,18 +47,44 @@ export const show: Command = async ({ print, client }, [id = '']) => {
   );
   for (const line of table(said)) print.line(line);
   for (const reason of view.reasons) print.line(`  ${safe(reason)}`);
+  const nowMs = Date.now();
   const rows = view.tasks.map((task) => [
     `${taskWords[task.state].icon} ${task.id}`,
     taskWords[task.state].word,
     task.durationMs === undefined ? '' : formatDuration(task.durationMs),
     task.memoryPeakBytes === undefined ? '' : formatSize(task.memoryPeakBytes),
-    task.state === 'succeeded' || task.state === 'waiting' ? task.title : howItEnded(task),
+    noteOf(task, nowMs),
   ]);
   for (const [at, line] of table(rows).entries()) {
     print.line(line);
     const task = view.tasks[at];
-    for (const note of task?.leftOut ?? []) print.line(`    ${safe(leftOutSentence(note))}`);
-    for (const hint of hintLines(task?.hints)) print.line(`    ${hint}`);
+    if (task === undefined) continue;
+    for (const each of earlierAttempts(task)) print.line(`    ${each}`);
+    for (const each of failureLines(task.failure)) print.line(`    ${each}`);
+    for (const note of task.leftOut ?? []) print.line(`    ${safe(leftOutSentence(note))}`);
+    for (const hint of hintLines(task.hints)) print.line(`    ${hint}`);
   }
   return 0;
 };
+
+function pausedFact({ kind, by, since, reason }: NonNullable<RunView['paused']>): string {
+  return `${kind} by ${by} since ${since}: ${reason}`;
+}
+
+function noteOf(task: TaskView, nowMs: number): string {
+  switch (task.state) {
+    case 'waiting':
+    case 'running':
+      return task.title;
+    case 'succeeded':
+      return flakyWords(task) ?? task.title;
+    case 'cached':
+      return comesFrom(task) ?? task.title;
+    case 'retry_wait':
+      return retryWords(task, nowMs);
+    case 'blocked':
+      return blockedWords(task);
+    default:
+      return howItEnded(task);
+  }
+}

@@ -11,7 +11,7 @@ import { exitOf } from '../run-words.ts';
 export const watch: Command = async (context, [id = '@last'], options) => {
   const form = choiceOption(options, 'output', outputForms);
   const client = await context.client();
-  const show = showLive(context, form);
+  const show = showLive(context, form, 'Ctrl-C stops watching');
   const links = new RunLinks();
   const stopped = new AbortController();
   let code: number = exitCodes.interrupted;

@@ -1,7 +1,8 @@
 import type { LogRecord } from '#contract/records.ts';
 import { formatSize } from '#contract/units.ts';
+import { runLine } from './run-phrases.ts';
 
-/** What the daemon does for a run while no task runs: fetching what the lockfile pins. */
+/** What happens to a run beside its tasks: what is fetched for it, who pauses it, restarts. */
 export class Activity {
   #total = 0;
   #fetched = 0;
@@ -17,7 +18,7 @@ export class Activity {
       return `packages: ${this.#total} pinned by the lockfile`;
     }
     if (type === 'package.fetched' && stage === 'result') this.#fetched += 1;
-    if (type !== 'provision.finished') return undefined;
+    if (type !== 'provision.finished') return runLine(record);
     this.#isFetching = false;
     const bytes = formatSize(Number(data['bytes'] ?? 0));
     return `packages: ${Number(data['fetched'] ?? 0)} fetched (${bytes}), the rest was there`;

@@ -1,4 +1,5 @@
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
+import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import type { Client } from '../client/client.ts';
 import type { Context, Signal } from '../context.ts';
@@ -23,6 +24,7 @@ export async function driveRun(
   client: Client,
   id: string,
   show: Show,
+  onRecord: (record: LogRecord) => void = () => undefined,
 ): Promise<Driven> {
   const links = new RunLinks();
   const left = new AbortController();
@@ -49,6 +51,7 @@ export async function driveRun(
         onRecord: (record) => {
           links.see(record);
           show.record(record);
+          onRecord(record);
           if (context.print.json) context.print.object({ record });
         },
       },

@@ -1,13 +1,20 @@
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
+import { isBad } from '../run-words.ts';
 import { clean } from '../terminal/clean.ts';
 import type { Styles } from '../terminal/print.ts';
 import type { OutputStream } from '../terminal/streams.ts';
 import { Activity } from './activity.ts';
-import { finishedRow, liveRows, type Screen } from './tree.ts';
+import { finishedRow, liveRows, openStates, type Screen } from './tree.ts';
 import type { Show } from './show.ts';
 
 const frameMs = 100;
+
+export type LiveTreeOptions = {
+  now?: () => number;
+  /** What Ctrl-C does to the run that is shown. */
+  interrupt?: string | undefined;
+};
 
 /**
  * A picture of the run that is redrawn in place, in the normal screen: what has ended becomes
@@ -20,20 +27,28 @@ export class LiveTree implements Show {
   readonly #now: () => number;
   readonly #activity = new Activity();
   readonly #done = new Set<string>();
+  readonly #interrupt: string;
   #view: RunView | undefined;
+  #seenMs = 0;
   #height = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(stream: OutputStream, styles: Styles, now: () => number = Date.now) {
+  constructor(
+    stream: OutputStream,
+    styles: Styles,
+    { now = Date.now, interrupt = 'Ctrl-C cancels' }: LiveTreeOptions = {},
+  ) {
     this.#stream = stream;
     this.#styles = styles;
     this.#now = now;
+    this.#interrupt = interrupt;
     this.#timer = setInterval(() => this.#draw([]), frameMs);
     this.#timer.unref();
   }
 
   view(view: RunView): void {
     this.#view = view;
+    this.#seenMs = this.#now();
     this.#draw([]);
   }
 
@@ -70,8 +85,9 @@ export class LiveTree implements Show {
   }
 
   #ended(view: RunView): string[] {
+    // A failure stays in sight until the summary tells of it.
     const over = view.tasks.filter(
-      (task) => !['waiting', 'running', 'failed', 'timed_out', 'violated'].includes(task.state),
+      (task) => !openStates.includes(task.state) && !isBad(task.state),
     );
     const fresh = over.filter((task) => !this.#done.has(task.id));
     for (const task of fresh) this.#done.add(task.id);
@@ -83,6 +99,8 @@ export class LiveTree implements Show {
       rows: this.#stream.rows ?? 24,
       columns: this.#stream.columns ?? 80,
       nowMs: this.#now(),
+      seenMs: this.#seenMs,
+      interrupt: this.#interrupt,
       styles: this.#styles,
     };
   }

@@ -1,48 +1,38 @@
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { SubmitRun } from '#contract/run.ts';
-import { parseDuration } from '#contract/units.ts';
-import { readCliConfig, type CliConfig } from '../cli-config.ts';
+import { readCliConfig, type CliConfig, type ReadConfig } from '../cli-config.ts';
 import type { Context, Options } from '../context.ts';
 import { readTextFile } from '../read-text.ts';
-import { choiceOption, countOption, textOption } from '../options.ts';
+import { choiceOption, countOption, parseTime, textOption } from '../options.ts';
 import { outputForms, type OutputForm } from './show-live.ts';
 
-export type RunSettings = {
+/** Where and how a run is shown. */
+export type ShowSettings = { reportDir: string | undefined; output: OutputForm | undefined };
+
+export type RunSettings = ShowSettings & {
   workspace: string;
-  reportDir: string | undefined;
-  output: OutputForm | undefined;
   /** The part of a submission that flags and the configuration decide. */
   submit: Omit<SubmitRun, 'intent' | 'snapshot' | 'exec'>;
 };
 
 const policyBytesMax = 256 * 1024;
 const planBytesMax = 2 * 1024 * 1024;
+export const concurrencyBounds = { min: 1, max: 1024 };
 
 /** What flags say, then what `-c FILE` says, then what the user's own file says. */
 export async function runSettings(context: Context, options: Options): Promise<RunSettings> {
-  const config = await readCliConfig(context.cwd, context.env, textOption(options, 'config'));
-  const said = (name: keyof CliConfig) => {
-    const flag = textOption(options, name === 'report_dir' ? 'reportDir' : name);
-    return flag ?? config.values[name]?.toString();
-  };
-  // A path in a file is meant from that file, a path in a flag from here.
-  const located = (name: keyof CliConfig) => {
-    const value = said(name);
-    if (value === undefined) return undefined;
-    const fromFlag = textOption(options, name === 'report_dir' ? 'reportDir' : name) !== undefined;
-    return path.resolve(fromFlag ? context.cwd : (config.dirs[name] ?? context.cwd), value);
-  };
-  const workspace = located('workspace') ?? context.cwd;
-  const plan = located('plan');
-  const policy = said('policy');
-  const policyFile = policy === undefined || isName(policy) ? undefined : located('policy');
+  const said = await Said.read(context, options);
+  const workspace = said.located('workspace') ?? context.cwd;
+  const plan = said.located('plan');
+  const policy = await policyOf(context, said);
+  const timeout = said.text('timeout');
+  const priority = countOption(options, 'priority', { min: -100, max: 100 });
   const concurrency =
-    countOption(options, 'concurrency', { min: 1, max: 1024 }) ?? config.values.concurrency;
+    countOption(options, 'concurrency', concurrencyBounds) ?? said.config.values.concurrency;
   return {
     workspace,
-    reportDir: located('report_dir'),
-    output: choiceOption(options, 'output', outputForms) ?? config.values.output,
+    ...showOf(said, options),
     submit: {
       workspace: path.basename(workspace).toWellFormed().slice(0, 256),
       ...(plan === undefined
@@ -53,37 +43,83 @@ export async function runSettings(context: Context, options: Options): Promise<R
               file: shown(context, plan),
             },
           }),
-      ...(policy === undefined
-        ? {}
-        : {
-            policy:
-              policyFile === undefined
-                ? { name: policy }
-                : {
-                    text: await readText(policyFile, policyBytesMax, 'policy.invalid'),
-                    file: shown(context, policyFile),
-                  },
-          }),
+      ...(policy === undefined ? {} : { policy }),
       ...(concurrency === undefined ? {} : { concurrency }),
-      ...timeoutOf(said('timeout')),
+      ...(timeout === undefined ? {} : { timeoutMs: parseTime(timeout, '--timeout') }),
+      ...(priority === undefined ? {} : { priority }),
+      ...(options['cache'] === false ? { cache: false } : {}),
     },
   };
+}
+
+/** The part of the settings that says how a run is shown. */
+export async function showSettings(context: Context, options: Options): Promise<ShowSettings> {
+  return showOf(await Said.read(context, options), options);
+}
+
+/** The policy that was named, by its name or with its text. */
+export async function policySetting(
+  context: Context,
+  options: Options,
+): Promise<SubmitRun['policy']> {
+  return policyOf(context, await Said.read(context, options));
+}
+
+class Said {
+  readonly config: ReadConfig;
+  readonly #cwd: string;
+  readonly #options: Options;
+
+  private constructor(config: ReadConfig, cwd: string, options: Options) {
+    this.config = config;
+    this.#cwd = cwd;
+    this.#options = options;
+  }
+
+  static async read({ cwd, env }: Context, options: Options): Promise<Said> {
+    const config = await readCliConfig(cwd, env, textOption(options, 'config'));
+    return new Said(config, cwd, options);
+  }
+
+  text(name: keyof CliConfig): string | undefined {
+    return this.#flag(name) ?? this.config.values[name]?.toString();
+  }
+
+  /** A path in a file is meant from that file, a path in a flag from here. */
+  located(name: keyof CliConfig): string | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    const isFlag = this.#flag(name) !== undefined;
+    return path.resolve(isFlag ? this.#cwd : (this.config.dirs[name] ?? this.#cwd), value);
+  }
+
+  #flag(name: keyof CliConfig): string | undefined {
+    return textOption(this.#options, name === 'report_dir' ? 'reportDir' : name);
+  }
+}
+
+function showOf(said: Said, options: Options): ShowSettings {
+  return {
+    reportDir: said.located('report_dir'),
+    output: choiceOption(options, 'output', outputForms) ?? said.config.values.output,
+  };
+}
+
+async function policyOf(context: Context, said: Said): Promise<SubmitRun['policy']> {
+  const policy = said.text('policy');
+  if (policy === undefined) return undefined;
+  const file = isName(policy) ? undefined : said.located('policy');
+  return file === undefined
+    ? { name: policy }
+    : {
+        text: await readText(file, policyBytesMax, 'policy.invalid'),
+        file: shown(context, file),
+      };
 }
 
 /** A policy's name has no dot and no slash; everything else is a file. */
 function isName(text: string): boolean {
   return /^[a-z][a-z0-9-]{0,62}$/.test(text);
-}
-
-function timeoutOf(text: string | undefined): { timeoutMs?: number } {
-  if (text === undefined) return {};
-  const timeoutMs = parseDuration(text);
-  if (timeoutMs === undefined) {
-    throw new OrchestraError('usage.invalid', `--timeout ${text} is not a duration`, {
-      hint: 'write 90s, 10m or 1h30m',
-    });
-  }
-  return { timeoutMs };
 }
 
 function shown(context: Context, file: string): string {

@@ -1,3 +1,4 @@
+import type { TaskView } from '#contract/run.ts';
 import { formatDuration } from '#contract/units.ts';
 import type { Context } from '../context.ts';
 import { taskWords } from '../run-words.ts';
@@ -6,14 +7,19 @@ import { canRedraw } from '../terminal/streams.ts';
 import { Activity } from './activity.ts';
 import { LiveTree } from './live-tree.ts';
 import type { Show } from './show.ts';
+import { attemptWords, blockedWords, comesFrom, flakyWords, retryWords } from './task-words.ts';
 
 export type OutputForm = 'tree' | 'plain' | 'json' | 'quiet';
 export const outputForms: readonly OutputForm[] = ['tree', 'plain', 'json', 'quiet'];
 
 /** How a run is shown while it goes: on stderr, because stdout is for the result. */
-export function showLive(context: Context, asked: OutputForm | undefined): Show {
+export function showLive(
+  context: Context,
+  asked: OutputForm | undefined,
+  interrupt?: string,
+): Show {
   const form = chooseForm(context, asked);
-  if (form === 'tree') return new LiveTree(context.io.stderr, context.print.err);
+  if (form === 'tree') return new LiveTree(context.io.stderr, context.print.err, { interrupt });
   if (form === 'plain') return plainLines(context);
   return {
     view: () => undefined,
@@ -32,21 +38,19 @@ function chooseForm(context: Context, asked: OutputForm | undefined): OutputForm
   return (asked ?? 'tree') === 'tree' && able ? 'tree' : 'plain';
 }
 
-/** One line for each change of a task's state. */
+/** One line for each change of a task's state, and for each attempt. */
 function plainLines({ print }: Context): Show {
   const seen = new Map<string, string>();
   const activity = new Activity();
   return {
     view: (view) => {
       for (const task of view.tasks) {
-        const before = seen.get(task.id) ?? 'waiting';
-        const now = task.state;
-        if (before === now) continue;
+        const now = task.state === 'running' ? `running ${task.attempt}` : task.state;
+        if ((seen.get(task.id) ?? 'waiting') === now) continue;
         seen.set(task.id, now);
         const { icon, word, style } = taskWords[task.state];
-        const took = task.durationMs === undefined ? '' : `  ${formatDuration(task.durationMs)}`;
-        const why = task.reason === undefined ? '' : `  ${safe(task.reason)}`;
-        print.note(`${print.err[style](`${icon} ${word}`)}  ${safe(task.id)}${took}${why}`);
+        const said = [print.err[style](`${icon} ${word}`), safe(task.id), ...changeOf(task)];
+        print.note(said.join('  '));
       }
     },
     record: (record) => {
@@ -56,4 +60,17 @@ function plainLines({ print }: Context): Show {
     say: (text) => print.note(text),
     end: () => undefined,
   };
+}
+
+/** What there is to say of a task beside its state: how long, from where, how often, why. */
+function changeOf(task: TaskView): string[] {
+  const { state, durationMs, reason } = task;
+  if (state === 'retry_wait') return [retryWords(task, Date.now())];
+  if (state === 'blocked') return [blockedWords(task)];
+  return [
+    durationMs === undefined || state === 'cached' ? undefined : formatDuration(durationMs),
+    comesFrom(task),
+    flakyWords(task) ?? attemptWords(task),
+    reason === undefined ? undefined : safe(reason),
+  ].filter((words) => words !== undefined);
 }

@@ -1,16 +1,20 @@
 import { limitSentence } from '#contract/limits.ts';
-import type { RunView, TaskView } from '#contract/run.ts';
+import type { RunView, TaskState, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Client } from '../client/client.ts';
 import type { Context } from '../context.ts';
 import { exitWords } from '../exit-meanings.ts';
 import { isBad, runWords } from '../run-words.ts';
 import { safe, TerminalCleaner } from '../terminal/clean.ts';
+import type { Print, Styles } from '../terminal/print.ts';
 import { hintLines } from './hints.ts';
 import { taskOutput } from './task-output.ts';
+import { comesFrom, earlierAttempts, failureLines, flakyWords } from './task-words.ts';
+import { openStates } from './tree.ts';
 
 const failuresShown = 5;
 const linesShown = 12;
+const attemptsShown = 5;
 const tailBytes = 256 * 1024;
 
 export type End = {
@@ -25,16 +29,13 @@ export async function printSummary(context: Context, client: Client, end: End): 
   const { print } = context;
   const { view, exit } = end;
   const { out } = print;
-  const { icon, word, style } = runWords[view.state];
-  const took = view.durationMs === undefined ? '' : ` after ${formatDuration(view.durationMs)}`;
-  const counts = countsOf(view.tasks);
-  print.line(
-    `${out[style](`${icon} ${view.id} ${word}`)}${took}${counts === '' ? '' : `: ${counts}`}`,
-  );
+  print.line(headline(view, out));
+  if (view.continues !== undefined) print.line(`  goes on from ${view.continues.run}`);
   for (const reason of reasonsOf(view)) print.line(`  ${safe(reason)}`);
   const bad = view.tasks.filter((task) => isBad(task.state));
   for (const task of bad.slice(0, failuresShown)) await printFailure(context, client, view, task);
   if (bad.length > failuresShown) print.line(`  … ${bad.length - failuresShown} more failed`);
+  printFlaky(print, view.tasks);
   const artifacts = view.tasks.flatMap((task) => task.artifacts);
   if (artifacts.length > 0) {
     const bytes = artifacts.reduce((sum, each) => sum + each.bytes, 0);
@@ -49,13 +50,22 @@ export async function printSummary(context: Context, client: Client, end: End): 
   if (exit !== 0) print.line(out.dim(`exit ${exit}, ${exitWords[exit] ?? 'failed'}`));
 }
 
+/** How a run stands, in one line: state, time, what became of its tasks. */
+export function headline(view: RunView, styles: Styles): string {
+  const { icon, word, style } = runWords[view.state];
+  const took = view.durationMs === undefined ? '' : ` after ${formatDuration(view.durationMs)}`;
+  const counts = countsOf(view.tasks);
+  return `${styles[style](`${icon} ${view.id} ${word}`)}${took}${counts === '' ? '' : `: ${counts}`}`;
+}
+
 function countsOf(tasks: readonly TaskView[]): string {
-  const of = (...states: string[]) => tasks.filter((task) => states.includes(task.state)).length;
+  const of = (...states: TaskState[]) => tasks.filter((task) => states.includes(task.state)).length;
+  const cached = of('cached');
   return (
     [
-      [of('succeeded'), 'ok'],
+      [of('succeeded', 'cached'), cached === 0 ? 'ok' : `ok (${cached} cached)`],
       [of('failed', 'timed_out', 'violated'), 'failed'],
-      [of('skipped', 'cancelled', 'waiting', 'running'), 'not finished'],
+      [of('skipped', 'cancelled', ...openStates), 'not finished'],
       [of('unknown'), 'unknown'],
     ] as const
   )
@@ -77,9 +87,19 @@ async function printFailure(
 ): Promise<void> {
   const { print } = context;
   print.line(`  ${print.out.bold(safe(task.id))}  ${howItEnded(task)}`);
+  for (const line of earlierAttempts(task).slice(-attemptsShown)) print.line(`    ${line}`);
+  for (const line of failureLines(task.failure)) print.line(`    ${line}`);
   for (const line of hintLines(task.hints)) print.line(`    ${line}`);
   if (task.output === undefined) return;
   for (const line of await lastLines(context, client, view.id, task.id)) print.line(`    ${line}`);
+}
+
+function printFlaky(print: Print, tasks: readonly TaskView[]): void {
+  const flaky = tasks.filter((task) => task.flaky === true && !isBad(task.state));
+  for (const task of flaky.slice(0, failuresShown)) {
+    print.line(`  ${print.out.yellow(safe(task.id))}  ${flakyWords(task) ?? ''}`);
+  }
+  if (flaky.length > failuresShown) print.line(`  … ${flaky.length - failuresShown} more flaky`);
 }
 
 /** How a task ended, in words: exit 1, killed by SIGKILL, over its memory limit. */
@@ -93,6 +113,7 @@ export function howItEnded(task: TaskView): string {
     task.limitAllowed !== undefined
       ? undefined
       : safe(task.reason),
+    comesFrom(task),
     task.attempt > 1 ? `attempt ${task.attempt}` : undefined,
     task.durationMs === undefined ? undefined : formatDuration(task.durationMs),
   ];
@@ -143,6 +164,17 @@ function nextSteps(view: RunView, bad: readonly TaskView[], hasArtifacts: boolea
     steps.push(`orchestra apply ${view.id}`);
   } else {
     steps.push(`orchestra show ${view.id}`);
+    if (canGoOn(view)) steps.push(`orchestra resume ${view.id}  (${keepsAndRuns(view.tasks)})`);
   }
   return steps;
+}
+
+/** A run that was refused has no plan to go on with, and one that went on elsewhere is done with. */
+function canGoOn({ state, continuedBy, tasks }: RunView): boolean {
+  return state !== 'refused' && continuedBy === undefined && tasks.length > 0;
+}
+
+function keepsAndRuns(tasks: readonly TaskView[]): string {
+  const kept = tasks.filter(({ state }) => state === 'succeeded' || state === 'cached').length;
+  return `keeps ${kept}, runs ${tasks.length - kept}`;
 }

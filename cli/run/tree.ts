@@ -1,15 +1,37 @@
-import type { RunView, TaskView } from '#contract/run.ts';
+import type { RunView, TaskState, TaskView } from '#contract/run.ts';
 import { formatDuration } from '#contract/units.ts';
 import { isBad, taskWords } from '../run-words.ts';
 import { safe } from '../terminal/clean.ts';
 import type { Styles } from '../terminal/print.ts';
 import { cut, pad } from '../terminal/text.ts';
+import { pausedWords } from './run-phrases.ts';
+import {
+  attemptWords,
+  blockedWords,
+  comesFrom,
+  etaWords,
+  flakyWords,
+  retryWords,
+} from './task-words.ts';
 
-export type Screen = { rows: number; columns: number; nowMs: number; styles: Styles };
+export type Screen = {
+  rows: number;
+  columns: number;
+  nowMs: number;
+  /** When the picture came, from which its estimates count. */
+  seenMs?: number;
+  /** What Ctrl-C does here. */
+  interrupt?: string;
+  styles: Styles;
+};
+
+/** States of tasks that are still shown in the moving part. */
+export const openStates: readonly TaskState[] = ['running', 'retry_wait', 'blocked', 'waiting'];
 
 /** The line of a task that ended: it leaves the picture and stays in the scrollback. */
 export function finishedRow(task: TaskView, screen: Screen): string {
-  return row(task, screen, task.reason ?? task.title);
+  const said = [comesFrom(task), flakyWords(task)].filter((words) => words !== undefined);
+  return row(task, screen, [...said, task.reason ?? task.title].join(' · '));
 }
 
 /**
@@ -20,14 +42,19 @@ export function finishedRow(task: TaskView, screen: Screen): string {
 export function liveRows(view: RunView, screen: Screen, activity?: string): string[] {
   const room = Math.max(1, screen.rows - 1);
   const failed = view.tasks.filter((task) => isBad(task.state));
-  const running = view.tasks.filter((task) => task.state === 'running');
-  const waiting = view.tasks.filter((task) => task.state === 'waiting');
+  const [running = [], again = [], blocked = [], waiting = []] = openStates.map((state) =>
+    view.tasks.filter((task) => task.state === state),
+  );
   const groups = [
     { tasks: failed, more: 'failed' },
     { tasks: running, more: 'running' },
+    { tasks: again, more: 'to be tried again' },
+    { tasks: blocked, more: 'blocked' },
     { tasks: waiting, more: 'waiting' },
   ];
-  const open = new Set([...running, ...waiting].map((task) => task.id));
+  const open = new Set(
+    view.tasks.filter(({ state }) => openStates.includes(state)).map((task) => task.id),
+  );
   const rows: string[] = [];
   let left = room - 1; // The counts line.
   for (const [at, { tasks, more }] of groups.entries()) {
@@ -36,7 +63,9 @@ export function liveRows(view: RunView, screen: Screen, activity?: string): stri
     const share = Math.max(0, left - reserved);
     const shown = tasks.length <= share ? tasks.length : Math.max(0, share - 1);
     const kept = more === 'failed' ? tasks.slice(-shown || tasks.length) : tasks.slice(0, shown);
-    for (const task of shown === 0 ? [] : kept) rows.push(row(task, screen, detail(task, open)));
+    for (const task of shown === 0 ? [] : kept) {
+      rows.push(row(task, screen, detail(task, open, view.paused !== undefined, screen.nowMs)));
+    }
     left -= shown;
     if (shown < tasks.length && left > 0) {
       rows.push(cut(`  … ${tasks.length - shown} more ${more}`, screen.columns - 1));
@@ -58,14 +87,27 @@ function row(task: TaskView, screen: Screen, note: string): string {
   return screen.styles[style](whole);
 }
 
-function detail(task: TaskView, open: ReadonlySet<string>): string {
-  if (isBad(task.state)) return task.reason ?? '';
-  if (task.state !== 'waiting') return task.title;
+function detail(
+  task: TaskView,
+  open: ReadonlySet<string>,
+  isPaused: boolean,
+  nowMs: number,
+): string {
+  if (task.state === 'retry_wait') return retryWords(task, nowMs);
+  if (task.state === 'blocked') return blockedWords(task);
+  const attempt = attemptWords(task);
+  if (task.state !== 'waiting') {
+    const note = (isBad(task.state) ? task.reason : task.title) ?? '';
+    return [attempt, note].filter((words) => words !== undefined && words !== '').join(' · ');
+  }
   const before = task.deps.filter((id) => open.has(id));
-  return before.length > 0 ? `for ${before.join(', ')}` : 'for a free slot';
+  if (before.length > 0) return `for ${before.join(', ')}`;
+  return isPaused ? 'for the pause to end' : 'for a free slot';
 }
 
 function elapsed(task: TaskView, nowMs: number): string {
+  // What it took in another run is told by that run; here it took nothing.
+  if (task.state === 'cached') return '';
   if (task.durationMs !== undefined) return formatDuration(task.durationMs);
   if (task.startedAt === undefined) return '';
   return formatDuration(Math.max(0, nowMs - Date.parse(task.startedAt)));
@@ -78,19 +120,35 @@ function spinner(nowMs: number): string {
 }
 
 function counts(view: RunView, screen: Screen, activity: string | undefined): string {
-  const of = (states: readonly string[]) =>
+  const of = (...states: readonly TaskState[]) =>
     view.tasks.filter((task) => states.includes(task.state)).length;
+  const cached = of('cached');
   const parts = [
-    [of(['succeeded']), 'done'],
-    [of(['failed', 'timed_out', 'violated']), 'failed'],
-    [of(['running']), 'running'],
-    [of(['skipped', 'cancelled', 'unknown']), 'not run'],
-    [of(['waiting']), 'waiting'],
+    [of('succeeded', 'cached'), cached === 0 ? 'done' : `done (${cached} cached)`],
+    [of('failed', 'timed_out', 'violated'), 'failed'],
+    [of('running'), 'running'],
+    [of('retry_wait'), 'to be tried again'],
+    [of('blocked'), 'blocked'],
+    [of('skipped', 'cancelled', 'unknown'), 'not run'],
+    [of('waiting'), 'waiting'],
   ] as const;
   const said = parts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`);
-  const state = view.tasks.length === 0 || view.state === 'cancelling' ? [view.state] : [];
-  const time = formatDuration(Math.max(0, screen.nowMs - Date.parse(view.submittedAt)));
+  const { nowMs, seenMs = nowMs } = screen;
+  const hasState = view.tasks.length === 0 || view.state === 'cancelling';
+  const state =
+    view.paused === undefined
+      ? hasState
+        ? [view.state]
+        : []
+      : [taskWords.blocked.icon, pausedWords(view.paused, nowMs)];
   const doing = activity === undefined ? [] : [activity];
-  const text = `  ${[...state, ...said, ...doing].join('  ')}   ${time}   Ctrl-C cancels`;
-  return screen.styles.dim(cut(text, screen.columns - 1));
+  const text = [
+    `  ${[...state, ...said, ...doing].join('  ')}`,
+    formatDuration(Math.max(0, nowMs - Date.parse(view.submittedAt))),
+    view.state === 'running' && view.etaMs !== undefined
+      ? etaWords(view.etaMs - (nowMs - seenMs))
+      : undefined,
+    screen.interrupt ?? 'Ctrl-C cancels',
+  ].filter((part) => part !== undefined);
+  return screen.styles.dim(cut(text.join('   '), screen.columns - 1));
 }

@@ -10,6 +10,34 @@ const documentBytesMax = 64 * 1024 * 1024;
 // More logs than this are left in the daemon: `orchestra logs` has them all.
 const logsMax = 1000;
 
+/** Where the folders of runs are; below `within` nothing may be a link. */
+export type FolderPlace = { base: string; within: string };
+
+/** Makes the folder of a run where it is not there yet, and answers it. */
+export async function makeRunFolder(id: string, { base, within }: FolderPlace): Promise<string> {
+  const folder = path.join(base, id);
+  await makeFolder(folder, within);
+  return folder;
+}
+
+/** The run's newest checkpoint, whole and durable or as it was before. */
+export async function writeCheckpoint(
+  client: Client,
+  id: string,
+  folder: string,
+  timeoutMs?: number,
+): Promise<void> {
+  const checkpoint = await client.call('runCheckpoint', {
+    params: { id },
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
+  const text = Buffer.from(`${JSON.stringify(checkpoint, null, 2)}\n`);
+  await writeFileFresh(path.join(folder, 'checkpoint.json'), [text], {
+    hint: elsewhere,
+    durable: true,
+  });
+}
+
 /**
  * Writes `<base>/<run>/` as the user who calls: report, plan, checkpoint, and the exact bytes of
  * every task's output (read them with `orchestra logs`, which makes them harmless). A workspace may
@@ -19,19 +47,14 @@ const logsMax = 1000;
 export async function writeRunFolder(
   client: Client,
   view: RunView,
-  { base, within }: { base: string; within: string },
+  place: FolderPlace,
 ): Promise<string> {
-  const folder = path.join(base, view.id);
-  await makeFolder(folder, within);
+  const { within } = place;
+  const folder = await makeRunFolder(view.id, place);
   await writeText(folder, 'report.md', client, view.id, 'runReport');
   if (view.plan !== undefined) {
     await writeText(folder, 'plan.json', client, view.id, 'runPlan');
-    if (view.checkpoint !== undefined) {
-      const checkpoint = await client.call('runCheckpoint', { params: { id: view.id } });
-      await replaceFile(path.join(folder, 'checkpoint.json'), [
-        Buffer.from(`${JSON.stringify(checkpoint, null, 2)}\n`),
-      ]);
-    }
+    if (view.checkpoint !== undefined) await writeCheckpoint(client, view.id, folder);
   }
   const withOutput = view.tasks.filter((task) => task.output !== undefined).slice(0, logsMax);
   if (withOutput.length > 0) await makeFolder(path.join(folder, 'logs'), within);
@@ -95,7 +118,7 @@ async function replaceFile(
   file: string,
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  await writeFileFresh(file, content, elsewhere);
+  await writeFileFresh(file, content, { hint: elsewhere });
 }
 
 const elsewhere = 'use --report-dir to write the folder of the run elsewhere';

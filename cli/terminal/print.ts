@@ -60,6 +60,11 @@ export class Print {
     this.#io.stderr.write(`${clean(text, { colour: this.#colour.err })}\n`);
   }
 
+  /** A question, on stderr; the answer is typed behind it. */
+  prompt(text: string): void {
+    this.#io.stderr.write(clean(text, { colour: this.#colour.err }));
+  }
+
   /** One JSON object, one line: the whole answer, or one of a stream. */
   object(value: unknown): void {
     this.#io.stdout.write(`${JSON.stringify(value)}\n`);

@@ -322,7 +322,7 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
             intent: view.intent,
             submittedBy: view.submittedBy,
             submittedAt: view.submittedAt,
-            tasks: { total: 1, succeeded: 1, failed: 0 },
+            tasks: { total: 1, succeeded: 1, failed: 0, cached: 0 },
           },
         ],
       },
@@ -330,6 +330,9 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('runShow', { json: view })
     .answer('runEvents', { records })
     .answer('runCancel', { json: { id: view.id } })
+    .answer('runContinue', ({ body }) => goneOn(body as { dryRun?: boolean }, view.id))
+    .answer('runImport', ({ body }) => goneOn(body as { dryRun?: boolean }, view.id))
+    .answer('runPause', { json: { id: view.id } })
     .answer('runPlan', { bytes: '{"version":1}' })
     .answer('runCheckpoint', { json: checkpointOf(view) })
     .answer('runReport', { bytes: '# Report\n' })
@@ -377,6 +380,11 @@ function digestsFor(body: Buffer): string[] {
   return found.filter((header) => !header.includes('"digest"')).map(() => digest);
 }
 
+function goneOn({ dryRun = false }: { dryRun?: boolean }, id: string): Answer {
+  const answer = { kept: [], rerun: ['build'], twice: [] };
+  return { json: dryRun ? answer : { id, ...answer } };
+}
+
 function checkpointOf(view: RunView): unknown {
   return {
     version: 1,
@@ -390,5 +398,11 @@ function checkpointOf(view: RunView): unknown {
     layers: {},
     outputs: {},
     state_snapshot: {},
+    intent: view.intent,
+    workspace: view.workspace,
+    concurrency: 2,
+    timeout_ms: 60_000,
+    results: {},
+    signature: { key: digest, public_key: 'key', sig: 'sig' },
   };
 }

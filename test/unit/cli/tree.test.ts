@@ -104,7 +104,7 @@ test('what has ended becomes scrollback once, and nothing that moves is left beh
   const stream = Object.assign(new PassThrough(), { isTTY: true, rows: 6, columns: 60 });
   const screen = new Screen();
   stream.on('data', (chunk: Buffer) => screen.write(chunk.toString()));
-  const tree = new LiveTree(stream, styles, () => nowMs);
+  const tree = new LiveTree(stream, styles, { now: () => nowMs });
   const ids = ['a', 'b', 'c', 'd'];
   for (let done = 0; done <= ids.length; done++) {
     const tasks = ids.map((id, at) =>

@@ -1,0 +1,49 @@
+import type { LogRecord } from '#contract/records.ts';
+import type { RunView } from '#contract/run.ts';
+import { formatDuration } from '#contract/units.ts';
+import { safe } from '../terminal/clean.ts';
+
+type Paused = NonNullable<RunView['paused']>;
+
+/** Who paused a run, how, and since when; the reason where it says more than that somebody asked. */
+export function pausedWords(paused: Paused, nowMs: number): string {
+  const since = formatDuration(Math.max(0, nowMs - Date.parse(paused.since)));
+  return `${paused.kind === 'freeze' ? 'frozen' : 'paused'} by ${safe(paused.by)} for ${since}${reasonWords(paused.reason)}`;
+}
+
+/** A line worth keeping for what happened to a run as a whole, when it is such a record. */
+export function runLine({ type, data, actor, run }: LogRecord): string | undefined {
+  const who = safe(actor.name ?? (actor.uid === undefined ? actor.kind : `uid:${actor.uid}`));
+  const id = run ?? 'RUN';
+  switch (type) {
+    case 'run.pause.requested': {
+      const what =
+        data['kind'] === 'freeze'
+          ? 'frozen: what runs stands still'
+          : 'paused: what runs ends, nothing new starts';
+      return `${what} (${who}${reasonWords(data['reason'])}); orchestra resume ${id} goes on`;
+    }
+    case 'run.unpaused':
+      return `goes on (${who})`;
+    case 'run.recovered': {
+      const [done, adopted, lost] = ['done', 'adopted', 'lost'].map((key) => count(data[key]));
+      return `the daemon was started again: ${done} done, ${adopted} still at work, ${lost} lost and tried again`;
+    }
+    case 'component.opened':
+      return `${safe(String(data['component']))} failed ${count(data['failures'])} times in a row: tasks wait for it`;
+    case 'component.closed':
+      return `${safe(String(data['component']))} answers again`;
+    default:
+      return undefined;
+  }
+}
+
+function reasonWords(reason: unknown): string {
+  return typeof reason !== 'string' || reason === '' || reason === 'asked by the user'
+    ? ''
+    : `: ${safe(reason)}`;
+}
+
+function count(value: unknown): number {
+  return typeof value === 'number' ? value : 0;
+}

@@ -1,0 +1,143 @@
+import path from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
+import type { RunView } from '#contract/run.ts';
+import { checkHead, rememberHead } from '../audit-heads.ts';
+import type { Client } from '../client/client.ts';
+import type { Context } from '../context.ts';
+import { safe } from '../terminal/clean.ts';
+import { CheckpointFile } from './checkpoint-file.ts';
+import { Detached, driveRun, type Driven } from './drive.ts';
+import type { RunLinks } from './links.ts';
+import { showLive, type OutputForm } from './show-live.ts';
+import { printSummary } from './summary.ts';
+import { writeRunFolder, type FolderPlace } from './write-folder.ts';
+
+export type HowShown = { output: OutputForm | undefined; reportDir: string | undefined };
+
+/**
+ * Follows a run that this command set going until it is over, keeps its folder, says how it ended
+ * and answers the exit code. A run that is left to itself on the way has its checkpoint there.
+ */
+export async function toTheEnd(
+  context: Context,
+  client: Client,
+  id: string,
+  { output, reportDir }: HowShown,
+): Promise<number> {
+  const place = {
+    base: reportDir ?? path.join(context.cwd, 'runs'),
+    // A folder that the user named may lie behind the user's own links.
+    within: reportDir ?? context.cwd,
+  };
+  const checkpoint = new CheckpointFile(client, id, place);
+  try {
+    const show = showLive(context, output);
+    const driven = await driveRun(context, client, id, show, (record) => checkpoint.see(record));
+    await checkpoint.settled();
+    return await finish(context, client, place, driven);
+  } catch (error) {
+    const trouble = await checkpoint.settled();
+    if (!(error instanceof Detached)) throw error;
+    if (trouble instanceof Error) {
+      context.print.warn(`its checkpoint was not written: ${safe(trouble.message)}`);
+    }
+    return leftAlone(context, id, error);
+  }
+}
+
+/** Says that a run goes on by itself, and answers the exit code. */
+export function leftAlone({ print }: Context, id: string, { exit }: Detached): number {
+  print.warn(`left ${id} to itself; orchestra watch ${id} follows it`);
+  if (print.json) print.object({ detached: { run: id, exit_code: exit } });
+  return exit;
+}
+
+/** For `--detach`: the id, and nothing else. */
+export function detach({ print }: Context, id: string): number {
+  if (print.json) print.object({ id });
+  else print.line(id);
+  print.note(`orchestra watch ${id} follows it`);
+  return 0;
+}
+
+/** Refuses `--detach` where no daemon stays, before anything is started. */
+export function checkDetach({ globals }: Context, isDetached: boolean): void {
+  if (!isDetached || !globals.local) return;
+  throw new OrchestraError(
+    'usage.invalid',
+    '--detach needs a daemon that stays; --local ends with the command',
+  );
+}
+
+/** What to do once a run is over: the folder, the memory of the log's head, the last words. */
+async function finish(
+  context: Context,
+  client: Client,
+  place: FolderPlace,
+  { view, exit, links }: Driven,
+): Promise<number> {
+  const { print } = context;
+  const folder = await folderOf(context, client, place, view);
+  const { intact, text } = await verdictOf(context, client, links);
+  const code = intact ? exit : 4;
+  const reportDir = folder === undefined ? undefined : relativeTo(context.cwd, folder);
+  if (print.json) {
+    const reason = view.reason ?? view.reasons[0];
+    print.object({
+      result: {
+        exit_code: code,
+        ...(reason === undefined ? {} : { reason }),
+        run: view,
+        audit: { intact, text },
+        ...(folder === undefined ? {} : { report_dir: folder }),
+      },
+    });
+  } else {
+    await printSummary(context, client, { view, exit: code, reportDir, verdict: text });
+  }
+  return code;
+}
+
+// The links of the run, then the log against what was seen of it before.
+async function verdictOf(
+  context: Context,
+  client: Client,
+  links: RunLinks,
+): Promise<{ intact: boolean; text: string }> {
+  if (!links.verdict.intact) return links.verdict;
+  try {
+    const check = await checkHead(context.env, client);
+    if (!check.holds) {
+      const cut = check.reason === 'rolled_back' || check.reason === 'changed';
+      if (cut) return { intact: false, text: `BROKEN: ${check.detail}` };
+      context.print.warn(`${check.detail}; see orchestra audit verify`);
+    }
+    await rememberHead(context.env, client, { isTemporary: context.globals.local });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    context.print.warn(`the head of the log was not compared: ${safe(error.message)}`);
+  }
+  return links.verdict;
+}
+
+// A folder that cannot be written spoils no run: it is said aloud, the daemon keeps its own copy.
+async function folderOf(
+  context: Context,
+  client: Client,
+  place: FolderPlace,
+  view: RunView,
+): Promise<string | undefined> {
+  try {
+    return await writeRunFolder(client, view, place);
+  } catch (error) {
+    if (!(error instanceof OrchestraError)) throw error;
+    context.print.warn(`the folder of the run was not written: ${safe(error.message)}`);
+    if (error.hint !== undefined) context.print.warn(`  ${error.hint}`);
+    return undefined;
+  }
+}
+
+function relativeTo(cwd: string, folder: string): string {
+  const relative = path.relative(cwd, folder);
+  return relative.startsWith('..') ? folder : `./${relative}`;
+}
