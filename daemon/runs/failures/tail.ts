@@ -8,8 +8,8 @@ const linesMax = 200;
 export function failureTail(tail: Pick<OutputTail, 'text'>): string {
   const [errors, output] = [lines(tail.text(2)), lines(tail.text(1))];
   return [
-    output.slice(-Math.max(half, 2 * half - errors.length - 1)),
-    errors.slice(-Math.max(half, 2 * half - output.length - 1)),
+    output.slice(-Math.max(half, 2 * half - errors.length)),
+    errors.slice(-Math.max(half, 2 * half - output.length)),
   ]
     .filter((text) => text !== '')
     .join('\n')

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { errorTable, type ErrorCode } from '#contract/errors.ts';
 import { recordTypes } from '#contract/records.ts';
-import { attemptOutcomes, failureClasses, LimitName } from '#contract/run.ts';
+import { attemptOutcomes, type FailureClass, LimitName } from '#contract/run.ts';
 import { classify, failureRules } from '#daemon/runs/failures/classify.ts';
 import type { AttemptFacts } from '#daemon/runs/failures/facts.ts';
 import { hintCatalog } from '#daemon/sandbox/hint-catalog.ts';
@@ -18,7 +18,7 @@ const facts = (more: Partial<AttemptFacts> = {}): AttemptFacts => ({
 const failing = (errorCode: ErrorCode, more: Partial<AttemptFacts> = {}) =>
   facts({ errorCode, exitCode: undefined, ...more });
 
-type Row = [what: string, facts: AttemptFacts, rule: string, of: (typeof failureClasses)[number]];
+type Row = [what: string, facts: AttemptFacts, rule: string, of: FailureClass];
 const rows: Row[] = [
   ['a cancelled one', facts({ outcome: 'cancelled', exitCode: 143 }), 'cancelled', 'unknown'],
   ['one that a stopping daemon cut off', failing('daemon.stopping'), 'cancelled', 'unknown'],
