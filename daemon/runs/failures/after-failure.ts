@@ -5,7 +5,7 @@ import type { RecordData } from '#contract/records.ts';
 import type { OutputTail } from '../../sandbox/output-tail.ts';
 import { classify } from './classify.ts';
 import type { AttemptFacts } from './facts.ts';
-import { decideRetry, type ScheduledRetry } from './retry.ts';
+import { decideRetry, type UsedRetries } from './retry.ts';
 import { failureTail } from './tail.ts';
 
 type Ended = Pick<
@@ -27,9 +27,9 @@ export type EndedAttempt = {
   most?: Limits | undefined;
   passedIn?: string | undefined;
   runtime?: string | undefined;
-  /** Whether the sandbox was let go. */
+  /** Whether its command may have begun. */
   began: boolean;
-  before: readonly ScheduledRetry[];
+  used: UsedRetries;
   random: () => number;
 };
 
@@ -47,8 +47,8 @@ export function afterFailure(over: EndedAttempt): AfterFailure {
   const { component, ...failure } = classify(factsOf(over));
   const { attempt } = over.ended;
   const { retries, sideEffects } = over.task;
-  const { began, before, random } = over;
-  const decided = decideRetry({ failure, retries, sideEffects, began, before, random });
+  const { began, used, random } = over;
+  const decided = decideRetry({ failure, retries, sideEffects, began, used, random });
   return {
     failure: { attempt, ...failure },
     ...(decided.retry

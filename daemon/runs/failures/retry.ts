@@ -1,11 +1,10 @@
-import type { RecordData } from '#contract/records.ts';
 import type { Failure, FailureClass } from '#contract/run.ts';
 
 /** Attempts after the first that a task gets for what is not its fault, whatever its plan says. */
 export const oursMax = 3;
 
-/** What `retry.scheduled` said so far in the life of the task: both budgets are read from the log. */
-export type ScheduledRetry = Pick<RecordData<'retry.scheduled'>, 'budget' | 'after_ms'>;
+/** How much of each budget is used up, as the log has it. */
+export type UsedRetries = { task: number; ours: number };
 
 export type RetryDecision =
   | { retry: true; afterMs: number; budget: 'task' | 'ours'; left: number }
@@ -18,7 +17,7 @@ export type RetryAsk = {
   sideEffects?: boolean | undefined;
   /** Whether the task's command may have begun: a sandbox was let go. */
   began: boolean;
-  before: readonly ScheduledRetry[];
+  used: UsedRetries;
   /** From 0 to below 1. */
   random: () => number;
 };
@@ -47,10 +46,10 @@ export function decideRetry(ask: RetryAsk): RetryDecision {
   const budget = terms === 'ours' ? 'ours' : 'task';
   const unasked = terms === 'ours' || ask.sideEffects === true ? 0 : terms.unasked;
   const allowed = terms === 'ours' ? oursMax : (ask.retries ?? unasked);
-  const spent = ask.before.filter((one) => one.budget === budget).length;
+  const spent = ask.used[budget];
   if (allowed === 0 && budget === 'task') return { retry: false, why: 'class' };
   if (spent >= allowed) return { retry: false, why: 'spent' };
-  const afterMs = backOff(budget, spent, ask);
+  const afterMs = backOff(budget, spent, ask.random());
   return { retry: true, afterMs, budget, left: allowed - spent - 1 };
 }
 
@@ -88,12 +87,11 @@ function termsOf({ class: of, rule }: RetryAsk['failure']): Terms {
 
 const firstMs = { task: 1_000, ours: 500 } as const;
 const longestMs = 30_000;
-/** All waiting of one task together. */
-export const waitMaxMs = 5 * 60_000;
 
-/** Twice as long each time, and anywhere below that: tasks that failed together come back apart. */
-function backOff(budget: 'task' | 'ours', spent: number, { before, random }: RetryAsk): number {
-  const ceiling = Math.min(longestMs, firstMs[budget] * 2 ** spent);
-  const waited = before.reduce((sum, { after_ms }) => sum + after_ms, 0);
-  return Math.max(0, Math.min(Math.floor(ceiling * random()), waitMaxMs - waited));
+/**
+ * Twice as long each time, and anywhere below that: tasks that failed together come back apart. With
+ * both budgets bounded, all waiting of one task is: some three minutes at most.
+ */
+function backOff(budget: 'task' | 'ours', spent: number, chance: number): number {
+  return Math.floor(Math.min(longestMs, firstMs[budget] * 2 ** spent) * chance);
 }

@@ -11,7 +11,7 @@ const over = (more: Partial<EndedAttempt> = {}): EndedAttempt => ({
   task: { id: 'build', command: ['npm', 'run', 'build'], limits },
   ended: { attempt: 2, outcome: 'failed', exit_code: 1 },
   began: true,
-  before: [],
+  used: { task: 0, ours: 0 },
   random: () => 0.5,
   ...more,
 });
