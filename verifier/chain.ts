@@ -66,10 +66,32 @@ export class Chain {
     return this.link(record, text, leaf, length);
   }
 
+  /**
+   * The same for a line that was checked before, where a hash that is known to come later vouches
+   * for its bytes: only what ties it to its neighbours is looked at. What this accepts counts for
+   * nothing before the chain has met that hash. Overwrites the byte before `start`.
+   */
+  acceptSeen(buffer: Buffer, start: number, end: number): Failure | undefined {
+    const text = buffer.toString('utf8', start, end);
+    const record = parse(text) as Envelope | undefined;
+    if (typeof record?.data !== 'object') return this.fail('schema', 'the line is no record');
+    buffer[start - 1] = 0;
+    const leaf = hash('sha256', buffer.subarray(start - 1, end), 'hex');
+    return this.follow(record, text, leaf, end - start);
+  }
+
   private link(value: unknown, text: string, leaf: string, length: number): Failure | undefined {
     const why = whyNotRecord(value);
     if (why !== undefined) return this.fail('schema', why);
-    const record = value as Envelope;
+    return this.follow(value as Envelope, text, leaf, length);
+  }
+
+  private follow(
+    record: Envelope,
+    text: string,
+    leaf: string,
+    length: number,
+  ): Failure | undefined {
     const failure =
       this.order(record) ?? this.place(record) ?? this.time(record) ?? this.tally(record, leaf);
     if (failure !== undefined) return failure;

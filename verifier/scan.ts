@@ -3,7 +3,7 @@ import type { Envelope } from './envelope.ts';
 import { frameFile } from './frame.ts';
 import { lineBytesMax } from './limits.ts';
 import { listSegments, type SegmentFile } from './segments.ts';
-import type { Finding } from './verdict.ts';
+import type { Finding, Head } from './verdict.ts';
 
 export type Place = { segment: SegmentFile; offset: number; length: number };
 
@@ -13,6 +13,12 @@ export type ScanOptions = {
   /** Stop after this many records. */
   upTo?: number | undefined;
   chunkBytes?: number | undefined;
+  /**
+   * A head that was noted by whoever had checked or written everything before it. Up to there only
+   * the chain is followed: where it arrives at this hash, those are the same bytes, and otherwise
+   * the scan fails there with `hash_mismatch`. What was handed out until then counts for nothing.
+   */
+  seen?: Head | undefined;
 };
 
 export type Scan = {
@@ -75,6 +81,7 @@ async function scanSegment(
 ): Promise<void> {
   const { chain } = scan;
   const upTo = options.upTo ?? Infinity;
+  const seen = options.seen ?? { size: 0, hash: '' };
   chain.beginSegment(chain.seq);
   const framed = await frameFile(
     segment.path,
@@ -84,7 +91,14 @@ async function scanSegment(
         return false;
       }
       const length = end - start;
-      let failure = chain.accept(buffer, start, end);
+      const isSeen = chain.seq < seen.size;
+      let failure = isSeen
+        ? chain.acceptSeen(buffer, start, end)
+        : chain.accept(buffer, start, end);
+      if (failure === undefined && isSeen && chain.seq === seen.size && chain.head !== seen.hash) {
+        const detail = 'the record is not the one that was noted';
+        failure = { reason: 'hash_mismatch', seq: chain.seq - 1, detail };
+      }
       if (failure === undefined && chain.record !== undefined) {
         scan.bytes += length + 1;
         failure = options.onRecord?.(chain.record, chain, { segment, offset, length });

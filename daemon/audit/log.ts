@@ -286,6 +286,8 @@ class OpenLog implements Log {
     if (this.unwatchedBytes < MiB) return;
     this.unwatchedBytes = 0;
     this.parts.room.watch().catch(() => {});
+    // So that little is left to be checked by all the rules where a long run is cut short.
+    this.saveHead().catch(() => {});
   }
 
   private block(error: OrchestraError): void {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { AnyRecord } from '#contract/records.ts';
 import { readHeads, type Heads } from '#verifier/heads.ts';
-import { scanLog, type Scan } from '#verifier/scan.ts';
+import { scanLog, type Scan, type ScanOptions } from '#verifier/scan.ts';
 import type { Finding } from '#verifier/verdict.ts';
 import { deepFreeze } from '../base/freeze.ts';
 import type { Catalog } from './catalog.ts';
@@ -31,6 +31,10 @@ export type RecoveryOptions = {
  * Reads the whole log with the verifier's own rules. Only what a crash can do is mended, which is
  * an unfinished last line: it was never acknowledged, so nothing ran because of it. Everything else
  * is refused, never skipped.
+ *
+ * Up to the head that this daemon or the one before noted, the chain of hashes is all that is
+ * followed: it arrives at that head only with the very bytes that were checked when they were
+ * written. Whoever can forge the head as well could as well write records that pass every check.
  */
 export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   const { dir, catalog, onRecord, acceptLoss } = options;
@@ -41,8 +45,10 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   let origin: string | undefined;
   let openedAt = 0;
   let headHash: string | undefined;
-  const scan = await scanLog(dir, {
+  const scan = await scanSeen(dir, {
     chunkBytes: 1024 * 1024,
+    // Where records are gone for good no head is ever met: then all that is left is checked.
+    seen: acceptLoss === undefined ? heads?.newest : undefined,
     onRecord: (record, chain, place) => {
       if (record.type === 'log.genesis') origin = String(record.data['origin']);
       if (place.offset === 0) openedAt = Date.parse(record.ts);
@@ -66,6 +72,29 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   // A crash may have come between the last line of a segment and its change to read-only.
   if (last !== undefined && scan.chain.isSealed) await chmod(last.path, 0o440);
   return { scan, origin, openedAt, entries };
+}
+
+/** What is wrong with a log is found by all the rules, whichever of them noticed it first. */
+async function scanSeen(dir: string, options: ScanOptions): Promise<Scan> {
+  const { chunkBytes, seen } = options;
+  if (seen === undefined) return scanLog(dir, options);
+  let thrown: unknown;
+  const scan = await scanLog(dir, options).catch((error: unknown) => {
+    // A fold that met a record which nobody wrote may do anything.
+    thrown = error;
+  });
+  if (scan !== undefined && scan.failure === undefined) return scan;
+  let isMet = false;
+  const whole = await scanLog(dir, {
+    chunkBytes,
+    onRecord: (_record, chain) => {
+      isMet ||= chain.seq === seen.size && chain.head === seen.hash;
+      return undefined;
+    },
+  });
+  if (whole.failure !== undefined || whole.chain.seq < seen.size) return whole;
+  if (isMet && scan === undefined) throw thrown;
+  throw rewritten(seen.size);
 }
 
 /** Records that a few crashes during the very first start may leave. */
@@ -95,12 +124,16 @@ function lossOf(
     return { expected: newest.size, found, why };
   }
   if (newest.size > 0 && hashThere !== newest.hash) {
-    const why = `record ${newest.size - 1} is not the one that heads.jsonl names`;
-    throw new OrchestraError('audit.broken', `The log was rewritten: ${why}`, {
-      hint: 'orchestra audit verify',
-    });
+    throw rewritten(newest.size);
   }
   return undefined;
+}
+
+function rewritten(size: number): OrchestraError {
+  const why = `record ${size - 1} is not the one that heads.jsonl names`;
+  return new OrchestraError('audit.broken', `The log was rewritten: ${why}`, {
+    hint: 'orchestra audit verify',
+  });
 }
 
 async function quarantine(

@@ -113,7 +113,10 @@ export interface Log {
   /** Throws `disk.full` below the low-water mark: ask before a run is accepted. */
   assertRoom(): Promise<void>;
 
-  /** Notes size and hash in `heads.jsonl`. The log does it itself at run close, rotation and close. */
+  /**
+   * Notes size and hash in `heads.jsonl`. The log does it itself at run close, rotation and close,
+   * and each time it has grown by a MiB.
+   */
   saveHead(): Promise<void>;
 
   /** The first failure of a write. From then on every append rejects: the daemon has to stop. */

@@ -11,7 +11,10 @@ export type Frozen<T> = T extends (...args: never) => unknown
 export function deepFreeze<T>(value: T): Frozen<T> {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);
-    for (const inner of Object.values(value)) deepFreeze(inner);
+    for (const key of Object.keys(value)) {
+      const inner = (value as Record<string, unknown>)[key];
+      if (typeof inner === 'object') deepFreeze(inner);
+    }
   }
   return value as Frozen<T>;
 }

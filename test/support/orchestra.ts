@@ -47,6 +47,10 @@ export type PlanFileTask = {
   timeout?: string;
   on_failure?: 'continue';
   secrets?: string[];
+  inputs?: string[];
+  side_effects?: boolean;
+  locks?: string[];
+  retries?: number;
 };
 
 export const user: Actor = { kind: 'user', auth: 'peer', uid: 1000, name: 'ada' };
@@ -250,7 +254,7 @@ export function ofType<T extends RecordType>(records: readonly AnyRecord[], type
 }
 
 /** The settings of a daemon that nobody configured. */
-async function plainConfig(stateDir: string): Promise<Config> {
+export async function plainConfig(stateDir: string): Promise<Config> {
   return readConfig({
     flags: {},
     file: undefined,

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { appendFile, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -126,6 +127,49 @@ test('any byte changed in a cleanly stopped log is noticed, by the verifier and 
     { numRuns: 250 },
   );
 }, 120_000);
+
+test('a record that was forged with all hashes after it is refused, whatever the fold makes of it', async () => {
+  await using it = await testLog({ segmentBytes: 1e9 });
+  await it.log.append(skipped('r-a'));
+  await fill(it.log, 3);
+  await it.log.close();
+  const [segment] = await segmentsOf(it.dir);
+  const lines = (await readFile(segment!, 'utf8')).split('\n').slice(0, -1);
+  const forged: string[] = [];
+  let prev = '0'.repeat(64);
+  let rprev = prev;
+  for (const line of lines) {
+    const record = JSON.parse(line) as Record<string, unknown>;
+    if (record['type'] === 'task.skipped') record['data'] = {};
+    if (record['run'] !== undefined) record['rprev'] = rprev;
+    forged.push(JSON.stringify({ ...record, prev }));
+    prev = hash('sha256', `\0${forged.at(-1)!}`, 'hex');
+    if (record['run'] !== undefined) rprev = prev;
+  }
+  await writeFile(segment!, forged.map((line) => `${line}\n`).join(''));
+  const onRecord = (record: AnyRecord) => {
+    if (record.type === 'task.skipped') record.data.reason.trim();
+  };
+  await expect(reopen(it.dir, { onRecord })).rejects.toMatchObject({
+    code: 'audit.broken',
+    message: expect.stringContaining('is not the one that heads.jsonl names') as string,
+  });
+});
+
+test('a long run that is cut short leaves little behind the head that was noted last', async () => {
+  await using it = await testLog({ segmentBytes: 1e9 });
+  const reason = 'x'.repeat(256);
+  for (let n = 0; n < 40; n += 1) {
+    await it.log.appendAll(Array.from({ length: 100 }, () => skipped('r-long', reason)));
+  }
+  await using crashed = await copyOf(it.dir);
+  const noted = (await readHeads(crashed.path))?.newest?.size ?? 0;
+  expect(noted).toBeGreaterThan(1_000);
+  expect(noted).toBeLessThanOrEqual(it.log.size);
+  const log = await reopen(crashed.path);
+  expect(log.runState('r-long')).toEqual({ records: 4_000, closed: false });
+  await log.close();
+});
 
 test('zero bytes that a crash left behind the last line are put aside', async () => {
   await using it = await testLog();
