@@ -4,7 +4,7 @@ import { allowsName } from '../policy/env-pattern.ts';
 import { grantsSecret } from '../policy/secret-grants.ts';
 import { isReserved } from '../tools/environment.ts';
 import { findTool, neededProgram, toolNames } from '../tools/index.ts';
-import { pathProblem } from './paths.ts';
+import { globProblem, pathProblem } from './paths.ts';
 import type { ValidateContext } from './validate.ts';
 
 /** Everything that can be said of one task without looking at the others. */
@@ -20,6 +20,7 @@ export function checkTask(task: DraftTask, pointer: string, context: ValidateCon
     ...checkWords(task, add),
     ...checkTool(task, context, add),
     ...checkPaths(task, add),
+    ...checkInputs(task, add),
     ...checkEnvironment(task, context, add),
     ...checkSecrets(task, context, add),
   ];
@@ -95,6 +96,20 @@ function checkPaths(task: DraftTask, add: Add): Finding[] {
       findings.push(add('duplicate_id', `/outputs/${i}/name`, `two outputs are called ${name}`));
     }
     names.add(name);
+  }
+  return findings;
+}
+
+function checkInputs({ inputs }: DraftTask, add: Add): Finding[] {
+  const findings = inputs.flatMap((glob, i) => {
+    const why = globProblem(glob);
+    return why === undefined
+      ? []
+      : [add('path_denied', `/inputs/${i}`, `${quoted(glob)} ${why}`, 'src/**, *.json, !docs/')];
+  });
+  if (inputs.length > 0 && inputs.every((glob) => glob.startsWith('!'))) {
+    const message = 'its inputs only take away; name first what it sees';
+    findings.push(add('path_denied', '/inputs', message));
   }
   return findings;
 }

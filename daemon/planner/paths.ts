@@ -13,3 +13,19 @@ export function pathProblem(path: string): string | undefined {
   if (parts.some((part) => part === '' || part === '.')) return 'has an empty or "." part';
   return undefined;
 }
+
+/**
+ * Why a glob of a plan is refused, undefined when `workspace/globs.ts` can read it. What other tools
+ * would take for a set of names is refused, because here it would match nothing in silence.
+ */
+export function globProblem(glob: string): string | undefined {
+  const path = glob.replace(/^!/, '').replace(/\/$/, '');
+  if (path === '') return 'names nothing';
+  const problem = path === '.' ? 'has an empty or "." part' : pathProblem(path);
+  if (problem !== undefined) return problem;
+  if (/[{}]/.test(path)) return 'holds a brace; write a glob for each name';
+  if (path.split('/').some((part) => part.includes('**') && part !== '**')) {
+    return 'holds ** beside other characters; it stands for whole directories';
+  }
+  return undefined;
+}

@@ -1,3 +1,5 @@
+import { installsOf, type Installs } from './installs.ts';
+
 /** One entry of a snapshot, as far as the planner looks at it. */
 export type ProfileEntry = { path: string; type: 'file' | 'dir' | 'symlink'; size: number };
 
@@ -19,12 +21,15 @@ export type Profile = {
   texts: Record<string, string>;
   /** Manifests that could not be read, and why. */
   unread: Record<string, string>;
+  /** What npm's lockfile at the top says of installing; absent where there is none or it says nothing. */
+  installs?: Installs;
 };
 
 const namesMax = 2000;
 const packagesMax = 64;
 const depthMax = 4;
 const manifestBytesMax = 1024 * 1024;
+const lockfileBytesMax = 16 * 1024 * 1024;
 
 const manifests = [
   'package.json',
@@ -105,6 +110,13 @@ export async function makeProfile(
     const found = size > manifestBytesMax ? 'larger than 1 MiB' : decode(await read(path));
     if (typeof found === 'string') profile.unread[path] = found;
     else profile.texts[path] = found.text;
+  }
+  // npm itself prefers the shrinkwrap where both are there.
+  const lockfile = ['npm-shrinkwrap.json', 'package-lock.json'].find((path) => files.has(path));
+  const isUsed = profile.packages.includes('package.json') && lockfile !== undefined;
+  if (isUsed && (files.get(lockfile) ?? 0) <= lockfileBytesMax) {
+    const installs = installsOf(await read(lockfile));
+    if (installs !== undefined) profile.installs = installs;
   }
   return profile;
 }

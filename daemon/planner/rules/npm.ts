@@ -1,6 +1,7 @@
 import { actions, unknownWord, type Action, type Intent } from '../intent.ts';
 import type { Profile } from '../profile.ts';
 import { builtDirectories, readPackage, type PackageManifest } from './manifest.ts';
+import { installInputs } from './npm-inputs.ts';
 import { buildsItself, isPlaceholder, scriptFor, testNeeds } from './npm-scripts.ts';
 import { task, type EcosystemRule, type Proposal } from './rule.ts';
 
@@ -173,6 +174,8 @@ class NpmPlan {
     if (other !== undefined) {
       proposal.assumptions.push(`${lockfile} is used, ${other} is not looked at.`);
     }
+    // Of a folder beneath the top too little is known.
+    const inputs = this.folder === '' ? installInputs(this.profile, manifest) : undefined;
     proposal.tasks.push(
       task({
         id: 'install',
@@ -181,6 +184,7 @@ class NpmPlan {
         tool: 'npm',
         args: ['ci'],
         cwd: this.cwd,
+        ...(inputs === undefined ? {} : { inputs }),
       }),
     );
   }

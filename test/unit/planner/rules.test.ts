@@ -377,3 +377,63 @@ test('limits of a plan file reach the plan exactly', async () => {
   });
   expect(clamped).toEqual([]);
 });
+
+const lock = (packages: object) => JSON.stringify({ lockfileVersion: 3, packages });
+const installOf = async (files: Files) =>
+  (await planFor('test', files)).plan.tasks.find((task) => task.id === 'install')?.inputs;
+const plainLock = lock({
+  '': { name: 'x' },
+  'node_modules/esbuild': { hasInstallScript: true, resolved: 'https://registry.example/e.tgz' },
+  'node_modules/a/node_modules/esbuild': { hasInstallScript: true },
+});
+
+test.each<[string, Files]>([
+  ['a lockfile that is none', { 'package-lock.json': '{}' }],
+  ['a lockfile of before', { 'package-lock.json': '{"lockfileVersion":1,"dependencies":{}}' }],
+  ['broken text', { 'package-lock.json': '{' }],
+  [
+    'a package with an install script that may look around',
+    {
+      'package-lock.json': lock({ 'node_modules/prisma': { hasInstallScript: true } }),
+    },
+  ],
+  [
+    'a package from a tarball of the workspace',
+    {
+      'package-lock.json': lock({ 'node_modules/a': { resolved: 'file:a.tgz' } }),
+    },
+  ],
+  [
+    'a package that is a folder of the workspace',
+    {
+      'package-lock.json': lock({ 'node_modules/a': { link: true, resolved: 'lib/a' } }),
+    },
+  ],
+  ['another one', { 'package-lock.json': lock({ 'lib/a': {} }) }],
+  ['a shrinkwrap that says something else', { 'npm-shrinkwrap.json': lock({ 'lib/a': {} }) }],
+  ['an install script of its own', { 'package.json': pack({ test: 'x', prepare: 'husky' }) }],
+  ['workspaces', { 'package.json': pack({ test: 'x' }, { workspaces: ['a'] }) }],
+  ['a native addon', { 'binding.gyp': '{}' }],
+  ['node_modules in the workspace', { 'node_modules/a/index.js': '' }],
+])('with %s the installation sees the whole workspace', async (_, change) => {
+  const files = { ...locked({ test: 'x' }), 'package-lock.json': plainLock, ...change };
+  expect(await installOf(files)).toBeUndefined();
+});
+
+test('where the lockfile says all, the installation sees what it needs and nothing else', async () => {
+  const files = { ...locked({ test: 'x' }), 'package-lock.json': plainLock, 'src/a.ts': '' };
+  expect(await installOf(files)).toEqual([
+    'package.json',
+    'package-lock.json',
+    'npm-shrinkwrap.json',
+    '.npmrc',
+  ]);
+});
+
+test('of a package beneath the top too little is known', async () => {
+  const files = {
+    'app/package.json': pack({ test: 'x' }),
+    'app/package-lock.json': plainLock,
+  };
+  expect(await installOf(files)).toBeUndefined();
+});

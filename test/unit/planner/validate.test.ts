@@ -49,6 +49,14 @@ test('a sound draft becomes a plan with every limit set', () => {
   expect(result.digest).toMatch(/^sha256:/);
 });
 
+test('inputs are kept as they are written, and a plan without any says nothing of them', () => {
+  const inputs = ['src/**', '!src/gen/', '**/*.json', 'app/[id].tsx', 'src/?.ts'];
+  const result = validateDraft(draft(task('a', { inputs }), task('b')), context);
+  if (!result.ok) throw new Error(JSON.stringify(result.findings));
+  expect(result.plan.tasks[0]?.inputs).toEqual(inputs);
+  expect(result.plan.tasks[1]).not.toHaveProperty('inputs');
+});
+
 test.each<[string, object, string]>([
   ['an unknown tool', { tool: 'nodee' }, 'unknown_tool'],
   ['a tool of the language', { tool: 'constructor' }, 'unknown_tool'],
@@ -58,6 +66,18 @@ test.each<[string, object, string]>([
   ['a NUL in an argument', { args: ['a.js', 'x\0y'] }, 'argument_denied'],
   ['a lone surrogate', { args: ['a.js', '\ud800'] }, 'argument_denied'],
   ['a path upwards', { cwd: '../x' }, 'path_denied'],
+  ['inputs upwards', { inputs: ['../x/*'] }, 'path_denied'],
+  ['inputs that are absolute', { inputs: ['/etc/*'] }, 'path_denied'],
+  ['inputs with a NUL', { inputs: ['a\0b'] }, 'path_denied'],
+  ['inputs with a backslash', { inputs: ['a\\*'] }, 'path_denied'],
+  ['inputs with an empty part', { inputs: ['a//b'] }, 'path_denied'],
+  ['inputs that are a dot', { inputs: ['.'] }, 'path_denied'],
+  ['inputs that take nothing away', { inputs: ['a', '!'] }, 'path_denied'],
+  ['inputs with braces', { inputs: ['src/{a,b}.ts'] }, 'path_denied'],
+  ['inputs with stars beside letters', { inputs: ['src/**.ts'] }, 'path_denied'],
+  ['inputs that only take away', { inputs: ['!docs/'] }, 'path_denied'],
+  ['inputs of a wrong kind', { inputs: 'src' }, 'schema'],
+  ['too many inputs', { inputs: Array.from({ length: 65 }, () => 'a') }, 'schema'],
   ['a path upwards further in', { cwd: 'a/../../x' }, 'path_denied'],
   ['an absolute path', { cwd: '/etc' }, 'path_denied'],
   ['a backslash', { cwd: 'a\\b' }, 'path_denied'],
