@@ -8,13 +8,14 @@ export type TimedTask = { tool: string; args: readonly string[]; cwd: string };
 /** Where nobody knows anything. */
 export const unknownMs = 20_000;
 
-/** Samples enough to be believed before those of a wider circle. */
+/** So much weight of samples needs nothing of a wider circle any more. */
 const enough = 3;
 
 /**
  * How long tasks took that ran to a success: a fold over the log, never a record of its own. A task
- * is known by tool, arguments and directory; while too little is known of that, by tool and first
- * argument, then by tool. Where no circle knows enough the narrowest that knows anything counts.
+ * is known by tool, arguments and directory; while little is known of that, it leans on what has
+ * the same tool and first argument, that on what has the same tool, and that on a guess. It leans
+ * by degrees, not all or nothing, so that even one earlier run tells the long tasks from the short.
  */
 export class Durations {
   readonly #circles: readonly {
@@ -44,27 +45,30 @@ export class Durations {
 
   /** Half of them took no longer. */
   p50(task: TimedTask): number {
-    return this.#quantile(task, 0.5) ?? unknownMs;
+    return this.#quantile(task, 0.5);
   }
 
   /** Nine of ten took no longer. */
   p90(task: TimedTask): number {
-    return this.#quantile(task, 0.9) ?? unknownMs;
+    return this.#quantile(task, 0.9);
   }
 
-  /** Whether anything is known that a figure could stand on. */
+  /** Whether anything at all is known that a figure could stand on. */
   knows(task: TimedTask): boolean {
-    return this.#quantile(task, 0.5) !== undefined;
+    return this.#circles.some(({ keyOf, known }) => known.get(keyOf(task)) !== undefined);
   }
 
-  #quantile(task: TimedTask, share: number): number | undefined {
-    let narrowest: Histogram | undefined;
-    for (const { keyOf, known } of this.#circles) {
+  #quantile(task: TimedTask, share: number): number {
+    let expected = unknownMs;
+    for (const { keyOf, known } of this.#circles.toReversed()) {
       const histogram = known.get(keyOf(task));
-      if (histogram && histogram.weight >= enough) return histogram.quantile(share);
-      narrowest ??= histogram;
+      const own = histogram?.quantile(share);
+      if (histogram === undefined || own === undefined) continue;
+      const trust = Math.min(1, histogram.weight / enough);
+      // Between two durations lies their geometric mean: the buckets are logarithmic too.
+      expected = expected ** (1 - trust) * own ** trust;
     }
-    return narrowest?.quantile(share);
+    return Math.round(expected);
   }
 }
 

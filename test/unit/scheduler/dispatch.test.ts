@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { dispatch } from '#daemon/scheduler/dispatch.ts';
 import { ancestorsOf, topological, type Node } from '#daemon/scheduler/graph.ts';
 import { Slots } from '#daemon/scheduler/slots.ts';
+import { dag } from './graphs.ts';
 
 type Story = { started: string[]; skipped: string[]; mostAtOnce: number };
 
@@ -32,17 +33,6 @@ async function play(
   });
   return { ...story, unstarted: unstarted.map((node) => node.id) };
 }
-
-/** Random DAGs: a node depends only on nodes before it, then the list is shuffled. */
-const dag = fc
-  .array(fc.array(fc.nat(30), { maxLength: 4 }), { minLength: 1, maxLength: 30 })
-  .map((rows) =>
-    rows.map((deps, i) => ({
-      id: `n${i}`,
-      deps: i === 0 ? [] : [...new Set(deps.map((d) => `n${d % i}`))],
-    })),
-  )
-  .chain((nodes) => fc.shuffledSubarray(nodes, { minLength: nodes.length }));
 
 test('what depends on a failed node is skipped and everything else still runs', async () => {
   const nodes = [
