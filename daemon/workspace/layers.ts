@@ -3,13 +3,17 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
-import type { ChangeSet } from '#contract/snapshot.ts';
-import { layerDigest } from './manifest.ts';
+import type { ChangeSet, LayerEntry } from '#contract/snapshot.ts';
+import { freshen } from '../artifacts/freshen.ts';
+import { openXattrs } from '../artifacts/xattr.ts';
+import { checkLayer, type LayerCheck, putLayerAside } from './check-layer.ts';
+import { layerDigest, readLayer } from './manifest.ts';
 import type { Place, SealedLayer, Stack } from './operations.ts';
-import { snapshotDir } from './places.ts';
+import { layerLink, snapshotDir } from './places.ts';
 import type { Trash } from './trash.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
+export type { LayerCheck } from './check-layer.ts';
 export type { AncestorLayer, SealedLayer, Stack } from './operations.ts';
 
 /** Directories for one overlay mount; `lower` has the uppermost first. All paths are absolute. */
@@ -34,6 +38,8 @@ export class Layers {
   readonly #place: Place;
   readonly #pool: WorkerPool;
   readonly #trash: Trash;
+  /** Of layers that were found sound: what would show that nobody has written to them since. */
+  readonly #stamps = new Map<Digest, string>();
   /** The last answer: whoever applies a change set asks again with every file of it. */
   #compared: { key: string; changes: ChangeSet } | undefined;
 
@@ -49,11 +55,10 @@ export class Layers {
    */
   async prepare(stack: Stack, signal?: AbortSignal): Promise<PreparedLayer> {
     const { stateDir } = this.#place;
-    const lower =
-      stack.ancestors.every(({ layer }) => layer === nothing.digest)
-        ? [join(snapshotDir(stateDir, stack.snapshot), 'tree')]
-        : (await this.#pool.run('stack', { place: this.#place, stack }, signal ? { signal } : {}))
-            .lower;
+    const lower = stack.ancestors.every(({ layer }) => layer === nothing.digest)
+      ? [join(snapshotDir(stateDir, stack.snapshot), 'tree')]
+      : (await this.#pool.run('stack', { place: this.#place, stack }, signal ? { signal } : {}))
+          .lower;
     try {
       await fs.access(lower.at(-1) ?? '');
     } catch (cause) {
@@ -81,12 +86,13 @@ export class Layers {
     const { id, stack } = prepared;
     await this.#removeWork(id);
     if (await this.#removeUntouched(id)) return nothing;
-    const { sealed, kept } = await this.#pool.run(
+    const { sealed, kept, stamp } = await this.#pool.run(
       'seal',
       { place: this.#place, id, stack },
       signal ? { signal } : {},
     );
-    if (!kept) await this.#trash.put(join(this.#place.stateDir, 'l', id));
+    if (kept) this.#stamped(sealed.digest, stamp);
+    else await this.#trash.put(join(this.#place.stateDir, 'l', id));
     return sealed;
   }
 
@@ -95,11 +101,41 @@ export class Layers {
     await this.#trash.put(join(this.#place.stateDir, 'l', prepared.id));
   }
 
+  /** Whoever is told that it is there may rely on it: it stays for a while. */
   async has(layer: Digest): Promise<boolean> {
-    return fs.access(join(this.#place.stateDir, 'layers', hexOf(layer))).then(
-      () => true,
-      () => false,
-    );
+    return freshen(layerLink(this.#place.stateDir, layer));
+  }
+
+  /** Some of them were removed. */
+  forget(): void {
+    this.#compared = undefined;
+  }
+
+  /**
+   * Whether a layer is there and still is what its digest says. Its bytes are read once in the life
+   * of the daemon, and again when a file of it was written to. A sound one stays for a while.
+   */
+  async check(layer: Digest, signal?: AbortSignal): Promise<LayerCheck> {
+    if (!(await this.has(layer))) return { state: 'missing' };
+    const stamp = this.#stamps.get(layer);
+    const args = { place: this.#place, layer, stamp };
+    const answer = (await this.#isSmall(layer))
+      ? checkLayer(args, openXattrs())
+      : await this.#pool.run('check', args, signal ? { signal } : {});
+    if (answer.state === 'sound') this.#stamped(layer, answer.stamp);
+    else this.#stamps.delete(layer);
+    return answer;
+  }
+
+  /** So that the next equal layer takes its place. For those that `check` found damaged. */
+  putAside(layer: Digest): void {
+    this.#stamps.delete(layer);
+    putLayerAside(this.#place, layer);
+  }
+
+  /** What a sealed layer changes, parents before children. */
+  entries(layer: Digest): readonly LayerEntry[] {
+    return readLayer(this.#place.stateDir, layer).entries;
   }
 
   /** What `layers`, oldest first, made of the snapshot. Every content it names is a blob then. */
@@ -128,6 +164,26 @@ export class Layers {
       removed += 1;
     }
     return removed;
+  }
+
+  #stamped(layer: Digest, stamp: string): void {
+    this.#stamps.delete(layer);
+    this.#stamps.set(layer, stamp);
+    const [oldest] = this.#stamps.keys();
+    if (this.#stamps.size > stampsMax && oldest !== undefined) this.#stamps.delete(oldest);
+  }
+
+  /** Looked at in less time than a thread takes to begin. */
+  async #isSmall(layer: Digest): Promise<boolean> {
+    const link = layerLink(this.#place.stateDir, layer);
+    const stat = await fs.stat(join(link, 'layer.json')).catch(() => undefined);
+    if (stat === undefined) return true;
+    if (stat.size > smallManifestBytes) return false;
+    try {
+      return readLayer(this.#place.stateDir, layer).bytes <= smallBytes;
+    } catch {
+      return true;
+    }
   }
 
   async #makeRoom(): Promise<Pick<PreparedLayer, 'id' | 'upper' | 'work'>> {
@@ -170,6 +226,10 @@ export class Layers {
   }
 }
 
+const stampsMax = 100_000;
+const smallManifestBytes = 16 * 1024;
+const smallBytes = 256 * 1024;
+
 const nothing: SealedLayer = {
   digest: layerDigest([]),
   entries: 0,
@@ -178,7 +238,3 @@ const nothing: SealedLayer = {
   leftOut: [],
   leftOutCount: 0,
 };
-
-function hexOf(digest: Digest): string {
-  return digest.slice('sha256:'.length);
-}

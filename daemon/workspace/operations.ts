@@ -1,7 +1,9 @@
 import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet, LeftOut, SnapshotAnswer, TreeLimits } from '#contract/snapshot.ts';
+import type { LayerCheck } from './check-layer.ts';
 import type { DiskUse, MeasureRequest } from './measure.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
+import type { Part } from './subset.ts';
 
 /** Where things are and whom they belong to: what every operation is told. */
 export type Place = { stateDir: string; uid: number; gid: number; limits: TreeLimits };
@@ -9,8 +11,11 @@ export type Place = { stateDir: string; uid: number; gid: number; limits: TreeLi
 /** A sealed layer of an ancestor; `deps` are the task ids that it waited for. */
 export type AncestorLayer = { taskId: string; layer: Digest; deps: readonly string[] };
 
-/** What a task's view is made of, oldest ancestor first. */
-export type Stack = { snapshot: Digest; ancestors: readonly AncestorLayer[] };
+/**
+ * What a task's view is made of, oldest ancestor first. `partial`: the snapshot is a part of the
+ * run's, so there may be more in a directory than the task saw.
+ */
+export type Stack = { snapshot: Digest; partial?: true; ancestors: readonly AncestorLayer[] };
 
 export type SealedLayer = {
   digest: Digest;
@@ -26,10 +31,16 @@ export type SealedLayer = {
 export type Operations = {
   ingest: { args: { place: Place; temp: string }; value: SnapshotAnswer };
   missing: { args: { blobsDir: string; digests: readonly Digest[] }; value: Digest[] };
+  subset: { args: { place: Place; snapshot: Digest; part: Part }; value: Digest };
+  check: {
+    args: { place: Place; layer: Digest; stamp: string | undefined };
+    value: LayerCheck;
+  };
   stack: { args: { place: Place; stack: Stack }; value: { lower: string[] } };
   seal: {
     args: { place: Place; id: string; stack: Stack };
-    value: { sealed: SealedLayer; kept: boolean };
+    /** `stamp`: as a check of the layer would give it. */
+    value: { sealed: SealedLayer; kept: boolean; stamp: string };
   };
   changes: {
     args: { place: Place; snapshot: Digest; layers: readonly Digest[] };

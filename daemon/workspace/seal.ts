@@ -2,13 +2,16 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
-import { type ByteString, textOfBytes } from '#contract/path-bytes.ts';
+import { type ByteString, bytesOfText, textOfBytes } from '#contract/path-bytes.ts';
 import type { LayerEntry, LeftOut } from '#contract/snapshot.ts';
 import { Beneath, type Listed } from '../artifacts/beneath.ts';
 import { isOpaque, isWhiteout, opaqueName } from '../artifacts/overlay.ts';
+import { freshenSync } from '../artifacts/freshen.ts';
 import { hashFile } from '../artifacts/store-file.ts';
 import type { Xattrs } from '../artifacts/xattr.ts';
+import { type MakeWhiteout, openWhiteouts } from '../artifacts/whiteout.ts';
 import { stripAttributes } from './attributes.ts';
+import { checkLayer, putLayerAside, Stamp } from './check-layer.ts';
 import { layerDigest, type LayerManifest, readLayer, readManifest } from './manifest.ts';
 import type { Operations, Place, Stack } from './operations.ts';
 import { layerLink } from './places.ts';
@@ -28,7 +31,7 @@ export function sealLayer(
   xattrs: Xattrs,
 ): Operations['seal']['value'] {
   const dir = join(place.stateDir, 'l', id);
-  const scan = new Scan(place, viewBelow(place, stack), xattrs);
+  const scan = new Scan(place, viewBelow(place, stack), xattrs, stack.partial === true);
   using upper = Beneath.open(join(dir, 'u'));
   scan.root(upper);
   const { entries, bytes, leftOut, leftOutCount, changes } = scan;
@@ -37,18 +40,34 @@ export function sealLayer(
   fs.writeFileSync(join(dir, 'layer.json.tmp'), JSON.stringify(manifest));
   fs.renameSync(join(dir, 'layer.json.tmp'), join(dir, 'layer.json'));
   const sealed = { digest, entries: entries.length, bytes, changes, leftOut, leftOutCount };
-  return { sealed, kept: name(place, digest, id) };
+  return { sealed, kept: name(place, digest, id, xattrs), stamp: scan.stamp.value() };
 }
 
-/** False when the same changes are there already: one directory of them is enough. */
-function name({ stateDir }: Place, digest: Digest, id: string): boolean {
+/**
+ * False when the same changes are there already: one directory of them is enough. One that was
+ * damaged or pruned since is not.
+ */
+function name(place: Place, layer: Digest, id: string, xattrs: Xattrs): boolean {
+  const link = layerLink(place.stateDir, layer);
   try {
-    fs.symlinkSync(`../l/${id}`, layerLink(stateDir, digest));
+    fs.symlinkSync(`../l/${id}`, link);
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
-    return readLayer(stateDir, digest).id === id;
   }
+  const there = checkLayer({ place, layer, stamp: undefined }, xattrs);
+  if (there.state === 'sound' && freshenSync(link)) {
+    return readLayer(place.stateDir, layer).id === id;
+  }
+  putLayerAside(place, layer);
+  return rename(link, id);
+}
+
+/** Puts the layer in the place of a name that leads nowhere any more. */
+function rename(link: string, id: string): true {
+  fs.symlinkSync(`../l/${id}`, `${link}.${id}`);
+  fs.renameSync(`${link}.${id}`, link);
+  return true;
 }
 
 function viewBelow({ stateDir }: Place, stack: Stack): Tree {
@@ -66,26 +85,31 @@ class Scan {
   readonly leftOut: LeftOut[] = [];
   leftOutCount = 0;
   readonly changes = { added: 0, modified: 0, deleted: 0 };
+  readonly stamp = new Stamp();
   bytes = 0;
   readonly #place: Place;
   readonly #below: Tree;
   readonly #xattrs: Xattrs;
+  readonly #partial: boolean;
   readonly #block = Buffer.allocUnsafeSlow(blockBytes);
+  #makeWhiteout: MakeWhiteout | undefined;
   #seen = 0;
 
-  constructor(place: Place, below: Tree, xattrs: Xattrs) {
+  /** `partial`: below there may be more than the task saw, which it cannot have deleted. */
+  constructor(place: Place, below: Tree, xattrs: Xattrs, partial: boolean) {
     this.#place = place;
     this.#below = below;
     this.#xattrs = xattrs;
+    this.#partial = partial;
   }
 
   root(dir: Beneath): void {
     if (stripAttributes(this.#xattrs, dir.fd)) this.#leaveOut('.', 'attribute');
-    this.directory(dir, '', 0, false);
+    this.directory(dir, { path: '', depth: 0, hidden: false, anew: false });
   }
 
-  /** `hidden`: nothing of below shows through here, because the directory is new or made anew. */
-  directory(dir: Beneath, prefix: ByteString, depth: number, hidden: boolean): void {
+  directory(dir: Beneath, at: Where): void {
+    const { path: prefix, depth } = at;
     const { limits } = this.#place;
     if (depth > limits.depthMax)
       throw tooLarge(`directories nested deeper than ${limits.depthMax}`);
@@ -101,15 +125,12 @@ class Scan {
       const { name } = each;
       const path = prefix === '' ? name : `${prefix}/${name}`;
       if (path.length > limits.pathBytesMax) throw tooLarge('a path that is too long');
-      this.#entry(dir, each, { path, depth, hidden });
+      this.#entry(dir, each, { ...at, path });
     }
+    if (at.anew) this.#deleteOthers(dir, prefix, new Set(listed.map(({ name }) => name)));
   }
 
-  #entry(
-    dir: Beneath,
-    { name, kind }: Listed,
-    where: { path: ByteString; depth: number; hidden: boolean },
-  ): void {
+  #entry(dir: Beneath, { name, kind }: Listed, where: Where): void {
     const path = textOfBytes(where.path);
     const below = where.hidden ? undefined : this.#below.get(path);
     if (kind === 'file') {
@@ -120,7 +141,10 @@ class Scan {
     if (stat === undefined) return;
     if (isWhiteout(stat)) {
       if (below === undefined) fs.unlinkSync(dir.at(name));
-      else this.#add({ type: 'whiteout', path }, below);
+      else if (this.#partial && below.type === 'dir') {
+        fs.unlinkSync(dir.at(name));
+        this.#delete(dir, name, where.path);
+      } else this.#add({ type: 'whiteout', path }, below);
     } else if (stat.isDirectory()) {
       if (stripAttributes(this.#xattrs, dir.at(name))) this.#leaveOut(path, 'attribute');
       if ((stat.mode & 0o7777) !== 0o755) fs.chmodSync(dir.at(name), 0o755);
@@ -130,9 +154,20 @@ class Scan {
         // The kernel marks every new directory; kept, the mark would hide a sibling task's files.
         if (opaque) this.#xattrs.remove(dir.at(name), opaqueName);
         this.#add({ type: 'dir', path }, below);
-      } else if (opaque) this.#add({ type: 'dir', path, opaque: true }, below);
-      using child = dir.dir(name);
-      this.directory(child, where.path, where.depth + 1, where.hidden || !over || opaque);
+      } else if (opaque && this.#partial) this.#xattrs.remove(dir.at(name), opaqueName);
+      else if (opaque) this.#add({ type: 'dir', path, opaque: true }, below);
+      const anew = over && this.#partial && (opaque || where.anew);
+      {
+        using child = dir.dir(name);
+        this.directory(child, {
+          path: where.path,
+          depth: where.depth + 1,
+          hidden: where.hidden || !over || (opaque && !this.#partial),
+          anew,
+        });
+      }
+      // The kernel copies a directory up when something in it is merely looked at for writing.
+      if (over && (!opaque || this.#partial)) removeEmpty(dir, name);
     } else if (stat.isSymbolicLink()) {
       if (stripAttributes(this.#xattrs, dir.at(name))) this.#leaveOut(path, 'attribute');
       const target = textOfBytes(dir.readlink(name));
@@ -167,7 +202,7 @@ class Scan {
         bytes: stat.size,
         digest: hashFile(fd, block),
       };
-      this.#keepOrPrune(dir, name, entry, below);
+      if (this.#keepOrPrune(dir, name, entry, below)) this.stamp.add(bytesOfText(path), stat);
     } finally {
       fs.closeSync(file.fd);
     }
@@ -178,11 +213,46 @@ class Scan {
     name: ByteString,
     entry: LayerEntry,
     below: LayerEntry | undefined,
-  ): void {
-    if (below !== undefined && sameEntry(entry, below)) {
+  ): boolean {
+    const isKept = below === undefined || !sameEntry(entry, below);
+    if (isKept) this.#add(entry, below);
+    else {
       if (entry.type === 'file') this.bytes -= entry.bytes;
       fs.unlinkSync(dir.at(name));
-    } else this.#add(entry, below);
+    }
+    return isKept;
+  }
+
+  /** Of a directory that was made anew: what the task saw in it and did not make again. */
+  #deleteOthers(dir: Beneath, prefix: ByteString, made: ReadonlySet<ByteString>): void {
+    for (const child of this.#below.children(textOfBytes(prefix))) {
+      const path = bytesOfText(child.path);
+      const name = path.slice(path.lastIndexOf('/') + 1);
+      if (!made.has(name)) this.#delete(dir, name, path);
+    }
+  }
+
+  /** Marks what the task saw there as deleted, name by name; directories stay, for what it did not see. */
+  #delete(dir: Beneath, name: ByteString, path: ByteString): void {
+    this.#seen += 1;
+    const { entriesMax } = this.#place.limits;
+    if (this.#seen > entriesMax) throw tooLarge(`more than ${entriesMax} entries`);
+    const below = this.#below.get(textOfBytes(path));
+    if (below === undefined) return;
+    if (below.type !== 'dir') {
+      this.#makeWhiteout ??= openWhiteouts();
+      this.#makeWhiteout(dir.at(name));
+      this.#add({ type: 'whiteout', path: below.path }, below);
+      return;
+    }
+    fs.mkdirSync(dir.at(name), 0o755);
+    fs.chmodSync(dir.at(name), 0o755);
+    if (process.getuid?.() === 0) fs.lchownSync(dir.at(name), this.#place.uid, this.#place.gid);
+    {
+      using child = dir.dir(name);
+      this.#deleteOthers(child, path, new Set());
+    }
+    removeEmpty(dir, name);
   }
 
   #leaveOut(path: string, reason: LeftOut['reason']): void {
@@ -195,6 +265,17 @@ class Scan {
     if (entry.type === 'whiteout') this.changes.deleted += 1;
     else if (below === undefined) this.changes.added += 1;
     else this.changes.modified += 1;
+  }
+}
+
+/** `hidden`: nothing of below shows through here. `anew`: what the task saw here before, it deleted. */
+type Where = { path: ByteString; depth: number; hidden: boolean; anew: boolean };
+
+function removeEmpty(dir: Beneath, name: ByteString): void {
+  try {
+    fs.rmdirSync(dir.at(name));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw cause;
   }
 }
 

@@ -1,9 +1,9 @@
 import { hash, randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { bytesOfText } from '#contract/path-bytes.ts';
-import { hostPath } from '../artifacts/beneath.ts';
+import { freshenSync } from '../artifacts/freshen.ts';
 import { refuseConflicts } from './conflicts.ts';
+import { fillTree } from './fill-tree.ts';
 import { readLayer, readManifest } from './manifest.ts';
 import type { Operations, Place, Stack } from './operations.ts';
 import { snapshotDir } from './places.ts';
@@ -42,7 +42,7 @@ export function stackLowers({
 function flatten(place: Place, { snapshot }: Stack, layers: readonly Layer[]): string {
   const key = hash('sha256', [snapshot, ...layers.map((layer) => layer.digest)].join('\n'), 'hex');
   const done = join(place.stateDir, 'flat', key.slice(0, 32));
-  if (fs.existsSync(done)) return done;
+  if (freshenSync(done)) return done;
   const temp = join(place.stateDir, 'tmp', `f${randomBytes(6).toString('hex')}`);
   fs.mkdirSync(temp, { mode: 0o755 });
   try {
@@ -52,30 +52,13 @@ function flatten(place: Place, { snapshot }: Stack, layers: readonly Layer[]): s
       join(snapshotDir(place.stateDir, snapshot), 'tree'),
       ...layers.map((layer) => layer.upper),
     ].map((path) => Buffer.from(path).toString('latin1'));
-    fill(new TreeWriter(temp, place), tree, origins);
+    fillTree(new TreeWriter(temp, place), tree, origins);
     fs.mkdirSync(join(place.stateDir, 'flat'), { recursive: true, mode: 0o700 });
     fs.renameSync(temp, done);
   } catch (cause) {
     removeTree(temp);
     // Another task of the same run may have been quicker.
-    if (!fs.existsSync(done)) throw cause;
+    if (!freshenSync(done)) throw cause;
   }
   return done;
-}
-
-function fill(writer: TreeWriter, tree: Tree, origins: readonly string[]): void {
-  for (const { entry, origin } of tree.placed()) {
-    const path = bytesOfText(entry.path);
-    if (entry.type === 'dir') writer.dir(path);
-    else if (entry.type === 'symlink') writer.link(path, bytesOfText(entry.target));
-    else {
-      const source = hostPath(`${origins[origin] ?? ''}/${path}`);
-      try {
-        fs.linkSync(source, writer.at(path));
-      } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code !== 'EMLINK') throw cause;
-        writer.copyOf(path, source, entry.executable);
-      }
-    }
-  }
 }

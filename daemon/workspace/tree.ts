@@ -39,6 +39,13 @@ export class Tree {
     return this.#find(path)?.placed !== undefined;
   }
 
+  /** What is directly in a directory. */
+  *children(path: string): Generator<TreeEntry> {
+    for (const child of this.#find(path)?.children?.values() ?? []) {
+      if (child.placed !== undefined) yield child.placed.entry;
+    }
+  }
+
   /** Lays a sealed layer over this tree; its entries come with parents before children. */
   apply(entries: Iterable<LayerEntry>, origin = 0): this {
     for (const entry of entries) {

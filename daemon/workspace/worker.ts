@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { changesOf } from './changes.ts';
+import { checkLayer } from './check-layer.ts';
 import { collect } from '../artifacts/collect.ts';
 import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import type { Operations } from './operations.ts';
@@ -9,6 +10,7 @@ import { measure } from './measure.ts';
 import { missingBlobs } from './missing.ts';
 import { sealLayer } from './seal.ts';
 import { stackLowers } from './stack.ts';
+import { makeSubset } from './subset.ts';
 import { failureOf } from './thread-failure.ts';
 import { Uploads } from './uploads.ts';
 import type { FromWorker, ToWorker } from './worker-pool.ts';
@@ -23,6 +25,8 @@ type Table = {
 function operationsOf(xattrs: Xattrs): Table {
   return {
     missing: ({ blobsDir, digests }) => missingBlobs(blobsDir, digests),
+    subset: makeSubset,
+    check: (args) => checkLayer(args, xattrs),
     stack: stackLowers,
     seal: (args) => sealLayer(args, xattrs),
     changes: changesOf,

@@ -4,98 +4,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openXattrs } from '#daemon/artifacts/xattr.ts';
-import type { AncestorLayer, PreparedLayer, SealedLayer } from '#daemon/workspace/layers.ts';
-import type { Workspace } from '#daemon/workspace/open.ts';
-import { isRoot, Scratch } from './support.ts';
+import type { AncestorLayer, SealedLayer } from '#daemon/workspace/layers.ts';
+import { Bench, inOverlay, overlays, overlayTest, script } from './overlay.ts';
+import { Scratch } from './support.ts';
 
-const overlays = isRoot && canMount();
-const overlayTest = test.skipIf(!overlays);
 if (!overlays) test.skip('overlay mounts need root and a kernel that allows them');
-
-function canMount(): boolean {
-  const dir = fs.mkdtempSync('/tmp/orc-mnt-');
-  try {
-    for (const name of ['l', 'u', 'w', 'm']) fs.mkdirSync(join(dir, name));
-    const options = `lowerdir=${dir}/l,upperdir=${dir}/u,workdir=${dir}/w,userxattr`;
-    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, `${dir}/m`], {
-      stdio: 'pipe',
-    });
-    execFileSync('umount', [`${dir}/m`]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    fs.rmSync(dir, { recursive: true, force: true });
-  }
-}
-
-/** What a container would do: the overlay mounted, a script run in it as the sandbox user. */
-function inOverlay<T>(prepared: PreparedLayer, at: string, act: (dir: string) => T): T {
-  fs.mkdirSync(at, { recursive: true });
-  execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', prepared.options, at]);
-  try {
-    return act(at);
-  } finally {
-    execFileSync('umount', [at]);
-  }
-}
-
-function script(text: string): (dir: string) => string {
-  const program = ['setpriv', '--reuid=1000', '--regid=1000', '--clear-groups', 'sh', '-euc', text];
-  return (cwd) => execFileSync(program[0] ?? '', program.slice(1), { cwd, encoding: 'utf8' });
-}
-
-class Bench {
-  readonly scratch: Scratch;
-  readonly workspace: Workspace;
-  readonly snapshot: string;
-  readonly ancestors: AncestorLayer[] = [];
-
-  private constructor(scratch: Scratch, workspace: Workspace, snapshot: string) {
-    this.scratch = scratch;
-    this.workspace = workspace;
-    this.snapshot = snapshot;
-  }
-
-  static async open(scratch: Scratch): Promise<Bench> {
-    const dir = join(scratch.root, 'project');
-    fs.mkdirSync(join(dir, 'src/old'), { recursive: true });
-    fs.writeFileSync(join(dir, 'a.txt'), 'a\n');
-    fs.writeFileSync(join(dir, 'b.txt'), 'b\n');
-    fs.writeFileSync(join(dir, 'src/old/one'), '1\n');
-    fs.writeFileSync(join(dir, 'src/old/two'), '2\n');
-    fs.symlinkSync('a.txt', join(dir, 'link'));
-    const { digest } = await scratch.snapshot(dir);
-    fs.chmodSync(scratch.root, 0o755);
-    return new Bench(scratch, await scratch.workspace(), digest);
-  }
-
-  async task(taskId: string, deps: string[], text: string): Promise<SealedLayer> {
-    const ancestors = this.closure(deps);
-    const { layers } = this.workspace;
-    const prepared = await layers.prepare({ snapshot: this.snapshot, ancestors });
-    inOverlay(prepared, this.scratch.path('m'), script(text));
-    const sealed = await layers.seal(prepared);
-    this.ancestors.push({ taskId, layer: sealed.digest, deps });
-    return sealed;
-  }
-
-  closure(deps: readonly string[]): AncestorLayer[] {
-    const wanted = new Set<string>();
-    const visit = (id: string): void => {
-      wanted.add(id);
-      for (const dep of this.ancestors.find((a) => a.taskId === id)?.deps ?? []) visit(dep);
-    };
-    for (const dep of deps) visit(dep);
-    return this.ancestors.filter((ancestor) => wanted.has(ancestor.taskId));
-  }
-
-  async changes(): Promise<string[]> {
-    const layers = this.ancestors.map((ancestor) => ancestor.layer);
-    const { items } = await this.workspace.layers.changes(this.snapshot, layers);
-    return items.map((item) => `${item.change} ${item.path}`);
-  }
-}
 
 overlayTest('a layer holds what a task added, changed and deleted, and nothing else', async () => {
   await using scratch = new Scratch();
