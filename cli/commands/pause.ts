@@ -15,7 +15,7 @@ export const pause: Command = async ({ print, client }, [id = ''], options) => {
     const what =
       kind === 'freeze'
         ? 'is frozen: what runs stands still, and so do its clocks'
-        : 'is paused: what runs ends, nothing new starts';
+        : 'is paused: what runs may finish, nothing new starts';
     print.line(`${answer.id} ${what}`);
     print.note(`orchestra resume ${answer.id} goes on`);
   }

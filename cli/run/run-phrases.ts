@@ -20,7 +20,7 @@ export function runLine({ type, data, actor, run }: LogRecord): string | undefin
       const what =
         data['kind'] === 'freeze'
           ? 'frozen: what runs stands still'
-          : 'paused: what runs ends, nothing new starts';
+          : 'paused: what runs may finish, nothing new starts';
       return `${what} (${who}${reasonWords(data['reason'])}); orchestra resume ${id} goes on`;
     }
     case 'run.unpaused':
