@@ -3,6 +3,7 @@ import { Attestation, AttestFiles } from './attestation.ts';
 import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName } from './ids.ts';
 import { framesType } from './output-frames.ts';
+import { PruneAnswer, PruneStore } from './prune.ts';
 import { LogRecord } from './records.ts';
 import {
   ChangeSet,
@@ -393,6 +394,15 @@ export const endpoints = {
     answer: 'json',
     changes: true,
     response: Verdict,
+  }),
+  storePrune: endpoint({
+    method: 'POST',
+    path: '/v1/store/prune',
+    summary: 'Removes what only runs need that are no longer kept; never the log',
+    answer: 'json',
+    changes: true,
+    body: PruneStore,
+    response: PruneAnswer,
   }),
   attest: endpoint({
     method: 'POST',

@@ -6,7 +6,7 @@ export const prunedKinds = ['flat', 'snapshots', 'layers', 'blobs', 'packages'] 
 export type PrunedKind = (typeof prunedKinds)[number];
 
 /** Why a run is no longer kept. */
-export const pruneReasons = ['age', 'budget'] as const;
+export const pruneReasons = ['rule', 'budget'] as const;
 export type PruneReason = (typeof pruneReasons)[number];
 
 const Count = z.number().int().min(0);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Digest, RunId } from './ids.ts';
+import { prunedKinds, pruneReasons } from './prune.ts';
 import { attemptOutcomes, continueModes, failureClasses, LimitName, runOutcomes } from './run.ts';
 
 /**
@@ -345,6 +346,23 @@ export const recordTypes = {
   'secret.granted': note({ attempt: count, names: z.array(text(64)).min(1).max(16) }),
   /** How often output held a secret of the run, in any of its spellings. */
   'secret.masked': note({ attempt: count, times: count }),
+
+  // the store: the log itself is never pruned
+  'store.prune': act({
+    keep_days: count,
+    keep_runs: count,
+    budget_bytes: count.optional(),
+    /** How many runs are kept and how many are no longer; each of those has its `run.pruned`. */
+    kept: count,
+    dropped: count,
+    /** What is to go, then what has gone; `bytes` is what the disk gets back. */
+    parts: z
+      .array(z.strictObject({ what: z.enum(prunedKinds), entries: count, bytes: count }))
+      .max(prunedKinds.length),
+    reason: text(512).optional(),
+  }),
+  /** Of the run that `obj` names, nothing but its records is there from here on. */
+  'run.pruned': note({ why: z.enum(pruneReasons), used_at: text(32) }),
 
   // images and dependencies
   'image.resolved': note({

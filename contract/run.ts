@@ -3,6 +3,7 @@ import { Hint } from './hints.ts';
 import { Digest, RunId, TaskId } from './ids.ts';
 import { LeftOutNote } from './left-out.ts';
 import { endingLimits } from './limits.ts';
+import { pruneReasons } from './prune.ts';
 
 export const runOutcomes = [
   'succeeded',
@@ -209,6 +210,8 @@ export const RunView = z.strictObject({
   reasons: z.array(z.string()),
   tasks: z.array(TaskView),
   checkpoint: Digest.optional(),
+  /** Nothing but its records is there any more: no plan, layer, output or artifact. */
+  pruned: z.strictObject({ at: Time, by: z.string(), why: z.enum(pruneReasons) }).optional(),
   /** First and last sequence number of this run's records, and how many there are. */
   audit: z.strictObject({ first: Count, last: Count, records: Count }),
 });

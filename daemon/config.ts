@@ -6,6 +6,7 @@ import { Size } from '#contract/units.ts';
 import { Digest } from '#contract/ids.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
+import type { PruneSettings } from './runs/prune/pruner.ts';
 import { defaultMarks, spellMark, type Mark, type Marks } from './workspace/free-space.ts';
 
 const AbsolutePath = z
@@ -57,6 +58,12 @@ export const ConfigFile = z.strictObject({
   /** Below this much what runs is ended. */
   disk_stop_below: DiskMark.optional(),
   trusted_keys: z.array(Digest).max(64).optional(),
+  /** Runs used within so many days are kept with all they read and wrote. */
+  keep_days: z.number().int().min(0).max(36_500).optional(),
+  /** The last so many runs are kept in any case. */
+  keep_runs: z.number().int().min(0).max(1_000_000).optional(),
+  /** What all of that may take on the disk; past it the runs used least lately go. */
+  disk_budget: DiskMark.optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
 });
 type ConfigFile = z.infer<typeof ConfigFile>;
@@ -80,6 +87,7 @@ export type Config = {
   openRuns: number;
   slotsReady: number;
   disk: Marks;
+  keep: PruneSettings;
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -107,7 +115,8 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     const inFile = document[key];
     const value = flag ?? inFile ?? fallback;
     const origin = flag !== undefined ? 'flag' : inFile !== undefined ? name : 'default';
-    settings.push({ name: key, value: inWords(value), origin });
+    const isUnset = value === undefined && key === 'disk_budget';
+    settings.push({ name: key, value: isUnset ? '(none)' : inWords(value), origin });
     return value;
   };
   const config = {
@@ -128,6 +137,11 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     disk: {
       refuseBelow: pick('disk_refuse_below', defaultMarks.refuseBelow),
       stopBelow: pick('disk_stop_below', defaultMarks.stopBelow),
+    },
+    keep: {
+      keepDays: pick('keep_days', 14),
+      keepRuns: pick('keep_runs', 50),
+      budget: pick('disk_budget', undefined),
     },
     logLevel: pick('log_level', 'info'),
   };

@@ -26,6 +26,9 @@ import { EngineWatch } from './runs/engine-loss.ts';
 import { ImagePins, Images } from './runs/images.ts';
 import { CheckpointSigner } from './runs/checkpoint-signer.ts';
 import { clearOutput } from './runs/left-output.ts';
+import { BackgroundPruning } from './runs/prune/background.ts';
+import { PrunedRuns } from './runs/prune/pruned-runs.ts';
+import { Pruner } from './runs/prune/pruner.ts';
 import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
 import { ReadySlots, slotSettings } from './sandbox/ready-slots.ts';
@@ -58,6 +61,8 @@ export type Rooms = {
   deps: RunsDeps;
   runs: Runs;
   auditDir: string;
+  /** To be started once everything else is ready. */
+  pruning: BackgroundPruning;
   /** In this order: first no run goes on, then the end is on record, then everything is let go. */
   endRuns(reason: string): Promise<void>;
   recordEnd(): Promise<void>;
@@ -75,6 +80,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const lifecycle = new Lifecycle();
   const states = new RunStates();
   const pins = new ImagePins();
+  const pruned = new PrunedRuns();
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
   await using opened = new AsyncDisposableStack();
@@ -87,6 +93,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       lifecycle.fold(record);
       states.fold(record);
       pins.fold(record);
+      pruned.fold(record);
     },
   });
   opened.defer(() => log.close());
@@ -134,6 +141,9 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   });
   opened.defer(() => workspace.close());
   await recordSwept(log, workspace);
+  const { store } = workspace;
+  const pruner = new Pruner({ log, states, pruned, store, clock, logger, settings: config.keep });
+  workspace.disk.space.reclaim = () => pruner.makeRoom();
   const policies = await openPolicyBook({
     log,
     directories: [options.policiesDir, ...(config.policies ? [config.policies] : [])],
@@ -161,6 +171,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     logger,
     log,
     states,
+    pruned,
+    pruner,
     blobs: workspace.blobs,
     workspace,
     engine,
@@ -187,12 +199,22 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const open = await runs.recover();
   if (!wasClean) logger.warn({ swept, left: open }, 'the last daemon did not stop cleanly');
   const sweep = () => sweepStrays({ engine, log, clock, install: installId });
+  const pruning = new BackgroundPruning({
+    pruner,
+    lastAt: pruned.lastAt ?? firstRunAt(states) ?? clock.now(),
+    openRuns: () => runs.openCount,
+    now: () => clock.now(),
+    logger,
+  });
   const kept = opened.move();
   return {
     deps,
     runs,
     auditDir,
+    pruning,
     endRuns: async (reason) => {
+      pruning[Symbol.dispose]();
+      await pruner.close();
       if (!log.blocked) await log.append({ type: 'daemon.stopping', data: { reason } });
       await runs
         .stop(runsStopMs)
@@ -207,6 +229,11 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     },
     close: () => kept.disposeAsync(),
   };
+}
+
+function firstRunAt(states: RunStates): number | undefined {
+  const [first] = states.all();
+  return first && Date.parse(first.submittedAt);
 }
 
 async function recordStart(

@@ -54,6 +54,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       isPassed: options.isPassed,
     });
     logger.info({ socket: config.socket, engine: host, records: log.size }, 'ready');
+    rooms.pruning.start();
     const blocked = Promise.withResolvers<OrchestraError>();
     log.onBlocked((error) => blocked.resolve(error));
     return {

@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { blobPath, blobVariants } from './blob-path.ts';
+import { freshen } from './freshen.ts';
 
 /** Above it, writing once more costs less than the memory to compare. */
 const comparedBytes = 1 << 20;
@@ -66,7 +67,7 @@ export class BlobStore {
     const found = await this.#find(digest);
     if (found?.size !== content.byteLength || found.size > comparedBytes) return false;
     const held = await fs.readFile(found.path).catch(() => undefined);
-    return held?.equals(content) === true;
+    return held?.equals(content) === true && freshen(found.path);
   }
 
   async #write(
@@ -106,8 +107,10 @@ export class BlobStore {
     }
   }
 
+  /** Whoever is told that it is there may rely on it: it stays for a while. */
   async has(digest: Digest): Promise<boolean> {
-    return (await this.size(digest)) !== undefined;
+    const found = await this.#find(digest);
+    return found !== undefined && freshen(found.path);
   }
 
   async size(digest: Digest): Promise<number | undefined> {

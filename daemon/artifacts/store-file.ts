@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '#contract/ids.ts';
 import { blobPath } from './blob-path.ts';
+import { freshenSync } from './freshen.ts';
 
 const blockBytes = 1 << 20;
 
@@ -16,7 +17,7 @@ export function storeFile(blobs: string, fd: number): Digest {
       for (let at = 0; at < part.length;) at += fs.writeSync(out, part, at);
     });
     const path = blobPath(blobs, digest);
-    if (fs.existsSync(path)) return digest;
+    if (freshenSync(path)) return digest;
     fs.fsyncSync(out);
     fs.mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
     fs.renameSync(temp, path);
@@ -49,7 +50,7 @@ export function adoptFile(blobs: string, digest: Digest, source: string | Buffer
     return true;
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return true;
+    if (code === 'EEXIST') return freshenSync(path) || adoptFile(blobs, digest, source);
     if (code !== 'ENOENT') return copied(blobs, source);
     if (fs.existsSync(join(path, '..'))) return false;
     fs.mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });

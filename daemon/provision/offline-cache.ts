@@ -3,6 +3,7 @@ import { chmod, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'no
 import { dirname, join } from 'node:path';
 import cacache from 'cacache';
 import { z } from 'zod';
+import { freshen } from '../artifacts/freshen.ts';
 import { eachInParallel } from './each-in-parallel.ts';
 import { publicRegistry } from './npm-config.ts';
 import type { PackageList, PinnedPackage } from './package-list.ts';
@@ -19,7 +20,8 @@ const Manifest = z.strictObject({
 
 /**
  * The folder that a sandbox gets as npm's cache, if it was built before and is whole: every file
- * is there in its size. Their hashes are npm's to check, as it does whenever it unpacks one.
+ * is there in its size. Their hashes are npm's to check, as it does whenever it unpacks one. Found,
+ * it stays at least as long as a run that is open now.
  */
 export async function findOfflineCache(folder: string): Promise<{ bytes: number } | undefined> {
   const text = await readFile(join(folder, 'provision.json'), 'utf8').catch(() => undefined);
@@ -32,7 +34,7 @@ export async function findOfflineCache(folder: string): Promise<{ bytes: number 
       if (found.size !== file.bytes) return undefined;
       bytes += file.bytes;
     }
-    return { bytes };
+    return (await freshen(folder)) ? { bytes } : undefined;
   } catch {
     return undefined;
   }

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Readable } from 'node:stream';
 import cacache from 'cacache';
+import { freshen } from '../artifacts/freshen.ts';
 
 /**
  * Every tarball that was ever fetched, by its hash; shared by all runs and never shown to a task.
@@ -16,10 +17,11 @@ export class PackageStore {
     this.#folder = folder;
   }
 
-  /** The size of a package that is here, without reading it. */
+  /** The size of a package that is here, and stays for a while, without reading it. */
   async sizeOf(integrity: string): Promise<number | undefined> {
     const found = await cacache.get.hasContent(this.#folder, integrity);
-    return found === false ? undefined : found.size;
+    if (found === false || !(await freshen(contentPath(this.#folder, integrity)))) return undefined;
+    return found.size;
   }
 
   /** Reads a package to its end: false, and it is gone, where it no longer has its hash. */

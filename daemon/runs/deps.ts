@@ -14,6 +14,8 @@ import type { Workspace } from '../workspace/open.ts';
 import type { CheckpointSigner } from './checkpoint-signer.ts';
 import type { EngineWatch } from './engine-loss.ts';
 import type { ImagePins, Images } from './images.ts';
+import type { PrunedRuns } from './prune/pruned-runs.ts';
+import type { Pruner } from './prune/pruner.ts';
 import type { RunStates } from './state.ts';
 
 /** What the story of a run needs from the rooms below; made once, in `main.ts`. */
@@ -26,6 +28,9 @@ export type RunsDeps = {
   logger: Logger;
   log: Log;
   states: RunStates;
+  /** Runs of which only the records are left, and whoever sees to it. */
+  pruned: PrunedRuns;
+  pruner: Pruner;
   blobs: BlobStore;
   workspace: Workspace;
   engine: Engine;

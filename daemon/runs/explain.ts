@@ -30,6 +30,7 @@ export async function explainTask(
     });
   }
   const facts = run.tasks.get(at.task) ?? untouched;
+  const isPruned = plan === undefined && run.plan !== undefined && facts !== untouched;
   const attempt = at.attempt ?? facts.attempt;
   const read = await readRecords(deps, run, at.task, attempt);
   if (at.attempt !== undefined && read.records.length === 0) {
@@ -42,7 +43,7 @@ export async function explainTask(
     run: run.id,
     task: at.task.slice(0, 64),
     attempt,
-    state: planned === undefined ? 'refused' : isLast ? facts.state : 'tried again',
+    state: planned === undefined && !isPruned ? 'refused' : isLast ? facts.state : 'tried again',
     policy: { name: run.policyName, ...(run.policy === undefined ? {} : { digest: run.policy }) },
     ...(read.receipt === undefined ? {} : { receipt: read.receipt }),
     settings:
@@ -54,7 +55,7 @@ export async function explainTask(
       task: at.task,
       facts,
       records: read.records,
-      isPlanned: planned !== undefined,
+      isPlanned: planned !== undefined || isPruned,
     }),
     hints: isLast ? await hintsOf(facts, deps.blobs) : [],
   };

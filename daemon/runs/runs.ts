@@ -31,6 +31,7 @@ import { hintsByTask } from './hints.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
 import { factsOf, leftInCheckpoint } from './imported.ts';
 import { Pause } from './pause.ts';
+import { planLeft } from './prune/plan-left.ts';
 import { closeUnaccepted } from './recover.ts';
 import { RunTimer } from './run-timer.ts';
 import type { RunFacts } from './state.ts';
@@ -256,11 +257,15 @@ export class Runs {
 
   async view(reference: string): Promise<RunView> {
     const run = this.find(reference);
-    return viewOf(run, await this.planOf(run), await hintsByTask(run, this.#deps.blobs));
+    const view = viewOf(run, await this.planOf(run), await hintsByTask(run, this.#deps.blobs));
+    return { ...view, pruned: this.#deps.pruned.find(run.id) };
   }
 
+  /** None before there is one, and none that was pruned with its run. */
   async planOf(run: RunFacts): Promise<Plan | undefined> {
-    return run.plan === undefined ? undefined : loadPlan(this.#deps, run.plan);
+    const { plan } = run;
+    if (plan === undefined) return undefined;
+    return planLeft(this.#deps.pruned, run, () => loadPlan(this.#deps, plan));
   }
 
   /** Newest first, from before `cursor` on. */

@@ -15,6 +15,7 @@ export async function outputOf(
   { run: reference, task, follow, signal }: Request,
 ): Promise<AsyncIterable<Uint8Array>> {
   const run = runs.find(reference);
+  await assertOutput(deps, run, task);
   const mayCome = () => follow && run.plan === undefined && run.closedAt === undefined;
   if (!mayCome()) await assertTask(runs, run, task);
   return frames();
@@ -44,9 +45,18 @@ export async function outputOf(
   }
 }
 
+/** Before the answer begins, which could only be broken off. */
+async function assertOutput({ blobs }: RunsDeps, run: RunFacts, task: string): Promise<void> {
+  const digest = run.tasks.get(task)?.output;
+  if (digest === undefined || run.closedAt === undefined || (await blobs.has(digest))) return;
+  throw new OrchestraError('blob.unknown', `There is no blob ${digest}`);
+}
+
 async function assertTask(runs: Runs, run: RunFacts, task: string): Promise<void> {
   const plan = await runs.planOf(run);
   if (plan?.tasks.some(({ id }) => id === task)) return;
+  // Its plan was pruned; the log knows the tasks that began.
+  if (plan === undefined && run.tasks.has(task)) return;
   throw new OrchestraError('task.unknown', `${run.id} has no task ${task.slice(0, 64)}`, {
     hint: `orchestra show ${run.id}`,
   });

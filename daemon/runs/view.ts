@@ -1,11 +1,17 @@
 import type { Hint } from '#contract/hints.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { RunRow, RunView, TaskView } from '#contract/run.ts';
+import { tasksOnRecord } from './prune/plan-left.ts';
 import type { RunFacts, TaskFacts } from './state.ts';
+
+type PlannedTask = Pick<PlanTask, 'id' | 'title' | 'tool' | 'deps'>;
 
 const untouched = { state: 'waiting', attempt: 0, artifacts: [] } as const satisfies TaskFacts;
 
-/** What a reader is shown: every planned task from the start, with what is known of it so far. */
+/**
+ * What a reader is shown: every planned task from the start, with what is known of it so far; where
+ * the plan is gone, every task that began.
+ */
 export function viewOf(
   run: RunFacts,
   plan: Plan | undefined,
@@ -33,7 +39,7 @@ export function viewOf(
     exitCode: run.exitCode,
     reason: run.reason,
     reasons: run.reasons,
-    tasks: (plan?.tasks ?? []).map((task) =>
+    tasks: (plan?.tasks ?? tasksOnRecord(run)).map((task) =>
       taskView(task, run.tasks.get(task.id) ?? untouched, hints.get(task.id)),
     ),
     checkpoint: run.checkpoint,
@@ -61,7 +67,7 @@ export function rowOf(run: RunFacts): RunRow {
   };
 }
 
-function taskView(task: PlanTask, known: TaskFacts, hints: Hint[] | undefined): TaskView {
+function taskView(task: PlannedTask, known: TaskFacts, hints: Hint[] | undefined): TaskView {
   const { hintIds: _ids, hintLines: _lines, spec: _spec, oursUsed: _used, ...facts } = known;
   return {
     id: task.id,

@@ -20,6 +20,11 @@ export const defaultMarks: Marks = {
   stopBelow: { bytes: 256 * 1024 ** 2 },
 };
 
+/** On a file system such as this one. */
+export function markBytes(mark: Mark, { total }: Pick<Space, 'total'>): number {
+  return 'percent' in mark ? Math.floor((total * mark.percent) / 100) : mark.bytes;
+}
+
 /** As the settings write it. */
 export function spellMark(mark: Mark): string {
   return 'percent' in mark ? `${mark.percent}%` : spellSize(mark.bytes);

@@ -5,6 +5,7 @@ import type { Digest } from '#contract/ids.ts';
 import { type ByteString, bytesOfText, staysInside } from '#contract/path-bytes.ts';
 import type { LeftOut, SnapshotAnswer, TreeEntry, UploadHeader } from '#contract/snapshot.ts';
 import { isUploadHeader, uploadHeaderBytesMax } from '#contract/upload-header.ts';
+import { freshenSync } from '../artifacts/freshen.ts';
 import type { Batch } from './batches.ts';
 import { malformed, tooLarge } from './refusals.ts';
 import { treeDigest } from './manifest.ts';
@@ -74,12 +75,15 @@ export class Ingest {
 
   /** Makes it a snapshot. Only when every step has been done. */
   settle({ digest }: SnapshotAnswer): void {
+    const place = snapshotDir(this.#place.stateDir, digest);
     try {
-      fs.renameSync(this.#temp, snapshotDir(this.#place.stateDir, digest));
+      fs.renameSync(this.#temp, place);
     } catch (cause) {
       const code = (cause as NodeJS.ErrnoException).code;
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw cause;
-      removeTree(this.#temp);
+      if (freshenSync(place)) removeTree(this.#temp);
+      // It was pruned in between.
+      else fs.renameSync(this.#temp, place);
     }
   }
 

@@ -8,6 +8,7 @@ import { DiskWatch } from './disk-watch.ts';
 import { FreeSpace, type Marks } from './free-space.ts';
 import { Layers } from './layers.ts';
 import { hasOtherOwners } from './owners.ts';
+import { openStore, type Store } from './prune/store.ts';
 import { Snapshots } from './snapshots.ts';
 import { Trash } from './trash.ts';
 import { openThreads, type Threads } from './threads.ts';
@@ -41,6 +42,8 @@ export type Workspace = {
   collect(request: CollectRequest, signal?: AbortSignal): Promise<Collected>;
   /** Until it is disposed, nothing that was thrown away is removed from the disk. */
   holdTrash(): Disposable;
+  /** What there is, to be weighed and pruned. */
+  store: Store;
   close(): Promise<void>;
 };
 
@@ -90,6 +93,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     disk: new DiskWatch(space, measuring),
     swept,
     holdTrash: () => trash.hold(),
+    store: openStore({ stateDir, pool: threads.pruning, snapshots, layers, trash, space }),
     collect: (request, signal) =>
       pool.run('collect', { request, blobsDir: blobs.directory }, signal ? { signal } : {}),
     close: async () => {

@@ -2,6 +2,7 @@ import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet, LeftOut, SnapshotAnswer, TreeLimits } from '#contract/snapshot.ts';
 import type { LayerCheck } from './check-layer.ts';
 import type { DiskUse, MeasureRequest } from './measure.ts';
+import type { PrunedPart, PruneWork, WeighRequest } from './prune/request.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
 import type { Part } from './subset.ts';
 
@@ -48,6 +49,8 @@ export type Operations = {
   };
   collect: { args: { request: CollectRequest; blobsDir: string }; value: Collected };
   remove: { args: { path: string }; value: number };
+  weigh: { args: WeighRequest; value: number[] };
+  prune: { args: PruneWork; value: PrunedPart[] };
   own: { args: { place: Place }; value: number };
   measure: { args: MeasureRequest; value: DiskUse | undefined };
 };

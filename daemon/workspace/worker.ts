@@ -7,6 +7,8 @@ import type { Operations } from './operations.ts';
 import { giveToOwner } from './owners.ts';
 import { removeTree } from './remove.ts';
 import { measure } from './measure.ts';
+import { prune, weigh } from './prune/prune.ts';
+import { stepBack } from './prune/step-back.ts';
 import { missingBlobs } from './missing.ts';
 import { sealLayer } from './seal.ts';
 import { stackLowers } from './stack.ts';
@@ -32,8 +34,17 @@ function operationsOf(xattrs: Xattrs): Table {
     changes: changesOf,
     collect: ({ request, blobsDir }) => collect(request, blobsDir, xattrs),
     remove: ({ path }) => removeTree(path),
+    weigh: behindOthers(weigh),
+    prune: behindOthers(prune),
     own: ({ place }) => giveToOwner(place),
     measure: (request) => measure(request),
+  };
+}
+
+function behindOthers<A, V>(operation: (args: A) => V): (args: A) => V {
+  return (args) => {
+    stepBack();
+    return operation(args);
   };
 }
 

@@ -3,15 +3,17 @@ import { artifactRoutes } from './artifacts.ts';
 import { attestationRoutes } from './attestations.ts';
 import { auditRoutes } from './audit.ts';
 import type { RouteDeps } from './deps.ts';
+import { tellingOfPruned } from './pruned.ts';
 import { policyRoutes } from './policies.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
 import { snapshotRoutes } from './snapshots.ts';
+import { storeRoutes } from './store.ts';
 import { systemRoutes } from './system.ts';
 
 /** Every row of the endpoint table; one that is missing here does not compile. */
 export function allRoutes(deps: RouteDeps): Routes {
-  return {
+  const routes: Routes = {
     ...systemRoutes(deps),
     ...snapshotRoutes(deps),
     ...runRoutes(deps),
@@ -20,5 +22,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...attestationRoutes(deps),
     ...policyRoutes(deps),
     ...secretRoutes(deps),
+    ...storeRoutes(deps),
   };
+  return tellingOfPruned(routes, deps);
 }
