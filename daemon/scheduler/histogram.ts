@@ -1,17 +1,25 @@
+/** What is below or above counts as being at the edge. */
+export type Range = { from: number; to: number };
+
 const buckets = 64;
-const shortestMs = 50;
-const longestMs = 2 * 3_600_000;
-/** From one bucket to the next, about a fifth: a quantile is never off by more than a tenth. */
-const growth = Math.log(longestMs / shortestMs) / buckets;
 const decay = 0.9;
 const forgottenBelow = 0.01;
 
 /**
- * How long something took, the younger samples counting more: each new one takes a tenth off the
- * weight of all before it. Keeps only the buckets that were hit, most of which are near each other.
+ * Samples of one figure in logarithmic buckets, the younger ones counting more: each new one takes a
+ * tenth off the weight of all before it. Keeps only the buckets that were hit, most of which are
+ * near each other.
  */
 export class Histogram {
   readonly #weights = new Map<number, number>();
+  readonly #from: number;
+  /** From one bucket to the next, in logarithms. For durations about a fifth. */
+  readonly #step: number;
+
+  constructor({ from, to }: Range) {
+    this.#from = from;
+    this.#step = Math.log(to / from) / buckets;
+  }
 
   /** What the samples weigh together: 1 after the first, never above 10. */
   get weight(): number {
@@ -20,13 +28,13 @@ export class Histogram {
     return sum;
   }
 
-  note(ms: number): void {
+  note(value: number): void {
     for (const [bucket, weight] of this.#weights) {
       const left = weight * decay;
       if (left < forgottenBelow) this.#weights.delete(bucket);
       else this.#weights.set(bucket, left);
     }
-    const bucket = bucketOf(ms);
+    const bucket = this.#bucketOf(value);
     this.#weights.set(bucket, (this.#weights.get(bucket) ?? 0) + 1);
   }
 
@@ -37,18 +45,18 @@ export class Histogram {
     let last: number | undefined;
     for (const [bucket, weight] of [...this.#weights].toSorted(([a], [b]) => a - b)) {
       sum += weight;
-      last = middleOf(bucket);
+      last = this.#middleOf(bucket);
       if (sum >= wanted) return last;
     }
     return last;
   }
-}
 
-function bucketOf(ms: number): number {
-  const at = Math.floor(Math.log(ms / shortestMs) / growth);
-  return Math.min(buckets - 1, Math.max(0, at));
-}
+  #bucketOf(value: number): number {
+    const at = Math.floor(Math.log(value / this.#from) / this.#step);
+    return Math.min(buckets - 1, Math.max(0, at));
+  }
 
-function middleOf(bucket: number): number {
-  return Math.round(shortestMs * Math.exp((bucket + 0.5) * growth));
+  #middleOf(bucket: number): number {
+    return this.#from * Math.exp((bucket + 0.5) * this.#step);
+  }
 }
