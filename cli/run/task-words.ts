@@ -13,7 +13,9 @@ export function comesFrom({ id, from }: TaskView): string | undefined {
 export function attemptWords({ attempt, attempts }: TaskView): string | undefined {
   const last = attempts?.at(-1);
   if (last === undefined) return attempt > 1 ? `attempt ${attempt}` : undefined;
-  return `attempt ${attempt}, ${last.attempt} ${howAttemptEnded(last)}`;
+  const ended = `${last.attempt} ${howAttemptEnded(last)}`;
+  // Between two attempts the last one is the one that ended.
+  return last.attempt === attempt ? `attempt ${ended}` : `attempt ${attempt}, ${ended}`;
 }
 
 /** A line for each attempt before the last one. */

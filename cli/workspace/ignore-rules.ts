@@ -9,6 +9,11 @@ const bytesMax = 1 << 20;
 // What earlier runs wrote into the directory would make every snapshot a new one.
 const ourReports = `/runs/r-${'?'.repeat(10)}/`;
 
+/** Whether that is the folder into which runs are written by default, and one was. */
+export function holdsReports(directory: string, names: readonly string[]): boolean {
+  return directory === 'runs' && names.some((name) => /^r-.{10}$/.test(name));
+}
+
 /**
  * What stays at home. `.git` does by default; then `.gitignore` and, after it and so stronger,
  * `.orchestraignore`, in every directory, the nearest one first, with negation. An ignored directory

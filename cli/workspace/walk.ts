@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { OrchestraError } from '#contract/errors.ts';
 import { type ByteString, staysInside, textOfBytes } from '#contract/path-bytes.ts';
 import type { LeftOut, TreeLimits } from '#contract/snapshot.ts';
-import { IgnoreRules } from './ignore-rules.ts';
+import { holdsReports, IgnoreRules } from './ignore-rules.ts';
 
 export type WalkedFile = {
   type: 'file';
@@ -33,6 +33,7 @@ export function walk(workspace: string, limits: TreeLimits): Walk {
   for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
     const { dir } = next;
     const names = list(dir === '' ? root : `${root}/${dir}`);
+    const before = found.entries.length + found.leftOut.length;
     const rules =
       next.rules === undefined
         ? IgnoreRules.atRoot(workspace, names)
@@ -59,6 +60,11 @@ export function walk(workspace: string, limits: TreeLimits): Walk {
         found.leftOut.push({ path, reason });
       }
       refuseTooLarge(at, { entries: found.entries.length, bytes }, limits);
+    }
+    // A folder of reports and nothing else came with the first run: to the second it would be news.
+    const isEmpty = found.entries.length + found.leftOut.length === before;
+    if (isEmpty && holdsReports(dir, names)) {
+      found.entries = found.entries.filter(({ path }) => path !== dir);
     }
   }
   return found;

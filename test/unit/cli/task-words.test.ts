@@ -66,6 +66,7 @@ test('attempts before the last one are told, with how each ended', () => {
   const lost: AttemptView = { attempt: 2, outcome: 'lost', durationMs: 3000 };
   const task = taskView({ attempt: 3, attempts: [first, lost] });
   expect(attemptWords(task)).toBe('attempt 3, 2 was lost');
+  expect(attemptWords({ ...task, attempt: 2, state: 'waiting' })).toBe('attempt 2 was lost');
   expect(earlierAttempts(task)).toEqual(['attempt 1 exit 1', 'attempt 2 was lost, 3.0s']);
 });
 
