@@ -26,7 +26,6 @@ export type EndedAttempt = {
   /** What the policy allows at most. */
   most?: Limits | undefined;
   passedIn?: string | undefined;
-  runtime?: string | undefined;
   /** Whether its command may have begun. */
   began: boolean;
   used: UsedRetries;
@@ -35,16 +34,16 @@ export type EndedAttempt = {
 
 /**
  * What the log has to say after an attempt that did not succeed: why, and when the next one comes,
- * where one does. Without `retry` this was the task's last word. `component` is to blame.
+ * where one does. Without `retry` this was the task's last word.
  */
 export type AfterFailure = {
   failure: RecordData<'failure.classified'>;
   retry?: RecordData<'retry.scheduled'>;
-  component?: string;
 };
 
 export function afterFailure(over: EndedAttempt): AfterFailure {
-  const { component, ...failure } = classify(factsOf(over));
+  const { class: of, rule, next } = classify(factsOf(over));
+  const failure = { class: of, rule, next };
   const { attempt } = over.ended;
   const { retries, sideEffects } = over.task;
   const { began, used, random } = over;
@@ -61,11 +60,20 @@ export function afterFailure(over: EndedAttempt): AfterFailure {
           },
         }
       : {}),
-    ...(component === undefined ? {} : { component }),
   };
 }
 
-function factsOf({ run, task, ended, error, tail, peak, most, ...more }: EndedAttempt) {
+/**
+ * The component that an error blames, for its circuit. `runtime` is the one that was in use; leave it
+ * out where it is known that the engine itself went away.
+ */
+export function blamed(error: unknown, runtime?: string): string | undefined {
+  if (!(error instanceof OrchestraError)) return undefined;
+  const facts = { run: '', task: '', attempt: 0, outcome: 'failed' } as const;
+  return classify({ ...facts, errorCode: error.code, runtime }).component;
+}
+
+function factsOf({ run, task, ended, error, tail, peak, most, passedIn }: EndedAttempt) {
   const { limit: name } = ended;
   const key = name === undefined ? undefined : endingLimits[name];
   const facts: AttemptFacts = {
@@ -82,9 +90,8 @@ function factsOf({ run, task, ended, error, tail, peak, most, ...more }: EndedAt
     errorCode: error instanceof OrchestraError ? error.code : undefined,
     hints: ended.hints,
     tail: tail && failureTail(tail),
-    passedIn: more.passedIn,
+    passedIn,
     program: task.command[0],
-    runtime: more.runtime,
   };
   return facts;
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
 import { recordTypes } from '#contract/records.ts';
-import { afterFailure, type EndedAttempt } from '#daemon/runs/failures/after-failure.ts';
+import { afterFailure, blamed, type EndedAttempt } from '#daemon/runs/failures/after-failure.ts';
 import { failureTail } from '#daemon/runs/failures/tail.ts';
 import { OutputTail } from '#daemon/sandbox/output-tail.ts';
 
@@ -35,9 +35,16 @@ test('the next attempt has the next number, a wait, and the budget that pays', (
   const error = new OrchestraError('engine.unavailable', 'nothing answers');
   const ended = { attempt: 2, outcome: 'unknown' } as const;
   const after = afterFailure(over({ ended, error }));
-  expect(after.component).toBe('engine');
   expect(after.retry).toEqual({ attempt: 3, after_ms: 250, budget: 'ours', left: 2 });
   recordTypes['retry.scheduled'].data.parse(after.retry);
+});
+
+test('an error blames what it names, and the runtime for a start that was refused', () => {
+  const refused = new OrchestraError('engine.failed', 'refused');
+  expect([blamed(refused, 'crun'), blamed(refused)]).toEqual(['runtime:crun', 'engine']);
+  expect(blamed(new OrchestraError('engine.unavailable', 'gone'), 'crun')).toBe('engine');
+  expect(blamed(new OrchestraError('disk.full', 'full'), 'crun')).toBe(undefined);
+  expect(blamed(new Error('engine.failed'))).toBe(undefined);
 });
 
 test('a limit that ended it is compared with that of the task and of the policy', () => {
