@@ -161,8 +161,8 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
 }
 
 /**
- * Terminal states never move: what comes after `run.closed` is only counted, and after its end a
- * task is only moved by the start of a later attempt.
+ * Terminal states never move: what comes after `run.closed` is only counted, and nothing moves a
+ * task after its end: attempts before the last one end with `attempt.ended`.
  */
 function apply(run: RunFacts, record: AnyRecord): void {
   if (run.closedAt !== undefined) return;
@@ -227,8 +227,7 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
   const id = record.obj?.['task'];
   if (id === undefined) return;
   const task = run.tasks.get(id) ?? { state: 'waiting', attempt: 0, artifacts: [] };
-  const isNext = record.type === 'task.started' && record.data.attempt > task.attempt;
-  if (task.finishedAt !== undefined && !isNext) return;
+  if (task.finishedAt !== undefined) return;
   run.tasks.set(id, task);
   switch (record.type) {
     case 'task.started':

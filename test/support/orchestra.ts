@@ -8,13 +8,17 @@ import type { Digest, RunId } from '#contract/ids.ts';
 import type { Actor, AnyRecord, RecordType } from '#contract/records.ts';
 import type { SubmitRun } from '#contract/run.ts';
 import { nodeDisk, type LogDisk, type LogFile } from '#daemon/audit/disk.ts';
+import { openIndex, type LogIndex } from '#daemon/audit/index-db.ts';
 import { openLog } from '#daemon/audit/log.ts';
 import type { AnyEntry, Log } from '#daemon/audit/types.ts';
 import { readConfig, type Config } from '#daemon/config.ts';
 import { guardEngine } from '#daemon/engine/guard.ts';
 import { labelNames } from '#daemon/engine/labels.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
+import { ImagePins } from '#daemon/runs/images.ts';
+import { RunStates } from '#daemon/runs/state.ts';
 import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
+import { assertRebuilt, projection } from './projections.ts';
 import { sharedThreads } from './threads.ts';
 
 /** What happened, in the order in which it did: a record counts from when it is durable. */
@@ -69,6 +73,8 @@ export class Orchestra implements AsyncDisposable {
   readonly moments: Moment[] = [];
   gate: Gate;
   rooms!: Rooms;
+  #log!: Log;
+  #index!: LogIndex;
   readonly #ownsDir: boolean;
   readonly #disk = new HastyDisk();
   #isOpen = false;
@@ -106,7 +112,10 @@ export class Orchestra implements AsyncDisposable {
         uid,
         gid: process.getgid?.() ?? 0,
         threads: sharedThreads(),
-        openLog: async (log) => it.#gated(await openLog(it.#logOptions(log))),
+        openLog: async (log) => {
+          it.#log = await openLog(it.#logOptions(log));
+          return it.#gated(it.#log);
+        },
         openEngine: ({ log, office, floor }) =>
           guardEngine({ driver: it.fake, log, office, floor, host: fakeHost, deadlineMs: 30_000 }),
       });
@@ -114,6 +123,11 @@ export class Orchestra implements AsyncDisposable {
       it.#removeOwn();
       throw error;
     }
+    it.#index = await openIndex({
+      dir: it.rooms.auditDir,
+      log: it.#log,
+      file: it.#indexFile,
+    });
     it.#isOpen = true;
     // Nobody waits for a polite end in a test.
     Object.assign(it.rooms.deps.sandbox, { graceMs: 20, killMs: 30_000 });
@@ -188,19 +202,39 @@ export class Orchestra implements AsyncDisposable {
     return all.filter(isOfRun);
   }
 
-  /** Ends in the order in which the daemon does. */
+  /**
+   * Ends in the order in which the daemon does. Whatever a test did, what was known in memory and
+   * what the index says is what the log on disk says.
+   */
   async stop(reason = 'test over'): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     await this.rooms.endRuns(reason);
     await this.rooms.recordEnd();
+    const isBehind = this.#log.blocked !== undefined;
+    if (!isBehind) await this.#index.query({ limit: 1 });
+    await this.#index.close();
     await this.rooms.close();
+    const { states, pins } = this.rooms.deps;
+    await assertRebuilt(
+      { dir: this.rooms.auditDir, index: this.#indexFile },
+      [
+        projection(states, new RunStates(), (fold) => fold.all()),
+        projection(pins, new ImagePins(), (fold) => fold.get(reference)),
+      ],
+      { isBehind },
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.gate = () => true;
     await this.stop();
     this.#removeOwn();
+  }
+
+  /** Of its own: a test may open the one beside the log. */
+  get #indexFile(): string {
+    return join(this.stateDir, 'compared.sqlite');
   }
 
   #removeOwn(): void {

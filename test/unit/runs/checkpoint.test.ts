@@ -29,6 +29,7 @@ test('checkpoints come at most once a second, and always at the end', async () =
   const deps = {
     states,
     clock: { now: () => 0, mono: () => now, boot: '' },
+    signer: { sign: (checkpoint: object) => Promise.resolve(checkpoint) },
     blobs: { put: () => Promise.resolve({ digest: someDigest('e'), bytes: 1 }) },
     log: { appendAll: (entries: AnyEntry[]) => Promise.resolve(appended.push(...entries)) },
   } as unknown as RunsDeps;
@@ -75,6 +76,12 @@ test('a checkpoint names what is done, with its digests, and everything else as 
     layers: { build: someDigest('a') },
     outputs: { 'build/dist': '3'.repeat(64) },
     state_snapshot: { build: 'succeeded', lint: 'failed', test: 'running', pack: 'waiting' },
+    intent: run.intent,
+    workspace: run.workspace,
+    concurrency: run.concurrency,
+    timeout_ms: run.timeoutMs,
+    results: { build: expect.objectContaining({ attempt: 1, layer: someDigest('a') }) as object },
   });
-  expect(RunCheckpoint.parse(checkpoint)).toEqual(checkpoint);
+  const signature = { key: someDigest('e'), public_key: '', sig: '' };
+  expect(RunCheckpoint.parse({ ...checkpoint, signature })).toEqual({ ...checkpoint, signature });
 });

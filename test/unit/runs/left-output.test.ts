@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
@@ -28,13 +28,14 @@ test('what a task wrote before its daemon was killed is kept, and nothing else o
   // A copy is what a disk holds of a daemon that was killed.
   cpSync(first.stateDir, stateDir, { recursive: true });
   await using second = await Orchestra.open({ stateDir });
-  const [finished] = ofType(await second.records(run), 'task.finished');
-  expect(finished?.data).toMatchObject({ outcome: 'unknown' });
-  const digest = finished?.data.output;
+  await second.ended(run);
+  const [ended] = ofType(await second.records(run), 'attempt.ended');
+  expect(ended?.data).toMatchObject({ outcome: 'lost' });
+  const digest = ended?.data.output;
   if (digest === undefined) throw new Error('no output was kept');
   const lines = outputLines(await second.rooms.deps.blobs.open(digest));
   expect((await Array.fromAsync(lines)).join('')).toContain('so far');
-  expect(existsSync(join(stateDir, 'output'))).toBe(false);
+  expect(readdirSync(join(stateDir, 'output', run))).toEqual([]);
 });
 
 test('a task is closed even where its output cannot be kept', async () => {

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AnyRecord } from '#contract/records.ts';
+import type { ContinueRun } from '#contract/run.ts';
 import { openIndex } from '#daemon/audit/index-db.ts';
 import { acknowledgeLoss, openLog } from '#daemon/audit/log.ts';
 import { allRoutes } from '#daemon/http/routes/index.ts';
@@ -97,11 +98,23 @@ function onShared(play: (it: Orchestra, theatre: Theatre) => Promise<string>): S
     try {
       return await recordsOf(shared, await play(shared, theatre));
     } finally {
+      // A scenario that broke off may have left the clock standing.
+      vi.useRealTimers();
       shared.programs.clear();
       shared.fake.tamper = (effective) => effective;
       shared.listen();
     }
   };
+}
+
+/** The run that goes on from another. */
+async function goOn(
+  it: Orchestra,
+  run: string,
+  request: Partial<ContinueRun> & Pick<ContinueRun, 'mode'>,
+): Promise<string> {
+  const { id } = await it.rooms.runs.goOn(run, { again: false, dryRun: false, ...request }, user);
+  return id ?? '';
 }
 
 /** Does something once the first task of a run is at work. */
@@ -410,8 +423,96 @@ export const scenarios: readonly Scenario[] = [
       'container.create intent build',
       'container.create result unknown build',
       ...removed('build'),
-      ...failed('build'),
-      ...closedFailed,
+      'layer.dropped build',
+      'attempt.ended failed build',
+      'retry.scheduled build',
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a failed run that somebody resumes',
+    play: onShared(async (it) => {
+      it.programs.set('build', { effect: writes('dist.txt', 'x') });
+      it.programs.set('after', { exitCode: 1 });
+      const first = await it.run([{ ...build, outputs: [dist] }, after]);
+      it.programs.delete('after');
+      return goOn(it, first, { mode: 'resume' });
+    }),
+    trail: [
+      ...planned,
+      'artifact.collected build',
+      'task.cached build',
+      ...started('after'),
+      'container.exited after',
+      ...removed('after'),
+      'layer.sealed after',
+      'task.finished after',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'one task of a run that runs again, and the rest that does not',
+    play: onShared(async (it) => {
+      const lint = { id: 'lint', tool: 'node', args: ['lint.js'] };
+      it.programs.set('lint', { exitCode: 1 });
+      const first = await it.run([build, lint]);
+      return goOn(it, first, { mode: 'retry', task: 'build' });
+    }),
+    trail: [
+      ...planned,
+      'task.skipped lint',
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a run that is paused and goes on',
+    play: onShared(async (it) => {
+      const running = Promise.withResolvers<void>();
+      it.programs.set('build', { delayMs: 30 });
+      onceRunning(it, () => running.resolve());
+      const id = await it.submit([build, after]);
+      await running.promise;
+      await it.rooms.runs.pause(id, { kind: 'drain', reason: 'lunch' }, user);
+      const facts = it.rooms.deps.states.find(id);
+      const isBuilt = () => facts?.tasks.get('build')?.state === 'succeeded';
+      try {
+        if (facts?.paused === undefined) throw new Error('nobody knows that it is paused');
+        await vi.waitUntil(isBuilt, { interval: 5 });
+        await goOn(it, id, { mode: 'resume' });
+      } catch {
+        await it.rooms.runs.cancel(id, 'the scenario did not go as it should', user);
+      }
+      return id;
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'run.pause.requested',
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'run.unpaused',
+      ...started('after'),
+      'container.exited after',
+      ...removed('after'),
+      'layer.sealed after',
+      'task.finished after',
+      'checkpoint.saved',
+      'run.closed',
     ],
   },
   {
@@ -627,7 +728,10 @@ export const scenarios: readonly Scenario[] = [
       try {
         cpSync(first.stateDir, stateDir, { recursive: true });
         const left = first.log.size;
+        first.programs.delete('build');
         const second = await theatre.open({ stateDir, after: first });
+        const [open] = second.log.openRuns();
+        await second.ended(open ?? '');
         const records = await stopped(second);
         return records.slice(left);
       } finally {
@@ -644,8 +748,15 @@ export const scenarios: readonly Scenario[] = [
       'policy.loaded',
       'policy.loaded',
       'policy.loaded',
-      'task.finished unknown build',
-      'run.closed unknown',
+      'attempt.ended unknown build',
+      'run.recovered',
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      'run.closed',
       'daemon.stopping',
       'daemon.stopped',
     ],

@@ -66,13 +66,12 @@ test('whatever comes after a run was closed is counted and changes nothing else'
   );
 });
 
-test('whatever comes after the end of a task, short of another attempt, does not move it', () => {
+test('whatever comes after the end of a task does not move it', () => {
   const ends = fc.constantFrom(taskFinished('build', 'violated', { reason: 'first' }), skipped);
   fc.assert(
     fc.property(laterRecords, ends, (late, end) => {
       const story = [submitted(), ...(end === skipped ? [] : [taskStarted('build')]), end];
-      // A task that was skipped had no attempt; nothing starts one after that.
-      const later = end === skipped ? late.filter(({ type }) => type !== 'task.started') : late;
+      const later = end === skipped ? late : [...late, taskStarted('build', 2)];
       const before = folded(story).find(someRun)?.tasks.get('build');
       expect(
         folded([...story, ...later])
@@ -83,18 +82,20 @@ test('whatever comes after the end of a task, short of another attempt, does not
   );
 });
 
-test('a later attempt begins anew, without the artifacts of the one before', () => {
+test('a later attempt begins anew, without the artifacts of the one before, which is kept', () => {
+  const { data } = taskFinished('build', 'failed', { exit_code: 1 });
+  const ended = { ...taskFinished('build', 'failed'), type: 'attempt.ended', data } as AnyRecord;
   const story = [
     submitted(),
     taskStarted('build'),
     artifactCollected('build', 'dist'),
-    taskFinished('build', 'failed', { exit_code: 1 }),
+    ended,
     taskStarted('build', 2),
   ];
-  expect(folded(story).find(someRun)?.tasks.get('build')).toEqual({
+  expect(folded(story).find(someRun)?.tasks.get('build')).toMatchObject({
     state: 'running',
     attempt: 2,
-    startedAt: '2026-01-01T00:00:00.000Z',
+    attempts: [{ attempt: 1, outcome: 'failed', exitCode: 1 }],
     artifacts: [],
   });
 });
