@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { OrchestraError } from '#contract/errors.ts';
 import type { RecordType } from '#contract/records.ts';
@@ -43,6 +43,7 @@ export interface LogIndex {
   close(): Promise<void>;
 }
 
+const indexName = 'index.sqlite';
 const schemaVersion = 1;
 const burstMs = 25;
 const batchMax = 512;
@@ -67,9 +68,15 @@ const schema = `
  * The index beside the log. It follows the log on its own and nothing waits for it; deleted while
  * the daemon is stopped, it is built again from the segments and is the same.
  */
-export async function openIndex(options: { dir: string; log: Log }): Promise<LogIndex> {
+export async function openIndex(options: {
+  /** The log's folder. */
+  dir: string;
+  log: Log;
+  /** Where the index lies, if not in there. */
+  file?: string;
+}): Promise<LogIndex> {
   const { dir, log } = options;
-  const path = join(dir, 'index.sqlite');
+  const path = options.file ?? join(dir, indexName);
   let database = await openFresh(path, log).catch(() => undefined);
   if (database === undefined) {
     // Damaged, of another version or of another log: it holds nothing that is not in the segments.
@@ -208,8 +215,10 @@ class FollowingIndex implements LogIndex {
       this.write(batch);
       this.failure = undefined;
       batch = [];
-      // Inserting is synchronous: what comes in a burst goes in together, unless somebody waits.
-      await Promise.race([sleep(burstMs, undefined, { ref: false }), this.hurry.promise]);
+      // Inserting is synchronous. Far behind, others get a turn in between; close to the end, what
+      // comes in a burst goes in together, unless somebody waits.
+      if (this.log.size - this.indexed >= batchMax) await turn();
+      else await Promise.race([sleep(burstMs, undefined, { ref: false }), this.hurry.promise]);
     }
   }
 
