@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { recordTypes } from '#contract/records.ts';
 import { Circuits, type Blocked, type ComponentEvent } from '#daemon/runs/failures/circuits.ts';
@@ -111,6 +112,7 @@ describe('open', () => {
     stop.abort(new Error('cancelled'));
     await expect(leave).rejects.toThrow('cancelled');
     expect(timers).toEqual([]);
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
   });
 
   test('an aborted signal is not let in at all', async () => {
@@ -198,11 +200,21 @@ describe('half-open', () => {
 
   test('closed again, it takes three failures to open, and begins with a second', async () => {
     await pass(1_000);
-    await work('engine');
+    using probe = await circuits.admit(['engine'], signal);
+    probe.worked();
     await fail('engine', 2);
     expect(circuits.isFree('engine')).toBe(true);
     await fail('engine', 1);
     expect(told.at(-1)?.data).toMatchObject({ until_ms: 1_000_000 + now + 1_000 });
+  });
+
+  test('what tried and worked counts like any other when it fails later', async () => {
+    await pass(1_000);
+    const probe = await circuits.admit(['engine'], signal);
+    probe.worked();
+    await fail('engine', 2);
+    probe.failed('engine');
+    expect(circuits.isFree('engine')).toBe(false);
   });
 });
 
@@ -263,6 +275,12 @@ describe('going round', () => {
     await fail('runtime:runc', 1);
     expect(circuits.choose(runtimes)).toBe('runtime:crun');
   });
+});
+
+test('names that nobody has trouble with take no room', async () => {
+  for (let i = 0; i < 300; i += 1) await work(`host:${i}`);
+  await fail('engine', 3);
+  expect(circuits.isFree('engine')).toBe(false);
 });
 
 test('however many names there are, the ones that are watched are bounded', async () => {

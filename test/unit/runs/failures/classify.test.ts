@@ -287,6 +287,12 @@ describe('what to do next', () => {
   });
 });
 
+test('every limit has a rule of its own', () => {
+  const rules = LimitName.options.map((name) => classify(facts({ limit: { name } })).rule);
+  expect(new Set(rules).size).toBe(LimitName.options.length);
+  expect(rules).not.toContain('limit-other');
+});
+
 test('every rule has an id of its own', () => {
   const ids = failureRules.map(({ id }) => id);
   expect(new Set(ids).size).toBe(ids.length);

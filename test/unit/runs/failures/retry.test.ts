@@ -70,8 +70,10 @@ describe('a task with side effects', () => {
       retry: false,
       why: 'side_effects',
     });
-    const flaky = ask({ failure: as('flaky'), sideEffects: true });
-    expect(decideRetry(flaky)).toMatchObject({ retry: false });
+    for (const began of [true, false]) {
+      const flaky = ask({ failure: as('flaky'), sideEffects: true, began });
+      expect(decideRetry(flaky)).toMatchObject({ retry: false });
+    }
   });
 
   test('is tried again where it had not begun', () => {
