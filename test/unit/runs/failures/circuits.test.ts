@@ -154,6 +154,8 @@ describe('half-open', () => {
     (await first.leave).worked();
     await settled();
     expect(second.asked.isIn).toBe(true);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    expect(timers).toEqual([]);
     expect(told.at(-1)).toEqual({ type: 'component.closed', data: { component: 'engine' } });
   });
 
