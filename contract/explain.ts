@@ -33,6 +33,8 @@ export const TaskReceipt = z.strictObject({
       data: recordTypes['sandbox.receipt'].data,
     })
     .optional(),
+  /** Where it ran although it had run before: the first of its inputs that was another then. */
+  differs: z.strictObject({ since: RunId, what: z.string() }).optional(),
   settings: z.array(Setting),
   /** Why there was no sandbox, or why what there was came to its end: every reason. */
   reasons: z.array(

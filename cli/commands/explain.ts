@@ -41,6 +41,9 @@ function show({ print }: Context, answer: TaskReceipt): void {
   print.line(`${out.bold(safe(answer.task))} of ${answer.run}${attempt}: ${safe(answer.state)}`);
   const policy = answer.policy.digest === undefined ? '' : ` ${answer.policy.digest}`;
   print.line(`Policy    ${safe(answer.policy.name)}${policy}`);
+  if (answer.differs !== undefined) {
+    print.line(`Ran anew  since ${answer.differs.since}: ${safe(answer.differs.what)}`);
+  }
   if (receipt === undefined) {
     print.line('Receipt   none: no sandbox was released for it');
   } else {

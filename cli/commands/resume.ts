@@ -51,6 +51,9 @@ async function continueRun(
   const client = await context.client();
   // From here on by its id: `@last` may soon be another one.
   const view = await client.call('runShow', { params: { id: reference } });
+  if (view.paused !== undefined && (concurrency !== undefined || timeoutMs !== undefined)) {
+    context.print.warn(`${view.id} was only paused: it keeps its concurrency and its timeout`);
+  }
   return goOn(
     context,
     client,

@@ -39,7 +39,11 @@ export async function goOn(
   const { print } = context;
   checkDetach(context, options.isDetached);
   const preview = await earlier.ask({ dryRun: true, again: options.again });
-  if (preview.nothing !== undefined) return nothingToDo(context, earlier, preview.nothing);
+  if (preview.nothing !== undefined) {
+    if (!isLeftOpen(context, earlier)) return nothingToDo(context, earlier, preview.nothing);
+    print.note(`Run   ${earlier.id}`);
+    return toTheEnd(context, client, earlier.id, options.show);
+  }
   if (options.dryRun) {
     if (print.json) print.object(shownAnswer(earlier, preview));
     for (const line of previewLines(earlier, preview)) print.line(line);
@@ -55,6 +59,14 @@ export async function goOn(
   if (options.isDetached) return detach(context, answer.id);
   print.note(`Run   ${answer.id}`);
   return toTheEnd(context, client, answer.id, options.show);
+}
+
+/**
+ * A local daemon goes on with what an earlier one left open, and ends with this command: whoever
+ * says resume wants to see the end of it.
+ */
+function isLeftOpen({ globals }: Context, { view }: Earlier): boolean {
+  return globals.local && view !== undefined && !isOver(view.state);
 }
 
 /** A run that is over has the last word: a script may resume until it is 0. */

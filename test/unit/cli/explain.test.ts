@@ -98,3 +98,11 @@ test('--json carries the hints for a planner', async () => {
   const { out } = await said(daemon, 'show', runId, '--json');
   expect(JSON.parse(out)).toMatchObject({ tasks: [{ hints: [hint] }] });
 });
+
+test('a task that ran although it had run before says what was another then', async () => {
+  await using daemon = await daemonWithRun();
+  const differs = { since: 'r-9876543210', what: 'src/\u001b[2Ja.ts is another file' };
+  daemon.answer('taskReceipt', { json: taskReceipt({ differs }) });
+  const { out } = await said(daemon, 'explain', runId, 'build');
+  expect(out).toContain('Ran anew  since r-9876543210: src/<U+001B>[2Ja.ts is another file');
+});

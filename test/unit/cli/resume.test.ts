@@ -3,7 +3,9 @@ import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { canAsk, confirm } from '#cli/terminal/ask.ts';
-import type { Context } from '#cli/context.ts';
+import { Client } from '#cli/client/client.ts';
+import { Interrupts, type Context } from '#cli/context.ts';
+import { goOn } from '#cli/run/go-on.ts';
 import { Print } from '#cli/terminal/print.ts';
 import type { ContinueAnswer, RunView } from '#contract/run.ts';
 import {
@@ -195,6 +197,28 @@ test('names from the plan cannot steer the terminal', async () => {
     expect(out + err).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
     expect(out + err).not.toMatch(/^y/m);
   }
+});
+
+test('a local daemon ends with the command, so what it goes on with is followed to its end', async () => {
+  await using dir = await tempDir();
+  const { exitCode: _none, ...open } = runView({ state: 'running' });
+  await using daemon = await daemonWithRun();
+  const client = new Client(daemon.socketPath);
+  const context = {
+    ...terminal(''),
+    cwd: dir.path,
+    globals: { local: true, json: false },
+    interrupts: new Interrupts(() => undefined),
+  };
+  context.env = { XDG_STATE_HOME: dir.path };
+  const nothing = { kept: [], rerun: [], twice: [], nothing: 'it is under way' };
+  const ask = () => Promise.resolve(nothing);
+  const earlier = { id: runId, view: open, command: 'orchestra resume', ask };
+  const show = { output: 'quiet', reportDir: undefined } as const;
+  const how = { again: false, dryRun: false, isDetached: false, show };
+  expect(await goOn(context, client, earlier, how)).toBe(0);
+  expect(daemon.namesAsked()).toContain('runEvents');
+  client.close();
 });
 
 function terminal(input: string, env: Record<string, string> = {}): Context {
