@@ -148,13 +148,14 @@ describe('half-open', () => {
   beforeEach(async () => fail('engine', 3));
 
   test('one may try, the others wait for what comes of it', async () => {
-    const [first, second] = [ask(['engine']), ask(['engine'])];
+    const run = new AbortController().signal;
+    const [first, second] = [ask(['engine'], run), ask(['engine'], run)];
     await pass(1_000);
     expect([first.asked.isIn, second.asked.isIn]).toEqual([true, false]);
     (await first.leave).worked();
     await settled();
     expect(second.asked.isIn).toBe(true);
-    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    expect(getEventListeners(run, 'abort')).toEqual([]);
     expect(timers).toEqual([]);
     expect(told.at(-1)).toEqual({ type: 'component.closed', data: { component: 'engine' } });
   });
