@@ -50,16 +50,15 @@ export class Sweeper {
   }
 
   #remove(path: string, stat: fs.Stats, aside: string): boolean {
+    // To look into a directory, as the count did, changes when it was read last, and not this.
+    const before = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (before?.ctimeMs !== stat.ctimeMs) return false;
     this.#taken += 1;
     const to = join(aside, String(this.#taken));
-    try {
-      fs.renameSync(path, to);
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return false;
-      throw cause;
-    }
-    const now = fs.lstatSync(to);
-    const isUsed = now.atimeMs > stat.atimeMs || (!stat.isDirectory() && now.nlink > stat.nlink);
+    fs.renameSync(path, to);
+    const after = fs.lstatSync(to);
+    const isUsed =
+      after.atimeMs !== before.atimeMs || (!stat.isDirectory() && after.nlink > before.nlink);
     if (!isUsed) return true;
     try {
       fs.renameSync(to, path);
