@@ -37,12 +37,22 @@ export async function toTheEnd(
     return await finish(context, client, place, driven);
   } catch (error) {
     const trouble = await checkpoint.settled();
-    if (!(error instanceof Detached)) throw error;
+    if (!(error instanceof Detached)) {
+      sayItGoesOn(context, id, error);
+      throw error;
+    }
     if (trouble instanceof Error) {
       context.print.warn(`its checkpoint was not written: ${safe(trouble.message)}`);
     }
     return leftAlone(context, id, error);
   }
+}
+
+/** A daemon that is away takes its runs up again when it is back; so may whoever followed one. */
+function sayItGoesOn({ print, globals }: Context, id: string, error: unknown): void {
+  if (!(error instanceof OrchestraError) || error.code !== 'daemon.unreachable') return;
+  const how = globals.local ? `orchestra --local resume ${id}` : `orchestra watch ${id}`;
+  print.warn(`${id} goes on when the daemon is back: ${how}`);
 }
 
 /** Says that a run goes on by itself, and answers the exit code. */

@@ -150,6 +150,15 @@ test('the second Ctrl-C leaves the run to itself', async () => {
   expect(ran.err()).toContain(`left ${runId} to itself`);
 });
 
+test('where the daemon went away, it says how to take the run up again', async () => {
+  await using dir = await tempDir();
+  await using daemon = await daemonWithRun();
+  daemon.answer('runShow', { problem: 'daemon.unreachable' });
+  const ran = orchestra(['run', 'x'], { cwd: dir.path, host: daemon.host });
+  expect(await ran.code).toBe(5);
+  expect(ran.err()).toContain(`orchestra watch ${runId}`);
+});
+
 test('Ctrl-C while watching stops watching and cancels nothing', async () => {
   await using dir = await tempDir();
   const { daemon, cancelled } = await runningDaemon();
