@@ -10,6 +10,8 @@ export type ActType = Extract<
   | 'container.start'
   | 'container.release'
   | 'container.signal'
+  | 'container.freeze'
+  | 'container.thaw'
   | 'container.remove'
 >;
 

@@ -131,7 +131,10 @@ export type ActContext = {
  * `release` gives it the task of this permit, once: command, variables, secrets, and its layers
  * where it waited without them. The task's standard input is empty. `wait` is called after `start`
  * only, resolves once the container has exited, and may be called again. `usage` reads the peaks so far and is undefined
- * once the container is gone. `signal` on an exited or missing container is not an error. `remove`
+ * once the container is gone. `freeze` lets all its processes stand still and resolves once they do,
+ * `thaw` lets them go on; neither is an error where there is nothing to do. A signal thaws. `adopt`
+ * takes the place of create, attach, start and release in a daemon that finds a container which an
+ * earlier one let go; after it everything else works as for one of its own. `signal` on an exited or missing container is not an error. `remove`
  * is forced, takes the name or the id, takes the container's volumes along, may be repeated, and
  * resolves when both are gone.
  * Everything rejects with `engine.unavailable` when nothing answers (the act may have happened all
@@ -149,6 +152,15 @@ export interface Engine {
   wait(id: string, signal?: AbortSignal): Promise<ContainerExit>;
   usage(id: string): Promise<Usage | undefined>;
   signal(id: string, name: SignalName, context: ActContext): Promise<void>;
+  freeze(id: string, context: ActContext): Promise<void>;
+  thaw(id: string, context: ActContext): Promise<void>;
+  /**
+   * The container with this id, which an earlier daemon let go for the task of this permit, and
+   * whose release is on record with its result. Undefined where it is not there any more, or was
+   * never started. Rejects with `sandbox.mismatch` where it is not what the permit allows: then it
+   * is removed.
+   */
+  adopt(id: string, permit: Permit, context: ActContext): Promise<Adopted | undefined>;
   remove(id: string, context: ActContext): Promise<void>;
   /** Containers that carry every given label, stopped ones too. */
   list(labels: Readonly<Record<string, string>>): Promise<ContainerState[]>;
@@ -156,6 +168,17 @@ export interface Engine {
 }
 
 export type SignalName = 'SIGTERM' | 'SIGKILL';
+
+/** A container that an earlier daemon let go, and what of it there is to follow. */
+export type Adopted = Created & {
+  /** As it was when it was looked at. `paused`: frozen, and stays so until `thaw`. */
+  found: 'running' | 'paused' | 'exited';
+  pid: number | undefined;
+  /** The output from here on; nothing of one that has exited. */
+  attached: Attached;
+  /** What an earlier daemon did not read is lost, or some of it may be. */
+  isOutputCut: boolean;
+};
 
 export type Created = { id: string; effective: Effective };
 

@@ -7,12 +7,14 @@ import { digestOf } from '../base/canonical.ts';
 import { within } from '../base/deadline.ts';
 import { assertGenuine, type Permit, type PermitOffice } from '../policy/permit.ts';
 import { act } from './act.ts';
+import { madeAs } from './adopt.ts';
 import { askedFor } from './asked.ts';
 import { compare } from './compare.ts';
 import { notConfined } from './confined.ts';
 import type { Doors } from './doors.ts';
 import type {
   ActContext,
+  Adopted,
   Attached,
   Created,
   Engine,
@@ -96,6 +98,7 @@ export function guardEngine(parts: GuardParts): Engine {
       log,
       { type: 'container.remove', data, context, obj: named(id, context) },
       async () => {
+        if (one?.isFrozen === true) await driver.thaw(id, context).catch(() => {});
         await timely('remove a sandbox', driver.remove(id, context));
       },
     );
@@ -136,6 +139,88 @@ export function guardEngine(parts: GuardParts): Engine {
     const differences = await whileThere(pid, () => notConfined(pid, spec, userMap));
     if (differences.length > 0) await refuse(id, context, differences);
     one.isConfined = true;
+  };
+
+  const thaw = async (id: string, context: ActContext): Promise<void> => {
+    const data = { ...place(context), why: why(context) };
+    await act(log, { type: 'container.thaw', data, context, obj: named(id, context) }, async () => {
+      await timely('thaw a sandbox', driver.thaw(id, context));
+    });
+    const one = known.get(id);
+    if (one) one.isFrozen = false;
+  };
+
+  /** What runs is looked at as after its start and its release. Rejects where it ended meanwhile. */
+  const checkRunning = async (
+    one: Known,
+    { id, pid }: Adopted,
+    task: SandboxSpec,
+    context: ActContext,
+  ): Promise<void> => {
+    const { doors } = parts;
+    const isTask = runtimeFacts(one.spec.runtime).kernel !== 'its own';
+    one.pid = pid !== undefined && isTask && (await exits.watch(id, pid)) ? pid : undefined;
+    if (one.spec.role === 'slot' && one.pid === undefined) throw ended();
+    await assertConfined(id, one, context);
+    if (one.spec.role !== 'slot') return;
+    const differences = await differencesOf(async () => {
+      await assertDoors(parts, one);
+      await whileThere(one.pid, async () => doors?.assertShown(one.pid, task));
+    });
+    if (differences.length > 0) await refuse(id, context, differences);
+  };
+
+  const adopt = async (
+    id: string,
+    permit: Permit,
+    context: ActContext,
+  ): Promise<Adopted | undefined> => {
+    const found = await timely('inspect a sandbox', driver.adopt(id, permit, context));
+    if (found === undefined) return undefined;
+    const spec = madeAs(permit.spec, found.effective);
+    const differences = compare(askedFor(spec, parts.host), found.effective);
+    const one: Known = {
+      spec,
+      effective: found.effective,
+      stage: 'released',
+      isFrozen: found.found === 'paused',
+    };
+    known.set(id, one);
+    try {
+      if (differences.length > 0) await refuse(id, context, differences);
+      if (found.found !== 'exited') await checkRunning(one, found, permit.spec, context);
+      const isSlot = spec.role === 'slot';
+      const isTaken = !isSlot || parts.doors?.adopt(doorsOf(one), permit.spec) === true;
+      if (found.found !== 'exited' && !isTaken) {
+        await refuse(id, context, ['doors: not of this installation, or of another sandbox']);
+      }
+      const data = {
+        ...place(context),
+        found: found.found,
+        slot: isSlot,
+        spec: digestOf(permit.spec),
+      };
+      const obj = named(id, context);
+      await log.append({ type: 'container.adopted', data, run: context.run, obj });
+    } catch (error) {
+      found.attached.close();
+      known.delete(id);
+      exits.forget(id);
+      throw error;
+    }
+    if (found.found === 'exited') {
+      closeDoors(one);
+      return found;
+    }
+    const ends = spec.role === 'slot' ? parts.doors?.openPipes(doorsOf(one)) : undefined;
+    if (ends === undefined) {
+      one.late = found.attached;
+      return { ...found, pid: one.pid, attached: exits.hear(id, found.attached) };
+    }
+    const { ready, output: engine } = found.attached;
+    one.pipes = pipedOutput({ ends, ready, engine, isAdopted: true });
+    const attached = exits.hear(id, piped(found.attached, one.pipes));
+    return { ...found, pid: one.pid, attached, isOutputCut: false };
   };
 
   return {
@@ -260,6 +345,8 @@ export function guardEngine(parts: GuardParts): Engine {
       // The last process is dead: nobody sees the layers or writes any more.
       const one = known.get(id);
       one?.pipes?.over();
+      // An engine that was asked to pass on what is over already may never end that.
+      if (one?.late) setTimeout(() => one.late?.close(), lateMs).unref();
       closeDoors(one);
       return exit;
     },
@@ -268,17 +355,58 @@ export function guardEngine(parts: GuardParts): Engine {
       const send = async () => {
         await timely('signal a sandbox', driver.signal(id, name, context));
       };
+      const isFrozen = known.get(id)?.isFrozen === true;
       // With a log that takes no more records, ending a task is the safe side; what became of the
       // container is recorded by the recovery at the next start, so it is not removed here.
       if (log.blocked !== undefined && name === 'SIGKILL') {
+        if (isFrozen) await timely('thaw a sandbox', driver.thaw(id, context)).catch(() => {});
         await send();
         return;
       }
+      // Not every engine can signal what stands still; where it cannot be thawed this may do all the
+      // same.
+      if (isFrozen) await thaw(id, context).catch(() => {});
       const data = { ...place(context), signal: name satisfies SignalName, why: why(context) };
       await act(log, { type: 'container.signal', data, context, obj: named(id, context) }, send);
     },
+
+    thaw,
+
+    async freeze(id, context) {
+      const one = known.get(id);
+      if (one?.stage !== 'released') {
+        throw new OrchestraError('engine.failed', 'Only a sandbox with its task in it is frozen');
+      }
+      // Before it is: should the answer be lost, a signal thaws it all the same.
+      one.isFrozen = true;
+      const data = { ...place(context), why: why(context) };
+      await act(
+        log,
+        { type: 'container.freeze', data, context, obj: named(id, context) },
+        async () => {
+          await timely('freeze a sandbox', driver.freeze(id, context));
+        },
+      );
+    },
+
+    async adopt(id, permit, context) {
+      assertGenuine(parts.office, permit);
+      if (known.has(id)) {
+        throw new OrchestraError('engine.failed', 'A sandbox of this daemon is not adopted');
+      }
+      await assertFloor(parts, permit, context);
+      try {
+        return await adopt(id, permit, context);
+      } catch (error) {
+        // It ended while it was looked at; how, a second look tells.
+        if (!(error instanceof OrchestraError) || error.code !== 'engine.failed') throw error;
+        return adopt(id, permit, context);
+      }
+    },
   };
 }
+
+const lateMs = 2_000;
 
 type Known = {
   spec: SandboxSpec;
@@ -287,6 +415,10 @@ type Known = {
   pid?: number | undefined;
   /** Resolves once it stands at its gate; absent where nobody listens. */
   atGate?: Promise<void>;
+  /** Perhaps; a signal thaws it. */
+  isFrozen?: boolean;
+  /** The engine's stream of one that was adopted. */
+  late?: Attached;
   /** The kernel was asked how it is confined. */
   isConfined?: boolean;
   areDoorsClosed?: boolean;
@@ -317,7 +449,23 @@ async function whileThere<T>(pid: number | undefined, work: () => Promise<T>): P
   } catch (error) {
     if (pid === undefined || !isDead(pid)) throw error;
   }
-  throw new OrchestraError('engine.failed', 'The sandbox ended before its task was in it');
+  throw ended();
+}
+
+function ended(): OrchestraError {
+  return new OrchestraError('engine.failed', 'The sandbox ended while it was looked at');
+}
+
+/** What a look at the doors found wrong, in words for the log; other failures are failures. */
+async function differencesOf(look: () => Promise<void>): Promise<string[]> {
+  const codes: readonly string[] = ['engine.not_connected', 'sandbox.mismatch'];
+  try {
+    await look();
+    return [];
+  } catch (error) {
+    if (!(error instanceof OrchestraError) || !codes.includes(error.code)) throw error;
+    return [error.message, ...error.places.map(({ message }) => message)];
+  }
 }
 
 async function assertDoors({ doors }: GuardParts, one: Known): Promise<void> {

@@ -59,6 +59,8 @@ async function removeStray(
     },
   });
   try {
+    // Not every engine can end what stands still.
+    if (container.status === 'paused') await engine.thaw(container.id, context);
     await engine.remove(container.id, context);
     return 'removed';
   } catch {

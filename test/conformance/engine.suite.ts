@@ -8,6 +8,8 @@ export type EngineUnderTest = {
   engine: Engine;
   /** A permit for a sandbox of its own, with a name of its own. */
   permit(change?: Partial<SandboxSpec>): Permit;
+  /** Of a daemon that starts after the first was killed; permits are minted anew. */
+  restart(): { engine: Engine; permit(spec: SandboxSpec): Permit };
   install: string;
   /** Plays commands and cannot run any. */
   isFake?: boolean;
@@ -27,6 +29,7 @@ export const suiteScripts: Readonly<Record<string, Script>> = {
   'head -c 300000 /dev/zero': { output: [[1, new Uint8Array(300_000)]] },
   'cat; echo end': { output: [[1, 'end\n']] },
   'sleep 60': { hang: true },
+  'sleep 0.3; exit 5': { delayMs: 300, exitCode: 5 },
   'echo ready; exec sleep 60': { hang: true },
   'trap "" TERM; echo ready; while :; do sleep 1; done': {
     hang: true,
@@ -226,6 +229,113 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
       await expect(under.engine.wait(id, AbortSignal.timeout(50))).rejects.toThrow();
       expect(await left()).toMatchObject([{ id, status: 'running' }]);
       await under.engine.remove(id, context);
+    });
+
+    const forAWhile = () => AbortSignal.timeout(800);
+
+    test('a frozen sandbox stands still until it is thawed, and is listed so', async () => {
+      const { id } = await go('sleep 0.3; exit 5');
+      await under.engine.freeze(id, context);
+      await under.engine.freeze(id, context);
+      expect(await left()).toMatchObject([{ id, status: 'paused' }]);
+      await expect(under.engine.wait(id, forAWhile())).rejects.toThrow();
+      await under.engine.thaw(id, context);
+      expect((await under.engine.wait(id)).exitCode).toBe(5);
+      await under.engine.remove(id, context);
+    });
+
+    test.each([
+      ['SIGTERM', 143],
+      ['SIGKILL', 137],
+    ] as const)('a frozen sandbox ends by %s', async (signal, exitCode) => {
+      const { id } = await go('echo ready; exec sleep 60');
+      await under.engine.freeze(id, context);
+      await under.engine.signal(id, signal, context);
+      expect((await under.engine.wait(id)).exitCode).toBe(exitCode);
+      await under.engine.remove(id, context);
+    });
+
+    test('a frozen sandbox is removed, and thawing may come late and often', async () => {
+      const { id } = await go('sleep 60');
+      await under.engine.thaw(id, context);
+      await under.engine.freeze(id, context);
+      await under.engine.remove(id, context);
+      expect(await left()).toEqual([]);
+      await under.engine.thaw(id, context);
+    });
+
+    test('only a sandbox with its task in it is frozen', async () => {
+      const id = await create('exit 0');
+      await expect(under.engine.freeze(id, context)).rejects.toMatchObject({
+        code: 'engine.failed',
+      });
+      await under.engine.remove(id, context);
+    });
+
+    test('a daemon that starts adopts what runs: it ends it, and learns how it ended', async () => {
+      const { id, permit, attached } = await go('echo ready; exec sleep 60');
+      attached.close();
+      const next = under.restart();
+      const adopted = await next.engine.adopt(id, next.permit(permit.spec), context);
+      expect(adopted).toMatchObject({ id, found: 'running', isOutputCut: true });
+      await expect(next.engine.adopt(id, next.permit(permit.spec), context)).rejects.toMatchObject({
+        code: 'engine.failed',
+      });
+      const said = Array.fromAsync(adopted?.attached.output ?? []);
+      await next.engine.signal(id, 'SIGTERM', context);
+      expect((await next.engine.wait(id)).exitCode).toBe(143);
+      await said;
+      await next.engine.remove(id, context);
+      expect(await left()).toEqual([]);
+    });
+
+    test('what is frozen is adopted so, and goes on', async () => {
+      const { id, permit, attached } = await go('sleep 0.3; exit 5');
+      attached.close();
+      await under.engine.freeze(id, context);
+      const next = under.restart();
+      const adopted = await next.engine.adopt(id, next.permit(permit.spec), context);
+      expect(adopted?.found).toBe('paused');
+      const said = Array.fromAsync(adopted?.attached.output ?? []);
+      await next.engine.thaw(id, context);
+      expect((await next.engine.wait(id)).exitCode).toBe(5);
+      await said;
+      await next.engine.remove(id, context);
+    });
+
+    test('what has ended meanwhile is adopted with the way it ended', async () => {
+      const { id, permit, attached } = await go('exit 7');
+      attached.close();
+      await expect.poll(async () => (await left())[0]?.status).toBe('exited');
+      const next = under.restart();
+      const adopted = await next.engine.adopt(id, next.permit(permit.spec), context);
+      expect(adopted).toMatchObject({ found: 'exited', isOutputCut: true });
+      expect(await Array.fromAsync(adopted?.attached.output ?? [])).toEqual([]);
+      expect((await next.engine.wait(id)).exitCode).toBe(7);
+      await next.engine.remove(id, context);
+    });
+
+    test('what is gone, or was never started, is not adopted', async () => {
+      const permit = sh('exit 0');
+      const { id } = await under.engine.create(permit, context);
+      const next = under.restart();
+      const adopt = async (which: string) =>
+        next.engine.adopt(which, next.permit(permit.spec), context);
+      expect(await adopt(id)).toBeUndefined();
+      await under.engine.remove(id, context);
+      expect(await adopt(id)).toBeUndefined();
+      expect(await adopt('f'.repeat(64))).toBeUndefined();
+    });
+
+    test('what is not as its permit says is removed instead of adopted', async () => {
+      const { id, permit } = await go('sleep 60');
+      const next = under.restart();
+      const { limits } = permit.spec;
+      const other = { ...permit.spec, limits: { ...limits, memoryBytes: limits.memoryBytes / 2 } };
+      await expect(next.engine.adopt(id, next.permit(other), context)).rejects.toMatchObject({
+        code: 'sandbox.mismatch',
+      });
+      expect(await left()).toEqual([]);
     });
   });
 }

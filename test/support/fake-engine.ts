@@ -1,6 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import { askedFor } from '#daemon/engine/asked.ts';
 import type {
+  Adopted,
   Attached,
   ContainerExit,
   ContainerState,
@@ -49,6 +50,9 @@ type Container = {
   /** What the task that it was released for does; nothing before. */
   script: Script;
   task: SandboxSpec | undefined;
+  /** While it is frozen: resolves once it goes on. What is sent to it waits for that too. */
+  frozen: PromiseWithResolvers<void> | undefined;
+  waiting: SignalName | undefined;
 };
 
 export const fakeHost: HostFacts = {
@@ -140,15 +144,62 @@ export class FakeEngine implements Engine {
         isOver: false,
         script: {},
         task: undefined,
+        frozen: undefined,
+        waiting: undefined,
       };
       container.exit.promise.catch(() => {});
       this.#containers.set(container.id, container);
-      const effective = this.tamper({
-        ...askedFor(spec, this.#host),
-        maskedPaths: ['/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],
-        readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
-      });
-      return { id: container.id, effective };
+      return { id: container.id, effective: this.#effective(spec) };
+    });
+  }
+
+  #effective(spec: SandboxSpec): Effective {
+    return this.tamper({
+      ...askedFor(spec, this.#host),
+      maskedPaths: ['/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware'],
+      readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+    });
+  }
+
+  adopt(id: string): Promise<Adopted | undefined> {
+    return this.#do('adopt', () => {
+      const container = this.#containers.get(id);
+      if (container === undefined || container.status === 'created') return undefined;
+      const found = container.status as Adopted['found'];
+      const isOver = found === 'exited';
+      return {
+        id,
+        effective: this.#effective(container.spec),
+        found,
+        pid: undefined,
+        attached: {
+          ready: Promise.resolve(),
+          isOpen: () => this.#containers.has(id) && !container.isOver,
+          output: isOver ? nothing() : drain(container),
+          close: () => {},
+        },
+        isOutputCut: true,
+      };
+    });
+  }
+
+  freeze(id: string): Promise<void> {
+    return this.#do('freeze', () => {
+      const container = this.#containers.get(id);
+      if (container?.status !== 'running') return;
+      container.status = 'paused';
+      container.frozen = Promise.withResolvers();
+    });
+  }
+
+  thaw(id: string): Promise<void> {
+    return this.#do('thaw', () => {
+      const container = this.#containers.get(id);
+      if (container?.status !== 'paused') return;
+      container.status = 'running';
+      container.frozen?.resolve();
+      container.frozen = undefined;
+      if (container.waiting !== undefined) this.#take(container, container.waiting);
     });
   }
 
@@ -185,7 +236,7 @@ export class FakeEngine implements Engine {
 
   wait(id: string, signal?: AbortSignal): Promise<ContainerExit> {
     return this.#do('wait', () => {
-      const container = this.#need(id, ['running', 'exited'], 'wait for a sandbox');
+      const container = this.#need(id, ['running', 'paused', 'exited'], 'wait for a sandbox');
       const stopped = Promise.withResolvers<never>();
       const abort = () =>
         stopped.reject(new OrchestraError('engine.unavailable', 'waiting was given up'));
@@ -205,19 +256,24 @@ export class FakeEngine implements Engine {
       'signal',
       () => {
         const container = this.#containers.get(id);
-        if (container?.status !== 'running') return;
-        const { survives } = container.script;
-        if (survives === name || survives === 'SIGKILL') return;
-        this.#exit(container, name === 'SIGKILL' ? 137 : 143);
+        if (container?.status === 'paused') container.waiting = name;
+        if (container?.status === 'running') this.#take(container, name);
       },
       `signal ${name}`,
     );
+  }
+
+  #take(container: Container, name: SignalName): void {
+    const { survives } = container.script;
+    if (survives === name || survives === 'SIGKILL') return;
+    this.#exit(container, name === 'SIGKILL' ? 137 : 143);
   }
 
   remove(idOrName: string): Promise<void> {
     return this.#do('remove', () => {
       const container = this.#find(idOrName);
       if (!container) return;
+      if (container.status === 'paused') container.status = 'running';
       if (container.status === 'running') this.#exit(container, 137);
       this.#containers.delete(container.id);
     });
@@ -282,6 +338,8 @@ export class FakeEngine implements Engine {
     await new Promise((resolve) => {
       setTimeout(resolve, script.delayMs ?? 0);
     });
+    // Its time passes while it stands still, and it goes on when it may.
+    while (container.frozen !== undefined) await container.frozen.promise;
     this.#exit(container, script.exitCode ?? 0);
   }
 
@@ -304,6 +362,8 @@ export class FakeEngine implements Engine {
     container.more.resolve();
   }
 }
+
+async function* nothing(): AsyncGenerator<OutputPiece, void, undefined> {}
 
 async function* drain(container: Container): AsyncGenerator<OutputPiece, void, undefined> {
   while (true) {

@@ -13,9 +13,17 @@ import { testSpec } from './sandbox-spec.ts';
 export function openFakeSandboxes(
   script: Script | ((spec: SandboxSpec) => Script) = {},
   // Far off, so that a busy machine does not meet them: who waits for one says so.
-  { doors, deadlineMs = 30_000 }: { doors?: Doors; deadlineMs?: number } = {},
+  {
+    doors,
+    deadlineMs = 30_000,
+    fake = new FakeEngine(typeof script === 'function' ? script : () => script),
+  }: {
+    doors?: Doors;
+    deadlineMs?: number;
+    /** One that an earlier daemon had: what goes with it is that of a daemon that starts. */
+    fake?: FakeEngine;
+  } = {},
 ) {
-  const fake = new FakeEngine(typeof script === 'function' ? script : () => script);
   const log = new MemoryLog();
   const office = openPermitOffice();
   const engine: Engine = guardEngine({

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '#daemon/base/clock.ts';
 
+import { openDoors, type Doors } from '#daemon/engine/doors.ts';
+import type { Engine } from '#daemon/engine/engine.ts';
 import { labelNames, sandboxLabels } from '#daemon/engine/labels.ts';
 import { openMachine } from '#daemon/engine/machine.ts';
 import { openEngine } from '#daemon/engine/open.ts';
@@ -17,31 +19,47 @@ import { shippedSeccomp } from './seccomp.ts';
 
 export const testImage = 'orchestra/node:20-assembled';
 
+/** What is one installation's own, and the next daemon's of it too. */
+export type Place = { dir: string; install: string };
+
+export function newPlace(): Place {
+  const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'orchestra-engine-test-')));
+  return { dir, install: `test-${randomUUID()}` };
+}
+
 /**
  * An engine on this machine with an installation of its own, for one test file. `runtime` is the
  * engine's default one if left out.
  */
-export async function openRealEngine(host?: string, runtime?: string, hasDoors = false) {
+export async function openRealEngine(
+  host?: string,
+  runtime?: string,
+  hasDoors = false,
+  { dir, install }: Place = newPlace(),
+) {
   const address = host ?? (await findEngine({ env: process.env })).host;
-  const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'orchestra-engine-test-')));
   const layers = path.join(dir, 'layers');
-  mkdirSync(layers);
-  const log = new MemoryLog();
-  const office = openPermitOffice();
-  const install = `test-${randomUUID()}`;
+  mkdirSync(layers, { recursive: true });
   const machine = await openMachine({ installId: install, stateDir: dir, env: process.env });
   const { kernel } = machine;
   const doors = hasDoors ? machine.doors : undefined;
-  const engine = openEngine({
-    kernel,
-    doors,
-    files: machine.files,
-    host: address,
-    dir: path.join(dir, 'engine'),
-    log,
-    office,
-    floor: { roots: [layers, ...(doors ? [doors.root] : [])], secrets: [path.join(dir, 'log')] },
-  });
+  const open = (through: Doors | undefined) => {
+    const log = new MemoryLog();
+    const office = openPermitOffice();
+    const engine = openEngine({
+      kernel,
+      doors: through,
+      files: machine.files,
+      host: address,
+      dir: path.join(dir, 'engine'),
+      log,
+      office,
+      floor: { roots: [layers, ...(doors ? [doors.root] : [])], secrets: [path.join(dir, 'log')] },
+    });
+    return { log, office, engine };
+  };
+  const { log, office, engine } = open(doors);
+  const restarted: Engine[] = [];
   const [facts, image] = await Promise.all([engine.facts(), engine.findImage(testImage)]);
   if (image === undefined) throw new Error(`${testImage} is not on the engine: npm run setup`);
 
@@ -71,12 +89,18 @@ export async function openRealEngine(host?: string, runtime?: string, hasDoors =
     clock: systemClock(),
     spec,
     permit: (change: Partial<SandboxSpec> = {}): Permit => office.mint(spec(change)),
+    /** What a daemon has that starts after this one was killed. */
+    restart() {
+      const again = open(kernel && doors && openDoors(doors.root, kernel));
+      restarted.push(again.engine);
+      return { ...again, permit: (of: SandboxSpec) => again.office.mint(of) };
+    },
     left: async () => engine.list({ [labelNames.install]: install }),
     async close() {
       for (const one of await engine.list({ [labelNames.install]: install })) {
         await engine.remove(one.id, { why: 'test over' });
       }
-      engine.close();
+      for (const one of [engine, ...restarted]) one.close();
       await machine.doors?.dispose();
       rmSync(machine.files ?? dir, { recursive: true, force: true });
       rmSync(dir, { recursive: true, force: true });

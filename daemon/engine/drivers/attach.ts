@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { throughGate } from '../gate.ts';
-import type { Attached } from '../engine.ts';
+import type { Attached, OutputPiece } from '../engine.ts';
 import type { EngineAddress } from './address.ts';
 import { demultiplex } from './demultiplex.ts';
 import { asking, engineError } from './errors.ts';
@@ -31,6 +31,21 @@ export function openAttachments(address: EngineAddress) {
       };
     },
 
+    /**
+     * The output from here on of a container whose gate is behind it. It ends without an error
+     * where the connection does: then it is not whole, which whoever attaches late knows.
+     */
+    async follow(id: string): Promise<Attached> {
+      const path = `/containers/${id}/attach?stream=1&stdout=1&stderr=1`;
+      const socket = await upgrade(address, path);
+      return {
+        ready: Promise.resolve(),
+        isOpen: () => !socket.destroyed,
+        output: untilBroken(demultiplex(socket)),
+        close: () => socket.destroy(),
+      };
+    },
+
     /** Writes to the standard input of an attached container. */
     async send(id: string, bytes: Uint8Array): Promise<void> {
       const socket = sockets.get(id);
@@ -44,6 +59,16 @@ export function openAttachments(address: EngineAddress) {
 
     forget: (id: string) => void sockets.delete(id),
   };
+}
+
+async function* untilBroken(
+  source: AsyncIterable<OutputPiece>,
+): AsyncGenerator<OutputPiece, void, undefined> {
+  try {
+    yield* source;
+  } catch {
+    // Cut short; it was not whole before.
+  }
 }
 
 async function upgrade(address: EngineAddress, path: string): Promise<Socket> {

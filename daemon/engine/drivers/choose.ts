@@ -31,6 +31,9 @@ export function chooseEngine(parts: { host: string; facts: HostFacts; dir: strin
     wait: async (id, signal) => (await choose()).wait(id, signal),
     usage: async (id) => (await choose()).usage(id),
     signal: async (id, name, context) => (await choose()).signal(id, name, context),
+    freeze: async (id, context) => (await choose()).freeze(id, context),
+    thaw: async (id, context) => (await choose()).thaw(id, context),
+    adopt: async (id, permit, context) => (await choose()).adopt(id, permit, context),
     remove: async (id, context) => (await choose()).remove(id, context),
     list: async (labels) => (await choose()).list(labels),
     close() {

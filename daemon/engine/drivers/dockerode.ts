@@ -7,6 +7,7 @@ import Docker, {
 } from 'dockerode';
 import { OrchestraError } from '#contract/errors.ts';
 import type {
+  Adopted,
   ContainerExit,
   ContainerState,
   Created,
@@ -17,8 +18,9 @@ import type {
 } from '../engine.ts';
 import { parseAddress } from './address.ts';
 import { openAttachments } from './attach.ts';
+import { followOnce, foundAs, statusFrom } from './adopt.ts';
 import { effectiveOf } from './effective.ts';
-import { asking, statusOf } from './errors.ts';
+import { asking, missingIsUndefined, statusOf } from './errors.ts';
 import { releaseScript } from '../gate.ts';
 import { engineFacts } from './facts.ts';
 import { createOptions } from './translate.ts';
@@ -115,6 +117,44 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
       await asking('signal a sandbox', async () => {
         // 404: it is gone. 409: it is not running. Both are what a signal is for.
         await ignoring([404, 409], docker.getContainer(id).kill({ signal: name }));
+      });
+    },
+
+    async freeze(id) {
+      await asking('freeze a sandbox', async () => {
+        // 404: it is gone. 409: it stands still already, or is over.
+        await ignoring([404, 409], docker.getContainer(id).pause());
+      });
+    },
+
+    async thaw(id) {
+      await asking('thaw a sandbox', async () => {
+        try {
+          await ignoring([404, 409], docker.getContainer(id).unpause());
+        } catch (error) {
+          // Docker 20.10 answers 500 where nothing is to be thawed.
+          if ((await statusNow(docker, id)) === 'paused') throw error;
+        }
+      });
+    },
+
+    async adopt(id): Promise<Adopted | undefined> {
+      return asking('inspect a sandbox', async () => {
+        const found = await missingIsUndefined(docker.getContainer(id).inspect());
+        const status = found && foundAs(statusFrom(found.State.Status));
+        if (found === undefined || status === undefined) return undefined;
+        const volumes = await inspectVolumes(docker, found);
+        return {
+          id: found.Id,
+          effective: effectiveOf(found, volumes),
+          found: status,
+          pid: found.State.Pid > 0 ? found.State.Pid : undefined,
+          attached: followOnce(status, {
+            follow: async () => attachments.follow(found.Id),
+            isFrozen: async () => (await statusNow(docker, found.Id)) === 'paused',
+          }),
+          isOutputCut: true,
+        };
       });
     },
 
@@ -225,13 +265,12 @@ async function inspectVolumes(
   return new Map(volumes.map((volume) => [volume.Name, volume]));
 }
 
-async function missingIsUndefined<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (statusOf(error) === 404) return undefined;
-    throw error;
-  }
+async function statusNow(
+  docker: Docker,
+  id: string,
+): Promise<ContainerState['status'] | undefined> {
+  const found = await missingIsUndefined(docker.getContainer(id).inspect());
+  return found && statusFrom(found.State.Status);
 }
 
 /** Gives back the status that was ignored, undefined when the call went through. */
@@ -252,20 +291,4 @@ async function ignoring(
 function exitCodeOf(code: number): number {
   if (Number.isInteger(code) && code >= 0 && code <= 255) return code;
   throw new OrchestraError('engine.failed', 'The engine reported no exit code');
-}
-
-function statusFrom(state: string): ContainerState['status'] {
-  switch (state) {
-    // Podman's word for a container whose runtime waits before the first program.
-    case 'initialized':
-      return 'created';
-    case 'created':
-    case 'running':
-    case 'paused':
-    case 'exited':
-    case 'dead':
-      return state;
-    default:
-      return 'unknown';
-  }
 }

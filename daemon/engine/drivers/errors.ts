@@ -41,3 +41,12 @@ function messageOf(cause: unknown): string {
   const text = typeof said === 'string' ? said : (cause as Error).message;
   return text.slice(0, 1000).toWellFormed();
 }
+
+export async function missingIsUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}

@@ -16,6 +16,7 @@ export function effectiveOf(
   found: Inspected,
   oci: OciConfig,
   asked: Pick<SandboxSpec, 'seccomp'>,
+  isAdopted = false,
 ): Effective {
   const { process, linux, root } = oci;
   const { hasInit, command } = commandOf(process.args);
@@ -65,7 +66,7 @@ export function effectiveOf(
     labels: found.Config.Labels,
     maskedPaths: linux.maskedPaths,
     readonlyPaths: linux.readonlyPaths,
-    others: othersOf(found, oci),
+    others: othersOf(found, oci, isAdopted),
   };
 }
 

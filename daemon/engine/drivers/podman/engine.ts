@@ -3,10 +3,19 @@ import { Agent } from 'node:http';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { SandboxSpec } from '../../../policy/spec.ts';
-import type { ContainerExit, Created, Effective, Engine, HostFacts } from '../../engine.ts';
+import type {
+  Adopted,
+  ContainerExit,
+  Created,
+  Effective,
+  Engine,
+  HostFacts,
+} from '../../engine.ts';
 import { parseAddress } from '../address.ts';
+import { followOnce, foundAs, statusFrom } from '../adopt.ts';
+import { openAttachments } from '../attach.ts';
 import { dockerodeEngine } from '../dockerode.ts';
-import { asking, statusOf } from '../errors.ts';
+import { asking, missingIsUndefined, statusOf } from '../errors.ts';
 import { openLibpod, parseJson, type Libpod } from './api.ts';
 import { specGenerator } from './create.ts';
 import { effectiveOf } from './effective.ts';
@@ -34,6 +43,20 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
   const patient = openLibpod(address, agent, 0);
   const compatible = dockerodeEngine({ host, facts });
   const oom = openOomWatch();
+  const attachments = openAttachments(address);
+
+  // One that is in another state than it takes is answered with 500: only what it is now tells.
+  const pausing = async (what: 'freeze' | 'thaw', id: string): Promise<void> => {
+    await asking(`${what} a sandbox`, async () => {
+      try {
+        await call(libpod, `/containers/${id}/${what === 'freeze' ? 'pause' : 'unpause'}`);
+      } catch (error) {
+        if (statusOf(error) === undefined) throw error;
+        const state = await inspected(libpod, id);
+        if (state === (what === 'freeze' ? 'running' : 'paused')) throw error;
+      }
+    });
+  };
 
   return {
     ...compatible,
@@ -83,6 +106,41 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
         // Podman answers 500 where Docker says 409: it is not running.
         if (!(await isOver(libpod, id))) throw error;
       }
+    },
+
+    async freeze(id) {
+      await pausing('freeze', id);
+    },
+
+    async thaw(id) {
+      await pausing('thaw', id);
+    },
+
+    async adopt(id, { spec }): Promise<Adopted | undefined> {
+      return asking('inspect a sandbox', async () => {
+        const answer = await missingIsUndefined(
+          libpod({ method: 'GET', path: `/containers/${id}/json` }),
+        );
+        if (answer === undefined) return undefined;
+        const found = known(Inspected, answer);
+        const status = foundAs(statusFrom(found.State.Status));
+        if (status === undefined) return undefined;
+        if (status !== 'exited') {
+          await oom.prepare(found.Id, found.State.Pid);
+          oom.start(found.Id);
+        }
+        return {
+          id: found.Id,
+          effective: await readEffective(found, spec, true),
+          found: status,
+          pid: found.State.Pid > 0 ? found.State.Pid : undefined,
+          attached: followOnce(status, {
+            follow: async () => attachments.follow(found.Id),
+            isFrozen: async () => (await inspected(libpod, found.Id)) === 'paused',
+          }),
+          isOutputCut: true,
+        };
+      });
     },
 
     async remove(id, context) {
@@ -135,13 +193,11 @@ async function isOver(libpod: Libpod, id: string): Promise<boolean> {
 
 /** The state of a container; undefined when there is none. */
 async function inspected(libpod: Libpod, name: string): Promise<string | undefined> {
-  try {
-    const answer = await libpod({ method: 'GET', path: `/containers/${name}/json` });
-    return known(z.object({ State: z.object({ Status: z.string() }) }), answer).State.Status;
-  } catch (error) {
-    if (statusOf(error) === 404) return undefined;
-    throw error;
-  }
+  const asked = libpod({ method: 'GET', path: `/containers/${name}/json` });
+  const answer = await missingIsUndefined(asked);
+  return answer === undefined
+    ? undefined
+    : known(z.object({ State: z.object({ Status: z.string() }) }), answer).State.Status;
 }
 
 async function call(libpod: Libpod, at: string, body?: unknown): Promise<unknown> {
@@ -160,7 +216,11 @@ async function explained<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function readEffective(found: Inspected, spec: SandboxSpec): Promise<Effective> {
+async function readEffective(
+  found: Inspected,
+  spec: SandboxSpec,
+  isAdopted = false,
+): Promise<Effective> {
   let text: string;
   try {
     text = await readFile(found.OCIConfigPath, 'utf8');
@@ -173,5 +233,5 @@ async function readEffective(found: Inspected, spec: SandboxSpec): Promise<Effec
   if (text.length > configMax) {
     throw new OrchestraError('engine.failed', 'What Podman made is too long to be read back');
   }
-  return effectiveOf(found, known(OciConfig, parseJson(text)), spec);
+  return effectiveOf(found, known(OciConfig, parseJson(text)), spec, isAdopted);
 }

@@ -1,12 +1,13 @@
 import type { Inspected, OciConfig } from './oci.ts';
 
 /** Anything that was set, is not compared by itself, and a sandbox must not have. */
-export function othersOf(found: Inspected, oci: OciConfig): string[] {
+export function othersOf(found: Inspected, oci: OciConfig, isAdopted: boolean): string[] {
   const { HostConfig: host, Config: config } = found;
   const { process, linux } = oci;
   const gid = process.user.gid;
   return [
-    ...unless(found.State.Status === 'initialized', `state ${found.State.Status}`),
+    // Of one that is adopted the state is what is asked for, and told apart from this.
+    ...unless(isAdopted || found.State.Status === 'initialized', `state ${found.State.Status}`),
     ...unless(['', 'no'].includes(host.RestartPolicy.Name), 'restart policy'),
     ...unless(!host.AutoRemove, 'automatic removal'),
     ...unless(host.LogConfig.Type === 'none', `log driver ${host.LogConfig.Type}`),
