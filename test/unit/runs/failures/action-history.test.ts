@@ -1,16 +1,16 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AnyRecord, RecordData } from '#contract/records.ts';
-import { Actions } from '#daemon/runs/failures/flaky.ts';
+import { ActionHistory } from '#daemon/runs/failures/action-history.ts';
 
 const action = `sha256:${'a'.repeat(64)}` as const;
-let actions: Actions;
+let history: ActionHistory;
 
 beforeEach(() => {
-  actions = new Actions();
+  history = new ActionHistory();
 });
 
 function see(type: AnyRecord['type'], data: object, { run = 'r-1', task = 'test' } = {}): void {
-  actions.fold({ type, data, run, obj: { task } } as unknown as AnyRecord);
+  history.fold({ type, data, run, obj: { task } } as unknown as AnyRecord);
 }
 
 type Options = { type?: AnyRecord['type']; key?: string; run?: string };
@@ -25,26 +25,26 @@ function attempt(
 
 test('nothing is known of an action that nobody ran, nor of a task without one', () => {
   attempt({ outcome: 'failed', exit_code: 1 }, { key: 'none' });
-  expect([actions.passedIn(action), actions.hasFailed(action)]).toEqual([undefined, false]);
-  expect([actions.passedIn(undefined), actions.hasFailed(undefined)]).toEqual([undefined, false]);
+  expect([history.passedIn(action), history.hasFailed(action)]).toEqual([undefined, false]);
+  expect([history.passedIn(undefined), history.hasFailed(undefined)]).toEqual([undefined, false]);
 });
 
 test('an attempt that failed is remembered, whether another one came or not', () => {
   attempt({ outcome: 'failed', exit_code: 1 }, { type: 'attempt.ended' });
-  expect(actions.hasFailed(action)).toBe(true);
+  expect(history.hasFailed(action)).toBe(true);
 });
 
 test('one that passed is known with its run, the last one', () => {
   attempt({ outcome: 'succeeded', exit_code: 0 }, { run: 'r-1' });
   attempt({ outcome: 'succeeded', exit_code: 0 }, { run: 'r-2' });
-  expect(actions.passedIn(action)).toBe('r-2');
-  expect(actions.hasFailed(action)).toBe(false);
+  expect(history.passedIn(action)).toBe('r-2');
+  expect(history.hasFailed(action)).toBe(false);
 });
 
 test('both are kept, so what fails after it passed is flaky, and what passes after it failed', () => {
   attempt({ outcome: 'succeeded', exit_code: 0 });
   attempt({ outcome: 'failed', exit_code: 1 });
-  expect([actions.passedIn(action), actions.hasFailed(action)]).toEqual(['r-1', true]);
+  expect([history.passedIn(action), history.hasFailed(action)]).toEqual(['r-1', true]);
 });
 
 test.each([
@@ -60,7 +60,7 @@ test.each([
   ['unknown', { outcome: 'unknown' }],
 ] as const)('an attempt that was %s says nothing about its action', (_, ended) => {
   attempt(ended);
-  expect([actions.passedIn(action), actions.hasFailed(action)]).toEqual([undefined, false]);
+  expect([history.passedIn(action), history.hasFailed(action)]).toEqual([undefined, false]);
 });
 
 test('tasks of one name in two runs are not mixed up', () => {
@@ -69,25 +69,25 @@ test('tasks of one name in two runs are not mixed up', () => {
   see('task.started', { attempt: 1, action: other }, { run: 'r-2' });
   see('task.finished', { outcome: 'failed', exit_code: 1 }, { run: 'r-2' });
   see('task.finished', { outcome: 'succeeded', exit_code: 0 }, { run: 'r-1' });
-  expect([actions.passedIn(action), actions.hasFailed(action)]).toEqual(['r-1', false]);
-  expect([actions.passedIn(other), actions.hasFailed(other)]).toEqual([undefined, true]);
+  expect([history.passedIn(action), history.hasFailed(action)]).toEqual(['r-1', false]);
+  expect([history.passedIn(other), history.hasFailed(other)]).toEqual([undefined, true]);
 });
 
 test('what a later attempt without a key does is not put down to the earlier one', () => {
   see('task.started', { attempt: 1, action });
   attempt({ outcome: 'failed', exit_code: 1 }, { key: 'none' });
-  expect(actions.hasFailed(action)).toBe(false);
+  expect(history.hasFailed(action)).toBe(false);
 });
 
 test('an end that comes after its run was closed says nothing', () => {
   see('task.started', { attempt: 1, action });
   see('run.closed', {});
   see('task.finished', { outcome: 'failed', exit_code: 1 });
-  expect(actions.hasFailed(action)).toBe(false);
+  expect(history.hasFailed(action)).toBe(false);
 });
 
 test('only so many are remembered, and the ones heard of last', () => {
-  actions = new Actions({ max: 2 });
+  history = new ActionHistory({ max: 2 });
   for (const key of ['a', 'b', 'a', 'c']) attempt({ outcome: 'failed', exit_code: 1 }, { key });
-  expect(['a', 'b', 'c'].map((key) => actions.hasFailed(key))).toEqual([true, false, true]);
+  expect(['a', 'b', 'c'].map((key) => history.hasFailed(key))).toEqual([true, false, true]);
 });
