@@ -474,6 +474,18 @@ export const commands: readonly CommandSpec[] = [
     ],
   },
   {
+    name: 'prune',
+    text: 'remove what only old runs need; the log stays',
+    group: 'Care',
+    options: [
+      { flags: '--dry-run', text: 'only say what would go' },
+      { flags: '--keep-days <n>', text: 'keep runs used within so many days, and no others' },
+      { flags: '--all-but <n>', text: 'keep the last so many runs, and no others' },
+      { flags: '-y, --yes', text: 'do not ask' },
+    ],
+    load: async () => (await import('./commands/prune.ts')).prune,
+  },
+  {
     name: 'config',
     text: 'settings',
     group: 'Care',

@@ -37,7 +37,10 @@ export async function followRun(
   return lastPicture(client, first.id, follower);
 }
 
-/** One request at a time; the next waits as long as the last one took, and at least `pauseMs`. */
+/**
+ * One request at a time; the next waits four times as long as the last one took, and at least
+ * `pauseMs`: of a big run a picture is much work for the daemon, which has the run to do.
+ */
 class Pictures {
   readonly #client: Client;
   readonly #id: string;
@@ -77,7 +80,7 @@ class Pictures {
       } catch {
         // The next record asks again; the last picture is asked for by itself and may fail aloud.
       }
-      await this.#pause(Math.max(pauseMs, performance.now() - startedAt));
+      await this.#pause(Math.max(pauseMs, 4 * (performance.now() - startedAt)));
     }
     this.#busy = undefined;
   }

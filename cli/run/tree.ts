@@ -41,20 +41,17 @@ export function finishedRow(task: TaskView, screen: Screen): string {
  */
 export function liveRows(view: RunView, screen: Screen, activity?: string): string[] {
   const room = Math.max(1, screen.rows - 1);
-  const failed = view.tasks.filter((task) => isBad(task.state));
-  const [running = [], again = [], blocked = [], waiting = []] = openStates.map((state) =>
-    view.tasks.filter((task) => task.state === state),
-  );
+  const by: ByState = Map.groupBy(view.tasks, ({ state }) => state);
   const groups = [
-    { tasks: failed, more: 'failed' },
-    { tasks: running, more: 'running' },
-    { tasks: again, more: 'to be tried again' },
-    { tasks: blocked, more: 'blocked' },
-    { tasks: waiting, more: 'waiting' },
+    // In the order of the plan, and so not one state after the other.
+    { tasks: view.tasks.filter((task) => isBad(task.state)), more: 'failed' },
+    { tasks: by.get('running') ?? [], more: 'running' },
+    { tasks: by.get('retry_wait') ?? [], more: 'to be tried again' },
+    { tasks: by.get('blocked') ?? [], more: 'blocked' },
+    { tasks: by.get('waiting') ?? [], more: 'waiting' },
   ];
-  const open = new Set(
-    view.tasks.filter(({ state }) => openStates.includes(state)).map((task) => task.id),
-  );
+  const open = new Set(openStates.flatMap((state) => by.get(state) ?? []).map(({ id }) => id));
+  const here = { open, isPaused: view.paused !== undefined, nowMs: screen.nowMs };
   const rows: string[] = [];
   let left = room - 1; // The counts line.
   for (const [at, { tasks, more }] of groups.entries()) {
@@ -64,7 +61,7 @@ export function liveRows(view: RunView, screen: Screen, activity?: string): stri
     const shown = tasks.length <= share ? tasks.length : Math.max(0, share - 1);
     const kept = more === 'failed' ? tasks.slice(-shown || tasks.length) : tasks.slice(0, shown);
     for (const task of shown === 0 ? [] : kept) {
-      rows.push(row(task, screen, detail(task, open, view.paused !== undefined, screen.nowMs)));
+      rows.push(row(task, screen, detail(task, here)));
     }
     left -= shown;
     if (shown < tasks.length && left > 0) {
@@ -72,7 +69,7 @@ export function liveRows(view: RunView, screen: Screen, activity?: string): stri
       left -= 1;
     }
   }
-  return [...rows, counts(view, screen, activity)].slice(-room);
+  return [...rows, counts(view, by, screen, activity)].slice(-room);
 }
 
 function row(task: TaskView, screen: Screen, note: string): string {
@@ -87,11 +84,11 @@ function row(task: TaskView, screen: Screen, note: string): string {
   return screen.styles[style](whole);
 }
 
+type ByState = ReadonlyMap<TaskState, readonly TaskView[]>;
+
 function detail(
   task: TaskView,
-  open: ReadonlySet<string>,
-  isPaused: boolean,
-  nowMs: number,
+  { open, isPaused, nowMs }: { open: ReadonlySet<string>; isPaused: boolean; nowMs: number },
 ): string {
   if (task.state === 'retry_wait') return retryWords(task, nowMs);
   if (task.state === 'blocked') return blockedWords(task);
@@ -119,9 +116,9 @@ function spinner(nowMs: number): string {
   return frames[Math.floor(nowMs / 100) % frames.length] ?? '▸';
 }
 
-function counts(view: RunView, screen: Screen, activity: string | undefined): string {
+function counts(view: RunView, by: ByState, screen: Screen, activity: string | undefined): string {
   const of = (...states: readonly TaskState[]) =>
-    view.tasks.filter((task) => states.includes(task.state)).length;
+    states.reduce((sum, state) => sum + (by.get(state)?.length ?? 0), 0);
   const cached = of('cached');
   const parts = [
     [of('succeeded', 'cached'), cached === 0 ? 'done' : `done (${cached} cached)`],
