@@ -238,3 +238,6 @@ const nothing: SealedLayer = {
   leftOut: [],
   leftOutCount: 0,
 };
+
+/** Of a task that left nothing: under and over it everything looks the same. */
+export const emptyLayer = nothing.digest;

@@ -6,6 +6,7 @@ import { BlobStore } from '../artifacts/blobs.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
 import { DiskWatch } from './disk-watch.ts';
 import { FreeSpace, type Marks } from './free-space.ts';
+import { Intact } from './intact.ts';
 import { Layers } from './layers.ts';
 import { hasOtherOwners } from './owners.ts';
 import { openStore, type Store } from './prune/store.ts';
@@ -34,6 +35,8 @@ export type Workspace = {
   blobs: BlobStore;
   snapshots: Snapshots;
   layers: Layers;
+  /** Whether blobs that somebody is about to rely on are whole. */
+  intact: Intact;
   /** Keeps tasks to their share of the disk, and the disk from being full. */
   disk: DiskWatch;
   /** What the last daemon left half-built, removed while opening. */
@@ -90,6 +93,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     blobs,
     snapshots,
     layers,
+    intact: new Intact(blobs.directory, pool),
     disk: new DiskWatch(space, measuring),
     swept,
     holdTrash: () => trash.hold(),

@@ -1,9 +1,11 @@
 import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet, LeftOut, SnapshotAnswer, TreeLimits } from '#contract/snapshot.ts';
+import type { BlobCheck } from './check-blobs.ts';
 import type { LayerCheck } from './check-layer.ts';
 import type { DiskUse, MeasureRequest } from './measure.ts';
 import type { PrunedPart, PruneWork, WeighRequest } from './prune/request.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
+import type { CheckedBlob } from './intact.ts';
 import type { Part } from './subset.ts';
 
 /** Where things are and whom they belong to: what every operation is told. */
@@ -36,6 +38,10 @@ export type Operations = {
   check: {
     args: { place: Place; layer: Digest; stamp: string | undefined };
     value: LayerCheck;
+  };
+  checkBlobs: {
+    args: { blobsDir: string; blobs: readonly CheckedBlob[]; stamp: string | undefined };
+    value: BlobCheck;
   };
   stack: { args: { place: Place; stack: Stack }; value: { lower: string[] } };
   seal: {

@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { changesOf } from './changes.ts';
+import { checkBlobs } from './check-blobs.ts';
 import { checkLayer } from './check-layer.ts';
 import { collect } from '../artifacts/collect.ts';
 import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
@@ -29,6 +30,7 @@ function operationsOf(xattrs: Xattrs): Table {
     missing: ({ blobsDir, digests }) => missingBlobs(blobsDir, digests),
     subset: makeSubset,
     check: (args) => checkLayer(args, xattrs),
+    checkBlobs,
     stack: stackLowers,
     seal: (args) => sealLayer(args, xattrs),
     changes: changesOf,
