@@ -1,12 +1,12 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AnyRecord, RecordData } from '#contract/records.ts';
-import { Actions } from '#daemon/runs/failures/flaky.ts';
+import { ActionHistory } from '#daemon/runs/failures/action-history.ts';
 
 const action = `sha256:${'a'.repeat(64)}` as const;
-let history: Actions;
+let history: ActionHistory;
 
 beforeEach(() => {
-  history = new Actions();
+  history = new ActionHistory();
 });
 
 function see(type: AnyRecord['type'], data: object, { run = 'r-1', task = 'test' } = {}): void {
@@ -87,7 +87,7 @@ test('an end that comes after its run was closed says nothing', () => {
 });
 
 test('only so many are remembered, and the ones heard of last', () => {
-  history = new Actions({ max: 2 });
+  history = new ActionHistory({ max: 2 });
   for (const key of ['a', 'b', 'a', 'c']) attempt({ outcome: 'failed', exit_code: 1 }, { key });
   expect(['a', 'b', 'c'].map((key) => history.hasFailed(key))).toEqual([true, false, true]);
 });

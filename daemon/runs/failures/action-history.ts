@@ -7,7 +7,7 @@ type Known = { passedIn?: string; failed?: true };
  * is flaky, because its key holds everything that could have made a difference. The ones heard of
  * last are kept.
  */
-export class Actions {
+export class ActionHistory {
   readonly #known = new Map<string, Known>();
   /** Of each open run, the actions of the attempts that are on their way. */
   readonly #open = new Map<string, Map<string, string>>();
