@@ -198,7 +198,7 @@ export function guardEngine(parts: GuardParts): Engine {
         ...place(context),
         found: found.found,
         slot: isSlot,
-        spec: digestOf(permit.spec),
+        spec: permit.digest,
       };
       const obj = named(id, context);
       await log.append({ type: 'container.adopted', data, run: context.run, obj });
@@ -319,7 +319,7 @@ export function guardEngine(parts: GuardParts): Engine {
       await assertConfined(id, one, context);
       await assertFloor(parts, permit, context);
       assertFits(one.spec, permit.spec);
-      const data = releaseData(one, permit.spec, context);
+      const data = releaseData(one, permit, context);
       await act(
         log,
         { type: 'container.release', data, context, obj: named(id, context), before: receipt },
@@ -480,9 +480,10 @@ async function assertDoors({ doors }: GuardParts, one: Known): Promise<void> {
 /** A task gets the sandbox that its own permit allows, whatever that sandbox was made for. */
 function assertFits(waiting: SandboxSpec, task: SandboxSpec): void {
   const isSame =
-    waiting.role === 'task'
+    waiting === task ||
+    (waiting.role === 'task'
       ? digestOf(waiting) === digestOf(task)
-      : digestOf(shapeOf(waiting)) === digestOf(shapeOf(task));
+      : digestOf(shapeOf(waiting)) === digestOf(shapeOf(task)));
   if (task.role === 'task' && isSame) return;
   throw new OrchestraError('sandbox.mismatch', 'The sandbox is not the one that policy allowed', {
     hint: 'orchestra doctor',
@@ -502,12 +503,12 @@ async function openDoorsOf(
 
 function releaseData(
   { spec: waited }: Known,
-  task: SandboxSpec,
+  { spec: task, digest }: Permit,
   context: ActContext,
 ): RecordData<'container.release'> {
   return {
     ...place(context),
-    spec: digestOf(task),
+    spec: digest,
     slot: waited.role === 'slot',
     command: digestOf(task.command),
     env_names: Object.keys(task.env).toSorted(),
@@ -548,11 +549,11 @@ async function createRecorded(
   context: ActContext,
   make: () => Promise<Created>,
 ): Promise<Created> {
-  const { spec } = permit;
+  const { spec, digest } = permit;
   const data: RecordData<'container.create'> = {
     ...place(context),
     name: spec.name,
-    spec: digestOf(spec),
+    spec: digest,
     limits: recordedLimits(spec.limits),
   };
   return act(

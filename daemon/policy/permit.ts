@@ -1,11 +1,20 @@
+import type { Digest } from '#contract/ids.ts';
 import { assert } from '../base/assert.ts';
+import { digestOf } from '../base/canonical.ts';
 import { deepFreeze } from '../base/freeze.ts';
 import type { SandboxSpec } from './spec.ts';
 
 declare const minted: unique symbol;
 
-/** Leave to create exactly this sandbox. Only `mintPermit` makes one; a copy is worth nothing. */
-export type Permit = { readonly spec: SandboxSpec; readonly [minted]: true };
+/**
+ * Leave to create exactly this sandbox. Only the office mints one; a copy is worth nothing. `digest`
+ * is that of the spec: a spec holds a whole seccomp profile, and is named in many records.
+ */
+export type Permit = {
+  readonly spec: SandboxSpec;
+  readonly digest: Digest;
+  readonly [minted]: true;
+};
 
 export type PermitOffice = {
   mint(spec: SandboxSpec): Permit;
@@ -20,12 +29,20 @@ export function openPermitOffice(): PermitOffice {
   const genuine = new WeakSet<object>();
   return {
     mint(spec) {
-      const permit = deepFreeze({ spec: structuredClone(spec) }) as unknown as Permit;
+      const own = copyOf(spec);
+      const permit = deepFreeze({ spec: own, digest: digestOf(own) }) as unknown as Permit;
       genuine.add(permit);
       return permit;
     },
     isGenuine: (permit) => genuine.has(permit),
   };
+}
+
+/** Of plain data; its strings are shared, since nobody can change them. */
+function copyOf<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyOf) as T;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, copyOf(inner)])) as T;
 }
 
 export function assertGenuine(office: PermitOffice, permit: Permit): void {

@@ -32,7 +32,7 @@ const layersMax = 64;
  */
 export function receiptOf(
   facts: ReceiptFacts,
-  { spec }: Permit,
+  { spec, digest }: Permit,
   { settings }: Pick<Effective, 'settings'>,
   attempt: number,
 ): Entry<'sandbox.receipt'> {
@@ -55,7 +55,7 @@ export function receiptOf(
       lsm: [...facts.lsm].slice(0, 32),
       userns: engine.userns,
       rootless: engine.rootless,
-      requested: digestOf(spec),
+      requested: digest,
       effective: digestOf({ ...rest, mounts }),
       settings: rest,
       limits: recordedLimits(spec.limits),
