@@ -1,0 +1,1 @@
+export { ActionHistory, ActionHistory as Actions } from './action-history.ts';
