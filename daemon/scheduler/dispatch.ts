@@ -100,8 +100,8 @@ export async function dispatch<T extends Node>(work: Dispatch<T>): Promise<T[]> 
       frontier.begin(node);
       const isOpen = await work.execute(node, { outside: (wait) => place.outside(wait) });
       opened = frontier.end(node.id, isOpen);
-      for (const next of opened.ready.splice(0)) ask(next);
     }
+    // In the same tick in which the place came free, so that what follows is among those who ask.
     await open(opened);
   };
 

@@ -33,12 +33,15 @@ export class Ledger {
     };
   }
 
-  /** Whether there is room for `claim`; with `beside`, whether there would be room for both. */
+  /**
+   * Whether there is room for `claim`; with `beside`, whether it takes nothing that this one needs.
+   * A place is not kept for it: what it waits for comes free with somebody's place.
+   */
   fits(claim: Claim, beside?: Claim): boolean {
     return (
-      this.#free.tasks >= (beside ? 2 : 1) &&
-      this.#free.cpuMilli >= claim.cpuMilli + (beside?.cpuMilli ?? 0) &&
-      this.#free.memoryBytes >= claim.memoryBytes + (beside?.memoryBytes ?? 0) &&
+      this.#free.tasks >= 1 &&
+      isEnough(this.#free.cpuMilli, claim.cpuMilli, beside?.cpuMilli) &&
+      isEnough(this.#free.memoryBytes, claim.memoryBytes, beside?.memoryBytes) &&
       this.areFree(claim.locks)
     );
   }
@@ -71,6 +74,10 @@ export function charge(use: Use, claim: Claim, tasks: 1 | -1): void {
   use.tasks += tasks;
   use.cpuMilli += tasks * claim.cpuMilli;
   use.memoryBytes += tasks * claim.memoryBytes;
+}
+
+function isEnough(free: number, claimed: number, kept = 0): boolean {
+  return claimed === 0 || free >= claimed + kept;
 }
 
 // Whole numbers only: what is given back is exactly what was taken. Nonsense claims everything.

@@ -50,6 +50,17 @@ test('what ran before claims what it took, and of memory somewhat more', () => {
   expect(memoryBytes).toBeLessThan(1_120 * MiB);
 });
 
+test('of memory counts what nearly all runs stayed below, of the processor the usual', () => {
+  const demands = new Demands(totals);
+  for (let i = 0; i < 50; i += 1) {
+    const isLarge = i % 5 === 0;
+    const memoryPeakBytes = (isLarge ? 2_000 : 100) * MiB;
+    demands.note(build, { cpuMs: isLarge ? 2_000 : 200, ms: 1_000, memoryPeakBytes });
+  }
+  expect(demands.claim(build).memoryBytes).toBeGreaterThan(2_000 * MiB);
+  expect(demands.claim(build).cpuMilli).toBeLessThan(250);
+});
+
 test('a machine of which only places are counted is claimed nothing else of', () => {
   const { cpuMilli, memoryBytes } = new Demands({ tasks: 4 }).claim(build);
   expect([cpuMilli, memoryBytes]).toEqual([0, 0]);

@@ -58,6 +58,38 @@ test('a run that was cancelled before it began starts nothing', async () => {
   expect(started).toEqual([]);
 });
 
+test('what follows a task that ended after the cancellation is not waited for', async () => {
+  const slots = new Capacity({ tasks: 1 });
+  const controller = new AbortController();
+  using other = slots.join({ priority: 9 });
+  const { started, ended } = play(chain, {
+    slots,
+    signal: controller.signal,
+    execute: () => {
+      void other.take(nothing, new AbortController().signal);
+      controller.abort(new Error('cancelled'));
+      return Promise.resolve(true);
+    },
+  });
+  expect((await ended).map(({ id }) => id)).toEqual(['b', 'c', 'd']);
+  expect(started).toEqual(['a']);
+});
+
+test('a run that is cancelled while it is admitted starts nothing', async () => {
+  const slots = new Capacity({ tasks: 1 });
+  const controller = new AbortController();
+  const { started, ended } = play(chain, {
+    slots,
+    signal: controller.signal,
+    admit: () => {
+      controller.abort(new Error('cancelled'));
+      return Promise.resolve();
+    },
+  });
+  expect(await ended).toHaveLength(4);
+  expect([started, slots.free]).toEqual([[], 1]);
+});
+
 test('too many that wait are an error of the run, not a silence', async () => {
   const slots = new Capacity({ tasks: 1 }, 2);
   const nodes = ['a', 'b', 'c', 'd'].map((id) => ({ id, deps: [] }));
@@ -97,6 +129,12 @@ test('what is over and closed skips what depends on it, and only what is not ove
   expect(await ended).toEqual([]);
   expect(started).toEqual(['free']);
   expect(skipped).toEqual(['d because of c']);
+});
+
+test('what is over does not run again even if something before it does', async () => {
+  const { started, ended } = play(chain, { over: new Map([['b', true]]) });
+  expect(await ended).toEqual([]);
+  expect(started.toSorted()).toEqual(['a', 'c', 'd']);
 });
 
 test('a graph of which everything is over is over', async () => {
@@ -220,6 +258,36 @@ test('a paused run starts nothing, keeps no place of the machine, and goes on af
   expect(started).toEqual(['a', 'b', 'c', 'd']);
 });
 
+test('a paused run with much to do asks for its admission as often as it may run at once', async () => {
+  const door = new Door();
+  door.close();
+  const nodes = Array.from({ length: 1_000 }, (_, i) => ({ id: `n${i}`, deps: [] }));
+  const { started, ended } = play(nodes, { admit: door.admit });
+  await settle();
+  expect(door.asked).toBeLessThanOrEqual(4);
+  door.open();
+  await ended;
+  expect(started).toHaveLength(1_000);
+});
+
+test('a run that is paused again while it waits for its place does not start', async () => {
+  const slots = new Capacity({ tasks: 1 });
+  using other = slots.join();
+  const door = new Door();
+  door.close();
+  const { started, ended } = play([{ id: 'a', deps: [] }], { slots, admit: door.admit });
+  await settle();
+  const held = await other.take(nothing, new AbortController().signal);
+  door.open();
+  await settle();
+  door.close();
+  held[Symbol.dispose]();
+  await settle();
+  expect(started).toEqual([]);
+  door.open();
+  expect(await ended).toEqual([]);
+});
+
 test('a paused run can be cancelled', async () => {
   const door = new Door();
   door.close();
@@ -233,7 +301,9 @@ test('a paused run can be cancelled', async () => {
 
 test('an admission that fails is an error of our own', async () => {
   const admit = () => Promise.reject(new Error('no door'));
-  await expect(play(chain, { admit }).ended).rejects.toThrow('no door');
+  const slots = new Capacity({ tasks: 1 });
+  await expect(play(chain, { slots, admit }).ended).rejects.toThrow('no door');
+  expect(slots.free).toBe(1);
 });
 
 test('an admission that is always slow keeps nobody out for ever', async () => {
