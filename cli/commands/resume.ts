@@ -6,8 +6,9 @@ import type { Client } from '../client/client.ts';
 import type { Command, Context, Options } from '../context.ts';
 import { countOption, durationOption, flagOption, textOption } from '../options.ts';
 import { readTextFile } from '../read-text.ts';
-import { goOn, type Earlier } from '../run/go-on.ts';
+import { goOn, type Earlier, type GoOnOptions } from '../run/go-on.ts';
 import { concurrencyBounds, policySetting, showSettings } from '../run/settings.ts';
+import { checkDetach } from '../run/to-the-end.ts';
 
 /** What failed, was cut off or paused goes on: the last run, where none is named. */
 export const resume: Command = async (context, [run], options) => {
@@ -134,7 +135,9 @@ async function readCheckpoint(context: Context, file: string): Promise<ImportRun
   });
 }
 
-async function goOnOptions(context: Context, options: Options) {
+/** Before the daemon is there: with `--local` asking for it starts one. */
+async function goOnOptions(context: Context, options: Options): Promise<GoOnOptions> {
+  checkDetach(context, flagOption(options, 'detach'));
   return {
     again: flagOption(options, 'again'),
     dryRun: flagOption(options, 'dryRun'),

@@ -7,7 +7,7 @@ import { canAsk, confirm } from '../terminal/ask.ts';
 import { safe } from '../terminal/clean.ts';
 import type { ShowSettings } from './settings.ts';
 import { openStates } from './tree.ts';
-import { checkDetach, detach, toTheEnd } from './to-the-end.ts';
+import { detach, toTheEnd } from './to-the-end.ts';
 
 export type Earlier = {
   id: string;
@@ -37,7 +37,6 @@ export async function goOn(
   options: GoOnOptions,
 ): Promise<number> {
   const { print } = context;
-  checkDetach(context, options.isDetached);
   const preview = await earlier.ask({ dryRun: true, again: options.again });
   if (preview.nothing !== undefined) {
     if (!isLeftOpen(context, earlier)) return nothingToDo(context, earlier, preview.nothing);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -142,14 +143,28 @@ test.each([
   ['a run and a file', ['resume', runId, '--from', 'checkpoint.json']],
   ['a file that is not there', ['resume', '--from', 'none.json']],
   ['a policy for a run that has one', ['resume', runId, '--policy', 'ci']],
-  ['--detach where no daemon stays', ['resume', runId, '-d', '--local']],
   ['a wrong timeout', ['resume', runId, '--timeout', 'soon']],
 ])('%s is a usage error, before anything is asked', async (_name, args) => {
   await using daemon = await daemonThatGoesOn(plain);
   await using dir = await tempDir();
-  const host = args.includes('--local') ? {} : { host: daemon.host };
-  expect(await orchestra(args, { cwd: dir.path, ...host }).code).toBe(1);
+  expect(await orchestra(args, { cwd: dir.path, host: daemon.host }).code).toBe(1);
   expect(daemon.asked).toEqual([]);
+});
+
+test.each([
+  ['run', 'x'],
+  ['resume', runId],
+  ['retry', runId, 'deploy'],
+  ['fork', runId, '--from', 'deploy'],
+])('%s --detach where no daemon stays is refused before one is started', async (...words) => {
+  await using dir = await tempDir();
+  const state = path.join(dir.path, 'local');
+  const args = [...words, '--detach', '--local', '--state-dir', state];
+  const command = orchestra(args, { cwd: dir.path });
+  expect(await command.code).toBe(1);
+  expect(command.err()).toContain('--detach needs a daemon that stays');
+  // A daemon would have made it.
+  expect(existsSync(state)).toBe(false);
 });
 
 test.each(['nonsense', '[]', '{"version":"1"}', '{"version":1'])(
