@@ -23,7 +23,11 @@ import { findNpm } from './provision/find-npm.ts';
 import { readNpmConfig } from './provision/npm-config.ts';
 import type { RunsDeps } from './runs/deps.ts';
 import { EngineWatch } from './runs/engine-loss.ts';
+import { Circuits } from './runs/failures/circuits.ts';
+import { ActionHistory } from './runs/failures/action-history.ts';
 import { ImagePins, Images } from './runs/images.ts';
+import { ActionCache } from './runs/cache/actions.ts';
+import { Flights } from './runs/cache/flights.ts';
 import { CheckpointSigner } from './runs/checkpoint-signer.ts';
 import { clearOutput } from './runs/left-output.ts';
 import { BackgroundPruning } from './runs/prune/background.ts';
@@ -35,7 +39,9 @@ import { ReadySlots, slotSettings } from './sandbox/ready-slots.ts';
 import { rememberLeft } from './sandbox/left-behind.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
 import { openSecretStore } from './secrets/store.ts';
-import { Slots } from './scheduler/slots.ts';
+import { Capacity } from './scheduler/capacity.ts';
+import { Demands } from './scheduler/demands.ts';
+import { Durations } from './scheduler/durations.ts';
 import { openWorkspace, type Workspace } from './workspace/open.ts';
 import type { Threads } from './workspace/threads.ts';
 
@@ -80,6 +86,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const lifecycle = new Lifecycle();
   const states = new RunStates();
   const pins = new ImagePins();
+  const actions = new ActionCache();
+  const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
@@ -93,6 +101,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       lifecycle.fold(record);
       states.fold(record);
       pins.fold(record);
+      actions.fold(record);
+      flaky.fold(record);
       pruned.fold(record);
     },
   });
@@ -163,6 +173,15 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     uid,
     isForeign: config.secretsDir !== undefined,
   });
+  const totals = {
+    tasks: config.tasksAtOnce,
+    cpuMilli: engineFacts.cpus * 1000,
+    memoryBytes: engineFacts.memoryBytes,
+  };
+  const circuits = new Circuits({
+    clock,
+    tell: (event) => void log.append({ ...event, sev: 'warn' }).catch(() => {}),
+  });
   const deps: RunsDeps = {
     stateDir,
     installId,
@@ -190,7 +209,13 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     walls,
     lsm: await kernelModules(engineFacts),
     sandboxUser,
-    slots: new Slots(config.tasksAtOnce),
+    slots: new Capacity(totals),
+    durations: new Durations(),
+    demands: new Demands(totals),
+    actions,
+    flights: new Flights(),
+    flaky,
+    circuits,
     signer: new CheckpointSigner(join(stateDir, 'keys', 'report.key'), config.trustedKeys),
     openRunsMax: config.openRuns,
   };

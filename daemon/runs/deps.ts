@@ -9,10 +9,16 @@ import type { PermitOffice } from '../policy/permit.ts';
 import type { Walls } from '../policy/walls.ts';
 import type { SandboxDeps } from '../sandbox/sandbox.ts';
 import type { SecretStore } from '../secrets/store.ts';
-import type { Slots } from '../scheduler/slots.ts';
+import type { Capacity } from '../scheduler/capacity.ts';
+import type { Demands } from '../scheduler/demands.ts';
+import type { Durations } from '../scheduler/durations.ts';
 import type { Workspace } from '../workspace/open.ts';
+import type { ActionCache } from './cache/actions.ts';
+import type { Flights } from './cache/flights.ts';
 import type { CheckpointSigner } from './checkpoint-signer.ts';
 import type { EngineWatch } from './engine-loss.ts';
+import type { Circuits } from './failures/circuits.ts';
+import type { ActionHistory } from './failures/action-history.ts';
 import type { ImagePins, Images } from './images.ts';
 import type { PrunedRuns } from './prune/pruned-runs.ts';
 import type { Pruner } from './prune/pruner.ts';
@@ -52,7 +58,17 @@ export type RunsDeps = {
   /** The security modules of the kernel under the sandboxes. */
   lsm: readonly string[];
   sandboxUser: { uid: number; gid: number };
-  slots: Slots;
+  /** What the machine has for the tasks of all runs. */
+  slots: Capacity;
+  /** What tasks took before, which says what they will take. */
+  durations: Durations;
+  demands: Demands;
+  /** What was done already, and by which run. */
+  actions: ActionCache;
+  flights: Flights;
+  /** Which actions passed and failed by themselves. */
+  flaky: ActionHistory;
+  circuits: Circuits;
   /** Signs checkpoints, and knows whose may be gone on from. */
   signer: CheckpointSigner;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */

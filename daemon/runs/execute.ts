@@ -2,6 +2,7 @@ import type { PlanTask } from '#contract/plan.ts';
 import type { AnyEntry } from '../audit/types.ts';
 import { cutText } from '../base/text.ts';
 import { dispatch } from '../scheduler/dispatch.ts';
+import { Outlook } from '../scheduler/eta.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { RunsDeps } from './deps.ts';
 import { isDone } from './kept.ts';
@@ -18,37 +19,57 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
   const { signal } = run.controller;
   const checkpoints = new Checkpoints(deps, run);
   const begin = expectTasks(deps, run, run.concurrency);
+  tellOutlook(deps, run);
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
+    over: endsOf(deps, run),
     concurrency: run.concurrency,
     slots: deps.slots,
+    priority: run.priority,
+    cost: (task) => deps.durations.p50(task),
+    claim: (task) => deps.demands.claim(task),
+    admit: (stop) => (run.pause.isOpen ? undefined : run.pause.admit(stop)),
     signal,
-    execute: async (task) => {
-      const over = endOf(deps, run, task);
-      if (over !== undefined) return over;
-      await run.pause.admit(signal);
+    execute: async (task, turn) => {
       begin(task);
-      const passed = await runTask(deps, run, task, signal);
+      const passed = await runTask(deps, run, task, turn);
       checkpoints.taskEnded();
       return passed || task.onFailure === 'continue';
     },
-    skip: async (task, because) => {
-      if (endOf(deps, run, task) !== undefined) return;
-      await skip(deps, run, task, `${because} did not succeed`, because);
-    },
+    skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
   });
   for (const task of unstarted) {
-    if (endOf(deps, run, task) !== undefined) continue;
     await skip(deps, run, task, stopOf(signal)?.message ?? 'the run was stopped');
   }
   return checkpoints.last();
 }
 
-/** Whether the way behind a task is open; undefined while it is not over. */
-function endOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask): boolean | undefined {
-  const facts = deps.states.find(run.id)?.tasks.get(task.id);
-  if (facts?.finishedAt === undefined) return undefined;
-  return isDone(facts) || (task.onFailure === 'continue' && facts.state !== 'skipped');
+/** Lets whoever looks at the run see how long it will take, where anything is known of its tasks. */
+function tellOutlook(deps: RunsDeps, run: AcceptedRun): void {
+  const { tasks } = run.plan;
+  if (!tasks.some((task) => deps.durations.knows(task))) return;
+  const outlook = new Outlook(tasks, (task) => deps.durations.p50(task));
+  const facts = deps.states.find(run.id);
+  run.live.etaMs = () =>
+    outlook.remainingMs(run.concurrency, ({ id }) => {
+      const task = facts?.tasks.get(id);
+      if (task?.finishedAt !== undefined) return 'over';
+      if (task?.state !== 'running') return 'waiting';
+      const since = Date.parse(task.startedAt ?? '');
+      return { runningMs: Math.max(0, deps.clock.now() - since) };
+    });
+}
+
+/** The tasks that are over already: whether the way behind each is open. */
+function endsOf(deps: RunsDeps, run: AcceptedRun): Map<string, boolean> {
+  const facts = deps.states.find(run.id);
+  const ends = new Map<string, boolean>();
+  for (const { id, onFailure } of run.plan.tasks) {
+    const task = facts?.tasks.get(id);
+    if (task?.finishedAt === undefined) continue;
+    ends.set(id, isDone(task) || (onFailure === 'continue' && task.state !== 'skipped'));
+  }
+  return ends;
 }
 
 async function skip(

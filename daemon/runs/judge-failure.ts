@@ -1,11 +1,8 @@
 import type { PlanTask } from '#contract/plan.ts';
-import type { RecordData } from '#contract/records.ts';
 import type { AnyEntry } from '../audit/types.ts';
 import type { RunsDeps } from './deps.ts';
-import { lostMax } from './recover.ts';
+import { afterFailure, type EndedAttempt } from './failures/after-failure.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
-
-type Ended = { attempt: number; verdict: { outcome: RecordData<'attempt.ended'>['outcome'] } };
 
 export type Judged = {
   /** What kind of failure it was, on record before its end is. */
@@ -14,25 +11,26 @@ export type Judged = {
   retry?: { afterMs: number; entries: AnyEntry[] };
 };
 
-/** Whether a task that failed gets another attempt, and who pays for it. */
+/** Whether a task that failed gets another attempt, who pays for it, and what a person can do. */
 export function judgeFailure(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  { attempt, verdict }: Ended,
+  over: Pick<EndedAttempt, 'ended' | 'error' | 'tail' | 'began'>,
 ): Judged {
-  const used = deps.states.find(run.id)?.tasks.get(task.id)?.oursUsed ?? 0;
-  if (verdict.outcome !== 'unknown' || used >= lostMax || run.controller.signal.aborted) {
-    return { entries: [] };
-  }
-  const data = {
-    attempt: attempt + 1,
-    after_ms: 0,
-    budget: 'ours' as const,
-    left: lostMax - used - 1,
-  };
-  return {
-    entries: [],
-    retry: { afterMs: 0, entries: [taskEntry(run, task.id, { type: 'retry.scheduled', data })] },
-  };
+  const facts = deps.states.find(run.id)?.tasks.get(task.id);
+  const { failure, retry } = afterFailure({
+    ...over,
+    run: run.id,
+    task,
+    most: run.policy.limits,
+    passedIn: deps.flaky.passedIn(facts?.action),
+    used: facts?.used ?? { task: 0, ours: 0 },
+    random: Math.random,
+  });
+  const entries = [taskEntry(run, task.id, { type: 'failure.classified' as const, data: failure })];
+  // Whoever stopped the run wants no other attempt.
+  if (retry === undefined || run.controller.signal.aborted) return { entries };
+  const scheduled = taskEntry(run, task.id, { type: 'retry.scheduled' as const, data: retry });
+  return { entries, retry: { afterMs: retry.after_ms, entries: [scheduled] } };
 }

@@ -17,6 +17,8 @@ export type OpenRun = {
   controller: AbortController;
   outputs: Map<string, OutputFile>;
   pause: Pause;
+  /** What can be said of it while it runs. */
+  live: { etaMs?: () => number };
   /** Its closing record is on the way: nothing more may be said about it. */
   isClosing: boolean;
   /** Resolves when the run is closed. */

@@ -10,6 +10,10 @@ export class Pause {
   #isFrozen = false;
   #clock: { stop(): void; go(): void } | undefined;
 
+  get isOpen(): boolean {
+    return this.#open === undefined;
+  }
+
   get isFrozen(): boolean {
     return this.#isFrozen;
   }

@@ -1,9 +1,7 @@
 import type { Plan } from '#contract/plan.ts';
 import type { RunsDeps } from './deps.ts';
+import { oursMax } from './failures/retry.ts';
 import { keepLeftOutput } from './left-output.ts';
-
-/** Attempts that a task may lose by no fault of its own, and still get another. */
-export const lostMax = 3;
 
 const nothingKnown = {
   duration_ms: 0,
@@ -61,12 +59,12 @@ export async function finishLost(
   const facts = deps.states.find(id);
   let lost = 0;
   for (const { id: task, sideEffects } of plan.tasks) {
-    const { state, attempt = 0, oursUsed = 0 } = facts?.tasks.get(task) ?? {};
+    const { state, attempt = 0, used } = facts?.tasks.get(task) ?? {};
     if (state !== 'running') continue;
     lost += 1;
     const about = { run: id, obj: { task }, outcome: 'unknown', sev: 'notice' } as const;
     const known = { attempt, ...nothingKnown, ...(await keepLeftOutput(deps, id, task)) };
-    const mayNot = whyNotAgain(sideEffects === true, oursUsed);
+    const mayNot = whyNotAgain(sideEffects === true, used?.ours ?? 0);
     await deps.log.append(
       mayNot === undefined
         ? { ...about, type: 'attempt.ended', data: { ...known, outcome: 'lost', reason: wasLost } }
@@ -85,7 +83,7 @@ const wasLost = 'the daemon ended before the attempt did';
 /** Nobody asked anybody whether it may run once more. */
 function whyNotAgain(hasEffects: boolean, oursUsed: number): string | undefined {
   if (hasEffects) return 'it may have had effects: orchestra resume RUN --again';
-  return oursUsed >= lostMax ? `that was so ${lostMax + 1} times` : undefined;
+  return oursUsed >= oursMax ? `that was so ${oursMax + 1} times` : undefined;
 }
 
 export function artifactsOf(deps: RunsDeps, id: string): number {

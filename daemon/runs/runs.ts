@@ -258,7 +258,9 @@ export class Runs {
   async view(reference: string): Promise<RunView> {
     const run = this.find(reference);
     const view = viewOf(run, await this.planOf(run), await hintsByTask(run, this.#deps.blobs));
-    return { ...view, pruned: this.#deps.pruned.find(run.id) };
+    const etaMs = this.#open.get(run.id)?.live.etaMs?.();
+    const more = { pruned: this.#deps.pruned.find(run.id) };
+    return { ...view, ...more, ...(etaMs === undefined ? {} : { etaMs }) };
   }
 
   /** None before there is one, and none that was pruned with its run. */
@@ -347,6 +349,7 @@ export class Runs {
       controller,
       outputs: new Map(),
       pause: new Pause(),
+      live: {},
       isClosing: false,
       done: done.promise,
     };

@@ -35,8 +35,8 @@ export type TaskFacts = {
   spec?: Digest;
   retryAt?: string;
   blockedBy?: string;
-  /** Attempts that were lost or failed by no fault of the task. */
-  oursUsed?: number;
+  /** How much of each budget of attempts is used up. */
+  used?: { task: number; ours: number };
   startedAt?: string;
   finishedAt?: string;
   durationMs?: number;
@@ -235,7 +235,7 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
         state: 'running',
         attempt: record.data.attempt,
         ...(task.attempts === undefined ? {} : { attempts: task.attempts }),
-        ...(task.oursUsed === undefined ? {} : { oursUsed: task.oursUsed }),
+        ...(task.used === undefined ? {} : { used: task.used }),
         ...(record.data.action === undefined ? {} : { action: record.data.action }),
         spec: record.data.spec,
         startedAt: record.ts,
@@ -256,7 +256,7 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
     case 'retry.scheduled':
       task.state = 'retry_wait';
       task.retryAt = new Date(Date.parse(record.ts) + record.data.after_ms).toISOString();
-      if (record.data.budget === 'ours') task.oursUsed = (task.oursUsed ?? 0) + 1;
+      task.used = spend(task.used, record.data.budget);
       return;
     case 'task.blocked':
       task.state = 'blocked';
@@ -305,7 +305,7 @@ function noteLeftOut(task: TaskFacts, { output, entries, first }: LeftOutNote): 
 
 /** What an attempt left is kept for ever; the task begins anew. */
 function endAttempt(
-  { attempts = [], oursUsed = 0, ...task }: TaskFacts,
+  { attempts = [], used, ...task }: TaskFacts,
   { data, ts }: AnyRecord & { type: 'attempt.ended' },
 ): TaskFacts {
   const ended: AttemptFacts = {
@@ -319,15 +319,20 @@ function endAttempt(
     ...(data.output === undefined ? {} : { output: data.output }),
     ...(task.failure === undefined ? {} : { failure: task.failure }),
   };
-  const isLost = data.outcome === 'lost';
+  // Of a lost one nobody says what it was lost by; it is never the task's own fault.
+  const spent = data.outcome === 'lost' ? spend(used, 'ours') : used;
   return {
     state: 'waiting',
     attempt: data.attempt,
     attempts: [...attempts, ended],
-    // Of a lost one nobody says what it was lost by; it is never the task's own fault.
-    ...(isLost || oursUsed > 0 ? { oursUsed: oursUsed + (isLost ? 1 : 0) } : {}),
+    ...(spent === undefined ? {} : { used: spent }),
     artifacts: [],
   };
+}
+
+function spend(used: TaskFacts['used'], budget: 'task' | 'ours'): NonNullable<TaskFacts['used']> {
+  const { task = 0, ours = 0 } = used ?? {};
+  return budget === 'ours' ? { task, ours: ours + 1 } : { task: task + 1, ours };
 }
 
 function cached(task: TaskFacts, { data, ts }: AnyRecord & { type: 'task.cached' }): void {

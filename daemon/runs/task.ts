@@ -12,10 +12,15 @@ import type { Permit } from '../policy/permit.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
 import { OutputMask } from '../secrets/output-mask.ts';
 import { violationSentence } from '../sandbox/violation.ts';
-import { ancestorsOf } from '../scheduler/graph.ts';
+import type { OutputSink } from '../sandbox/output.ts';
+import type { OutputTail } from '../sandbox/output-tail.ts';
+import type { Turn } from '../scheduler/dispatch.ts';
 import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
+import { blamed } from './failures/after-failure.ts';
+import type { Leave } from './failures/circuits.ts';
+import { knownWork, type Work } from './work.ts';
 import type { RunsDeps } from './deps.ts';
 import { awaitEngine, engineLoss } from './engine-loss.ts';
 import { judgeFailure } from './judge-failure.ts';
@@ -42,31 +47,69 @@ type Attempt = {
   sealed: AnyEntry[];
   output: Digest | undefined;
   durationMs: number;
+  tail: OutputTail;
+  /** Its command may have begun. */
+  began: boolean;
+  error: unknown;
 };
 
 /**
- * One task, with as many attempts as its failures and their budgets allow. Resolves with whether it
- * succeeded; a failed task is a result. Rejects only where Orchestra itself cannot go on.
+ * One task: what an earlier one with the same inputs left, or as many attempts as its failures and
+ * their budgets allow. Resolves with whether it succeeded; a failed task is a result. Rejects only
+ * where Orchestra itself cannot go on.
  */
 export async function runTask(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  signal: AbortSignal,
+  turn: Turn,
 ): Promise<boolean> {
-  const npmCache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
-  // What cannot be had ends the run: no other attempt of a task would find it.
-  await npmCache?.dir();
+  const { signal } = run.controller;
+  try {
+    using work = await knownWork(deps, run, task, turn);
+    if (work.isDone) return true;
+    // What cannot be had ends the run: no other attempt of a task would find it.
+    await work.provide();
+    return await attempts(deps, run, task, { turn, work });
+  } catch (error) {
+    // Stopped before an attempt began: then it never ran.
+    if (
+      !signal.aborted ||
+      deps.log.blocked ||
+      deps.states.find(run.id)?.tasks.get(task.id)?.attempt
+    )
+      throw error;
+    const reason = cutText(stopOf(signal)?.message ?? 'the run was stopped', 256);
+    await deps.log.append(taskEntry(run, task.id, { type: 'task.skipped', data: { reason } }));
+    return false;
+  }
+}
+
+async function attempts(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  { turn, work }: { turn: Turn; work: Work },
+): Promise<boolean> {
+  const { signal } = run.controller;
   for (;;) {
     const before = deps.states.find(run.id)?.tasks.get(task.id)?.attempt ?? 0;
-    const ended = await runAttempt(deps, run, task, before + 1, signal);
+    const components = componentsOf(deps, run, task);
+    using leave = await turn.outside(() => admitted(deps, run, task, components));
+    const ended = await runAttempt(deps, run, task, { attempt: before + 1, work, leave, signal });
     if (ended.verdict.outcome === 'succeeded') {
-      await deps.log.appendAll([...ended.sealed, finished(run, task, ended)]);
+      await deps.log.appendAll([...ended.sealed, finished(deps, run, task, ended)]);
+      learn(deps, task, ended);
       return true;
     }
-    const { entries, retry } = judgeFailure(deps, run, task, ended);
+    const { entries, retry } = judgeFailure(deps, run, task, {
+      ended: wordsOf(run, ended),
+      error: ended.error,
+      tail: ended.tail,
+      began: ended.began,
+    });
     if (retry === undefined) {
-      await deps.log.appendAll([...entries, finished(run, task, ended)]);
+      await deps.log.appendAll([...entries, finished(deps, run, task, ended)]);
       if (ended.verdict.outcome === 'violated') {
         const reason = ended.verdict.reason ?? `${task.id} broke its sandbox`;
         run.controller.abort(new Stop('violated', reason));
@@ -74,14 +117,38 @@ export async function runTask(
       return false;
     }
     await deps.log.appendAll([...entries, attemptEnded(run, task, ended), ...retry.entries]);
-    if (!(await waited(retry.afterMs, signal))) {
+    if (!(await turn.outside(() => waited(retry.afterMs, signal)).catch(() => false))) {
       // Nothing of it runs: what there is to say of it was said.
       await deps.log.append(cancelledBetween(run, task, ended, signal));
       return false;
     }
-    await run.pause.admit(signal).catch(() => {});
   }
 }
+
+/** What a task needs that may be out of order: the engine, and the runtime of its sandbox. */
+function componentsOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask): string[] {
+  return ['engine', `runtime:${requestFor(deps, run, task).runtime}`];
+}
+
+async function admitted(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  components: readonly string[],
+): Promise<Leave> {
+  return deps.circuits.admit(components, run.controller.signal, (why) =>
+    deps.log.append(taskEntry(run, task.id, { type: 'task.blocked', sev: 'warn', data: why })),
+  );
+}
+
+/** What a task took says what it will take. */
+function learn(deps: RunsDeps, task: PlanTask, { verdict, durationMs }: Attempt): void {
+  deps.durations.note(task, durationMs);
+  const { cpu_ms: cpuMs = 0, memory_peak_bytes: memoryPeakBytes = 0 } = verdict;
+  deps.demands.note(task, { cpuMs, ms: durationMs, memoryPeakBytes });
+}
+
+type AttemptAt = { attempt: number; work: Work; leave: Leave; signal: AbortSignal };
 
 /**
  * One attempt, as a transaction: a layer of its own over what came before, sealed when it succeeds,
@@ -91,22 +158,28 @@ async function runAttempt(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  attempt: number,
-  signal: AbortSignal,
+  { attempt, work, leave, signal }: AttemptAt,
 ): Promise<Attempt> {
   const startedAt = performance.now();
   await using output = await OutputFile.create(outputPath(deps.stateDir, run.id, task.id));
   run.outputs.set(task.id, output);
+  const { sink, tail } = overheard(output);
+  const at: At = { attempt, work, output, sink, tail, signal, began: false };
   let verdict: Verdict;
   let sealed: AnyEntry[] = [];
   let stored: Digest | undefined;
+  let failure: unknown;
   try {
     await awaitEngine(deps.engineWatch, run);
-    ({ verdict, sealed } = await inLayer(deps, run, task, { attempt, output, signal }));
+    ({ verdict, sealed } = await inLayer(deps, run, task, at));
+    leave.worked();
     stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
+    failure = error;
     sealed = [];
+    const component = blamed(error, requestFor(deps, run, task).runtime);
+    if (component !== undefined) leave.failed(component);
     verdict = (await engineLoss(deps.engineWatch, run, error)) ?? verdictOf(error, signal);
     // Where the disk is full even this fails: the verdict counts, and it says why.
     stored = await output.keep(deps.blobs).catch(() => undefined);
@@ -114,15 +187,18 @@ async function runAttempt(
   run.outputs.delete(task.id);
   await output.remove();
   const durationMs = Math.round(performance.now() - startedAt);
-  return { attempt, verdict, sealed, output: stored, durationMs };
+  const { began } = at;
+  return { attempt, verdict, sealed, output: stored, durationMs, tail, began, error: failure };
 }
 
-function finished(run: AcceptedRun, task: PlanTask, ended: Attempt): AnyEntry {
+function finished(deps: RunsDeps, run: AcceptedRun, task: PlanTask, ended: Attempt): AnyEntry {
   const { outcome } = ended.verdict;
+  const action = deps.states.find(run.id)?.tasks.get(task.id)?.action;
+  const isFlaky = outcome === 'succeeded' && deps.flaky.hasFailed(action);
   return taskEntry(run, task.id, {
     type: 'task.finished',
     outcome: outcome === 'succeeded' ? 'ok' : 'failed',
-    data: { ...wordsOf(run, ended), outcome },
+    data: { ...wordsOf(run, ended), outcome, ...(isFlaky ? { flaky: true } : {}) },
   });
 }
 
@@ -183,13 +259,13 @@ async function inLayer(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  at: { attempt: number; output: OutputFile; signal: AbortSignal },
+  at: At,
 ): Promise<{ verdict: Verdict; sealed: AnyEntry[] }> {
   const { attempt, output, signal } = at;
-  const layer = await deps.workspace.layers.prepare(stackOf(deps, run, task), signal);
+  const layer = await deps.workspace.layers.prepare(at.work.stack, signal);
   let dropBecause: string | undefined = 'the attempt could not go on';
   try {
-    const verdict = await workIn(deps, run, task, { ...at, layer });
+    const verdict = await workIn(deps, run, task, at, layer);
     if (verdict.outcome !== 'succeeded') {
       dropBecause = verdict.reason ?? verdict.outcome;
       return { verdict, sealed: [] };
@@ -215,18 +291,19 @@ async function workIn(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  at: { attempt: number; layer: PreparedLayer; output: OutputFile; signal: AbortSignal },
+  at: At,
+  layer: PreparedLayer,
 ): Promise<Verdict> {
-  const { attempt, layer, output, signal } = at;
+  const { attempt, sink, tail, signal } = at;
   if (!hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
     return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
   }
   const npmCache = await prepareNpmCache(deps, run, task);
   try {
-    const permit = await askPolicy(deps, run, task, { attempt, layer, npmCache });
+    const permit = await askPolicy(deps, run, task, { attempt, work: at.work, layer, npmCache });
     const secrets = await grantSecrets(deps, run, task, attempt);
     const mask = new OutputMask(run.secrets.automaton);
-    const { sink, tail } = overheard(output);
+    at.began = true;
     const result = await runInSandbox(deps.sandbox, {
       permit,
       askSlot: askSlot(deps, run, task),
@@ -281,14 +358,16 @@ async function dropLayer(
   await deps.workspace.layers.drop(layer);
 }
 
-function stackOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
-  const facts = deps.states.find(run.id);
-  const ancestors = ancestorsOf(run.ordered, task.id).flatMap(({ id, deps: before }) => {
-    const layer = facts?.tasks.get(id)?.layer;
-    return layer === undefined ? [] : [{ taskId: id, layer, deps: before }];
-  });
-  return { snapshot: run.snapshot, ancestors };
-}
+/** Where an attempt is made, and how far it has come. */
+type At = {
+  attempt: number;
+  work: Work;
+  output: OutputFile;
+  sink: OutputSink;
+  tail: OutputTail;
+  signal: AbortSignal;
+  began: boolean;
+};
 
 async function prepareNpmCache(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {
   const cache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
@@ -302,10 +381,12 @@ async function askPolicy(
   task: PlanTask,
   {
     attempt,
+    work,
     layer,
     npmCache,
   }: {
     attempt: number;
+    work: Work;
     layer: PreparedLayer;
     npmCache: Awaited<ReturnType<typeof prepareNpmCache>>;
   },
@@ -339,7 +420,7 @@ async function askPolicy(
   });
   const started = taskEntry(run, task.id, {
     type: 'task.started',
-    data: { attempt, spec: digest },
+    data: { attempt, spec: digest, ...(work.action === undefined ? {} : { action: work.action }) },
   });
   const recorded = deps.log.appendAll(decision.allow ? [decided, started] : [decided]);
   await Promise.all([recorded, stored]);

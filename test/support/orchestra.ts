@@ -173,7 +173,8 @@ export class Orchestra implements AsyncDisposable {
     const snapshot = await this.snapshot(files);
     const text = typeof tasks === 'string' ? tasks : JSON.stringify({ version: 1, tasks });
     const plan = tasks === '' ? {} : { plan: { text, file: 'plan.yaml' } };
-    const request = { intent: 'try it', snapshot, workspace: 'demo', concurrency: 1 };
+    // Most tests want to see tasks run, whatever ran before them.
+    const request = { intent: 'try it', snapshot, workspace: 'demo', concurrency: 1, cache: false };
     return this.rooms.runs.submit({ ...request, ...plan, ...more }, user);
   }
 
