@@ -68,7 +68,9 @@ function linesOf(answer: PruneAnswer): string[] {
     ...table(rows),
     ...(dropped === 0
       ? []
-      : [`${dropped} ${dropped === 1 ? 'run' : 'runs'} ${what} pruned: ${named.join(', ')}${more}`]),
+      : [
+          `${dropped} ${dropped === 1 ? 'run' : 'runs'} ${what} pruned: ${named.join(', ')}${more}`,
+        ]),
     `${formatSize(bytes)} ${dryRun ? 'would be free' : 'are free'}; ${all}`,
   ];
 }

@@ -41,6 +41,7 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     ['Audit', `${view.audit.records} records, #${view.audit.first} to #${view.audit.last}`],
     ['Exit', view.exitCode === undefined ? undefined : String(view.exitCode)],
     ['Reason', view.reason],
+    ['Pruned', prunedLine(view.pruned)],
   ];
   const said = facts.filter(
     (fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '',
@@ -87,4 +88,10 @@ function noteOf(task: TaskView, nowMs: number): string {
     default:
       return howItEnded(task);
   }
+}
+
+function prunedLine(pruned: RunView['pruned']): string | undefined {
+  if (pruned === undefined) return undefined;
+  const why = pruned.why === 'budget' ? 'for the disk budget' : 'as no longer kept';
+  return `${pruned.at} by ${pruned.by}, ${why}; its content is gone, its records are not`;
 }

@@ -370,6 +370,9 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('secretList', { json: { writable: true, items: [] } })
     .answer('secretSet', { json: { name: 'TOKEN', bytes: 19 } })
     .answer('secretRemove', { json: { name: 'TOKEN' } })
+    .answer('storePrune', {
+      json: { dryRun: false, kept: 1, dropped: 0, runs: [], removed: [], bytes: 0 },
+    })
     .answer('imageList', { json: { items: [] } })
     .answer('imagePin', { json: { reference: 'node:20-alpine', id: digest } });
 }

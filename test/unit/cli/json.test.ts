@@ -44,6 +44,7 @@ const words: Record<string, string[]> = {
   'image ls': [],
   'image build': [],
   'image pin': ['node:20-alpine'],
+  prune: [],
   'config show': [],
   completion: ['bash'],
   version: [],
