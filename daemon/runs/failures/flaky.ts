@@ -1,1 +1,0 @@
-export { ActionHistory, ActionHistory as Actions } from './action-history.ts';
