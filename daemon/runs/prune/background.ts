@@ -39,12 +39,12 @@ export class BackgroundPruning implements Disposable {
   async look(): Promise<void> {
     const { openRuns, now, pruner, logger } = this.#deps;
     const isIdle = openRuns() === 0;
+    const wasIdle = this.#wasIdle;
+    this.#wasIdle = isIdle;
     if (this.#running !== undefined) {
       if (!isIdle && this.#running.givesWay) this.#running.controller.abort();
       return;
     }
-    const wasIdle = this.#wasIdle;
-    this.#wasIdle = isIdle;
     const waited = now() - this.#lastAt;
     const isQuiet = isIdle && wasIdle && waited >= everyMs;
     if (!isQuiet && waited < atLastMs) return;

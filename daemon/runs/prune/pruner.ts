@@ -57,7 +57,7 @@ export class Pruner {
   readonly #began: { now: number; mono: number };
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
-  #roomMadeAt = -Infinity;
+  #room: { at: number; made: Promise<void> } = { at: -Infinity, made: Promise.resolve() };
 
   constructor(deps: PrunerDeps) {
     this.#deps = deps;
@@ -99,13 +99,15 @@ export class Pruner {
   async makeRoom(): Promise<void> {
     const { settings: rule, store, clock, logger } = this.#deps;
     const now = clock.mono();
-    if (now - this.#roomMadeAt >= roomEveryUs) {
-      this.#roomMadeAt = now;
+    if (now - this.#room.at >= roomEveryUs) {
       const { signal } = this.#ending;
-      await this.#next({ rule, dryRun: false, grace: graceMs.least, signal }).catch(
+      const made = this.#next({ rule, dryRun: false, grace: graceMs.least, signal }).then(
+        () => undefined,
         (error: unknown) => logger.warn({ err: error }, 'the store could not be pruned'),
       );
+      this.#room = { at: now, made };
     }
+    await this.#room.made;
     await store.emptied();
   }
 

@@ -71,6 +71,11 @@ function sweepLayers({ stateDir }: PruneWork, sweeper: Sweeper, { marks, since }
     const link = join(links, name);
     const named = fs.lstatSync(link, { throwIfNoEntry: false });
     if (!named?.isSymbolicLink()) continue;
+    if (!/^[0-9a-f]{64}$/.test(name)) {
+      // A name that was on its way to its place. What it leads to may have got there.
+      if (isOld(named, since) && !sweeper.isDry) fs.unlinkSync(link);
+      continue;
+    }
     const id = fs.readlinkSync(link).replace('../l/', '');
     seen.add(id);
     if (marks.has(name) || name === nothing) continue;

@@ -169,6 +169,7 @@ describe('no record call can go', () => {
 const elsewhere: Readonly<Record<string, string>> = {
   'daemon/http/app.ts': 'test/unit/http/edge.test.ts',
   'daemon/runs/slot.ts': 'test/engine/slots.test.ts',
+  'daemon/runs/prune/pruner.ts': 'test/unit/runs/prune/pruner.test.ts',
   'daemon/runs/begin-again.ts': 'test/unit/runs/go-on.test.ts',
   'daemon/runs/recover.ts': 'test/unit/runs/go-on.test.ts',
   'daemon/runs/checkpoints.ts': 'test/unit/runs/checkpoint.test.ts',
@@ -176,6 +177,8 @@ const elsewhere: Readonly<Record<string, string>> = {
 };
 
 const testedElsewhere: Readonly<Record<string, string>> = {
+  'store.prune': 'test/unit/runs/prune/pruner.test.ts',
+  'run.pruned': 'test/unit/runs/prune/pruner.test.ts',
   'container.confirmed': 'test/unit/engine/exits.test.ts',
   'api.rejected': 'test/unit/http/edge.test.ts',
   'auth.succeeded': 'test/unit/http/edge.test.ts',
