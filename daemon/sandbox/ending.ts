@@ -47,13 +47,6 @@ export class Ending implements Disposable {
     this.#overdue.promise.catch(() => {});
   }
 
-  /** Asks the task to end after `ms`. */
-  after(ms: number, cause: Cause): Disposable {
-    // A timer cannot wait longer than this; no limit is that long.
-    const timer = setTimeout(() => this.ask(cause), Math.min(ms, 2 ** 31 - 1));
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
-  }
-
   /** Asks the task to end once `signal` aborts, at once if it has. */
   when(signal: AbortSignal, cause: Cause): Disposable {
     const ask = () => this.ask(cause);

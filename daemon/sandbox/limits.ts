@@ -6,6 +6,7 @@ import type { DiskUse } from '../workspace/measure.ts';
 import type { Ending } from './ending.ts';
 import { watchIdle } from './idle.ts';
 import type { OutputSink } from './output.ts';
+import type { TaskClock } from './task-clock.ts';
 
 export type LimitWatch = Disposable & {
   /** What output goes through, so that silence is noticed. */
@@ -21,18 +22,19 @@ export type LimitWatch = Disposable & {
 /** Ends a task that passes a limit which neither the engine nor a timer keeps. */
 export function watchLimits(
   spec: Pick<SandboxSpec, 'limits' | 'mounts'>,
-  parts: { ending: Ending; disk: DiskWatch | undefined; output: OutputSink },
+  parts: { ending: Ending; time: TaskClock; disk: DiskWatch | undefined; output: OutputSink },
 ): LimitWatch {
-  const { ending, disk, output } = parts;
+  const { ending, time, disk, output } = parts;
   const { limits } = spec;
   let processes: readonly number[] = [];
   let seen: DiskUse = { bytes: 0, files: 0 };
   let failure: OrchestraError | undefined;
   let silentMs = 0;
-  const idle = watchIdle(limits.idleMs, () => {
+  const onIdle = () => {
     silentMs = idle.silentMs();
     ending.ask('idle');
-  });
+  };
+  const idle = watchIdle(limits.idleMs, onIdle, time);
   const watched = disk?.watch({
     dirs: spec.mounts.flatMap((mount) => (mount.kind === 'overlay' ? [mount.upper] : [])),
     allowance: { bytes: limits.diskBytes, files: limits.diskFiles },

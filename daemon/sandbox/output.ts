@@ -21,6 +21,8 @@ export type Flowed = {
 
 type Watch = {
   limitBytes: number;
+  /** What came before, under an earlier daemon: counted along, for the limit too. */
+  kept?: Pick<Flowed, 'stdoutBytes' | 'stderrBytes'> | undefined;
   onLimit: () => void;
   onFailure: () => void;
   /** Called at the end of the stream, which is the first sign that the task is over. */
@@ -35,31 +37,31 @@ type Watch = {
 export async function pumpOutput(
   source: AsyncIterable<OutputPiece>,
   sink: OutputSink,
-  { limitBytes, onLimit, onFailure, onEnd }: Watch,
+  { limitBytes, kept = { stdoutBytes: 0, stderrBytes: 0 }, onLimit, onFailure, onEnd }: Watch,
 ): Promise<Flowed> {
-  const flowed: Flowed = { stdoutBytes: 0, stderrBytes: 0, truncated: false, droppedBytes: 0 };
+  const flowed: Flowed = { ...kept, truncated: false, droppedBytes: 0 };
   const fail = (failure: unknown) => {
     flowed.failure ??= failure;
     onFailure();
   };
   const take = async ({ s, bytes }: OutputPiece, room: number) => {
-    const kept = bytes.length <= room ? bytes : bytes.subarray(0, room);
+    const taken = bytes.length <= room ? bytes : bytes.subarray(0, room);
     if (bytes.length > room) {
       flowed.truncated = true;
       flowed.droppedBytes += bytes.length - room;
       // First the end of the task: a slow sink must not give it time to go on.
       onLimit();
     }
-    if (kept.length === 0) return;
-    await sink.write(s, kept);
-    if (s === 1) flowed.stdoutBytes += kept.length;
-    else flowed.stderrBytes += kept.length;
+    if (taken.length === 0) return;
+    await sink.write(s, taken);
+    if (s === 1) flowed.stdoutBytes += taken.length;
+    else flowed.stderrBytes += taken.length;
   };
   try {
     for await (const piece of source) {
       if (flowed.truncated) flowed.droppedBytes += piece.bytes.length;
       else if (flowed.failure === undefined) {
-        const room = limitBytes - flowed.stdoutBytes - flowed.stderrBytes;
+        const room = Math.max(0, limitBytes - flowed.stdoutBytes - flowed.stderrBytes);
         await take(piece, room).catch(fail);
       }
     }

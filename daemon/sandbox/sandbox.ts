@@ -8,17 +8,15 @@ import type { OutputMask } from '../secrets/output-mask.ts';
 import type { SecretFile } from '../secrets/run-secrets.ts';
 import type { DiskWatch } from '../workspace/disk-watch.ts';
 import type { DiskUse } from '../workspace/measure.ts';
-import { Ending } from './ending.ts';
-import { judgeExit, type Exceeded } from './judge.ts';
-import { nameDiskFailure, watchLimits } from './limits.ts';
-import { pumpOutput, type OutputSink } from './output.ts';
+import type { SandboxControl } from './control.ts';
 import { assertGiven } from './given.ts';
-import { watchPeaks } from './peaks.ts';
+import type { Exceeded } from './judge.ts';
+import type { OutputSink } from './output.ts';
 import type { AskSlot, AtGate, ReadySlots } from './ready-slots.ts';
 import { receiptEntries, type ReceiptFacts } from './receipt.ts';
-import { recordExit } from './record.ts';
-import { ofTheTask } from './usage-peaks.ts';
-import { violationOf, type Violation } from './violation.ts';
+import { runToEnd } from './run-to-end.ts';
+import { TaskClock } from './task-clock.ts';
+import type { Violation } from './violation.ts';
 
 export type SandboxDeps = {
   engine: Engine;
@@ -44,6 +42,8 @@ export type SandboxRequest = {
   mask?: OutputMask;
   /** What the receipt says beside the spec; runs always give it, and it is sealed before the start. */
   receipt?: ReceiptFacts;
+  /** Called once, when the task was let go: what may be done to it until it is over. */
+  onRunning?: (control: SandboxControl) => void;
   /** Cancels the task. What is done to clean up never depends on it. */
   signal: AbortSignal;
 };
@@ -64,6 +64,7 @@ export type SandboxResult = {
   /** Some process was killed for memory, though perhaps not the one that decided the exit code. */
   oomKilled: boolean;
   startedAt: string;
+  /** Without the time in which it was frozen. */
   durationMs: number;
   usage: Usage;
   /** Bytes given to the sink, without the remark that output was cut. */
@@ -90,7 +91,9 @@ export async function runInSandbox(
   const atGate = await letGo(deps, request);
   if (atGate === undefined) return neverStarted(deps.clock);
   try {
-    return await runToEnd(deps, request, atGate);
+    const startedAt = new Date(deps.clock.now()).toISOString();
+    using time = new TaskClock();
+    return await runToEnd(deps, request, { ...atGate, startedAt, time });
   } finally {
     await retire(deps, request, atGate);
   }
@@ -128,73 +131,13 @@ function isOfEngine(error: unknown): boolean {
   return error instanceof OrchestraError && codes.includes(error.code);
 }
 
-async function retire(
+/** Takes the sandbox of a task that is over away, beside what follows. */
+export async function retire(
   { slots }: SandboxDeps,
-  { context: { task, attempt } }: SandboxRequest,
+  { context: { task, attempt } }: Pick<SandboxRequest, 'context'>,
   atGate: AtGate,
 ): Promise<void> {
   await slots.retire(atGate, { task, attempt, why: 'over' });
-}
-
-async function runToEnd(
-  deps: SandboxDeps,
-  request: SandboxRequest,
-  { id, attached }: AtGate,
-): Promise<SandboxResult> {
-  const { permit, context, output, mask, signal } = request;
-  const { engine, clock } = deps;
-  const { limits } = permit.spec;
-  const monoAtStart = clock.mono();
-  const startedAt = new Date(clock.now()).toISOString();
-  using ending = new Ending(deps, id, context);
-  using _timeout = ending.after(limits.timeoutMs, 'timeout');
-  using _cancel = ending.when(signal, 'cancelled');
-  using watch = watchLimits(permit.spec, { ending, disk: deps.disk, output });
-  using peaks = watchPeaks(engine, id, (usage) => watch.onUsage(usage));
-  // Masked before anything is counted or kept.
-  const said = mask === undefined ? attached.output : mask.over(attached.output);
-  const flow = pumpOutput(said, watch.sink, {
-    limitBytes: limits.outputBytes,
-    onLimit: () => ending.kill('output'),
-    onFailure: () => ending.kill('failed'),
-    onEnd: () => peaks.read(),
-  });
-  const ended = await ending.untilDead((until) => engine.wait(id, until));
-  // A sandbox may have stood ready long before: the task's time is what counts.
-  const durationMs = Math.round((clock.mono() - monoAtStart) / 1000);
-  const exit = { ...ended, startedAt };
-  const flowed = await ending.soon(flow, 'The output of a dead sandbox did not end');
-  const usage = ofTheTask(await peaks.last(), permit.spec.runtime);
-  const left = await watch.atEnd();
-  const { cause } = ending;
-  const outputBytes = flowed.stdoutBytes + flowed.stderrBytes;
-  const judged = judgeExit({
-    exit,
-    cause,
-    usage,
-    limits,
-    durationMs,
-    ...left,
-    outputBytes: outputBytes + flowed.droppedBytes,
-  });
-  await recordExit(deps.log, { id, context, exit, judged, cause, flowed, durationMs, limits });
-  const failure = watch.failure() ?? flowed.failure;
-  if (failure !== undefined) throw nameDiskFailure(failure);
-  const violation = violationOf(judged);
-  return {
-    ...judged,
-    ...(violation === undefined ? {} : { violation }),
-    ...(left.disk === undefined ? {} : { disk: left.disk }),
-    oomKilled: exit.oomKilled,
-    startedAt,
-    durationMs,
-    usage,
-    outputBytes,
-    outputTruncated: flowed.truncated,
-    outputDroppedBytes: flowed.droppedBytes,
-    stdoutBytes: flowed.stdoutBytes,
-    stderrBytes: flowed.stderrBytes,
-  };
 }
 
 function neverStarted(clock: Clock): SandboxResult {
