@@ -16,6 +16,7 @@ import {
 } from 'yaml';
 import type { z } from 'zod';
 import { OrchestraError, type ErrorCode, type ErrorPlace } from '#contract/errors.ts';
+import { readPlainJson } from './plain-json.ts';
 import { explainIssues, quoted } from './schema-issues.ts';
 
 export type YamlOptions<T> = {
@@ -49,6 +50,18 @@ export function parseYaml<T>(text: string, options: YamlOptions<T>): T {
  * `__proto__` are refused, so that what a reader sees is what is meant and nothing can expand.
  */
 export function readYaml<T>(text: string, options: YamlOptions<T>): ParsedYaml<T> {
+  const json = text.length > options.maxBytes ? undefined : readPlainJson(text, depthMax);
+  const passed = json === undefined ? undefined : options.schema.safeParse(json);
+  if (passed?.success !== true) return readText(text, options);
+  let places: ParsedYaml<T> | undefined;
+  return {
+    value: passed.data,
+    locate: (path) => (places ??= readText(text, options)).locate(path),
+  };
+}
+
+/** By the parser that knows where everything stands. */
+function readText<T>(text: string, options: YamlOptions<T>): ParsedYaml<T> {
   const { file, schema, code, maxBytes } = options;
   const lines = new LineCounter();
   const fail = (places: ErrorPlace[]): never => {

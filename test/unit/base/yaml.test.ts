@@ -1,9 +1,11 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import { nearest } from '#daemon/base/schema-issues.ts';
-import { parseYaml } from '#daemon/base/yaml.ts';
+import { readPlainJson } from '#daemon/base/plain-json.ts';
+import { parseYaml, readYaml } from '#daemon/base/yaml.ts';
 
 const schema = z.strictObject({
   network: z.enum(['none', 'loopback']),
@@ -127,4 +129,42 @@ test('a word far from all others is near to none', () => {
   expect(nearest('zzzzzz', ['network', 'limits'])).toBeUndefined();
   expect(nearest('liimts', ['network', 'limits'])).toBe('limits');
   expect(nearest('x'.repeat(100_000), ['x'])).toBeUndefined();
+});
+
+test.each([
+  ['a key twice', '{"network":"none","network":"none","limits":{"memory":1}}', 'twice'],
+  ['__proto__', '{"__proto__":{},"network":"none","limits":{"memory":1}}', '__proto__'],
+  ['a wrong value', '{"network":"nnoe","limits":{"memory":1}}', '1:12'],
+  ['deep nesting', `{"network":${'['.repeat(40)}${']'.repeat(40)}}`, 'deeper'],
+])('%s is refused in JSON as well, with its place', (_, text, word) => {
+  expect(places(text).join('\n')).toContain(word);
+});
+
+test('brackets in the strings of JSON neither hide its depth nor count', () => {
+  const deep = `{"a":"${']'.repeat(50)}","b":${'['.repeat(40)}${']'.repeat(40)}}`;
+  expect(readPlainJson(deep, 32)).toBeUndefined();
+  expect(readPlainJson('{"a":"\\"[[[[","b":[[1]]}', 3)).toEqual({ a: '"[[[[', b: [[1]] });
+});
+
+test('JSON that is read as such has a place for every value', () => {
+  const document = { network: 'none', limits: { memory: 1 }, names: ['a', 'b'] };
+  const options = { file: 'p.json', schema, code: 'config.invalid', maxBytes: 10_000 } as const;
+  for (const indent of [undefined, 2]) {
+    const text = JSON.stringify(document, undefined, indent);
+    const { value, locate } = readYaml(text, options);
+    expect(value).toEqual({ ...document, env: {} });
+    const { line, column } = locate(['names', 1]);
+    expect(text.split('\n')[line - 1]?.slice(column - 1)).toMatch(/^"b"/);
+  }
+});
+
+test('what is read as JSON is what a reader of YAML would read', () => {
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.boolean(), (value, isIndented) => {
+      const text = JSON.stringify(value, undefined, isIndented ? 2 : undefined);
+      const read = readPlainJson(text, 32);
+      fc.pre(read !== undefined);
+      expect(read).toEqual(parseDocument(text, { uniqueKeys: false }).toJS());
+    }),
+  );
 });
