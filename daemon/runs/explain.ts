@@ -6,6 +6,7 @@ import type { AnyRecord, RecordOf } from '#contract/records.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import type { SandboxSpec } from '../policy/spec.ts';
 import type { RunsDeps } from './deps.ts';
+import { explainChange } from './cache/explain-change.ts';
 import { reasonsFor } from './explain-reasons.ts';
 import { explainSettings } from './explain-settings.ts';
 import { hintsOf } from './hints.ts';
@@ -18,7 +19,7 @@ const untouched: TaskFacts = { state: 'waiting', attempt: 0, artifacts: [] };
 /** The receipt of a task's sandbox, read again from the log, and who decided each setting of it. */
 export async function explainTask(
   runs: Runs,
-  deps: Pick<RunsDeps, 'log' | 'blobs'>,
+  deps: Pick<RunsDeps, 'log' | 'blobs' | 'states' | 'workspace'>,
   at: { run: string; task: string; attempt?: number | undefined },
 ): Promise<TaskReceipt> {
   const run = runs.find(at.run);
@@ -39,6 +40,7 @@ export async function explainTask(
     });
   }
   const isLast = attempt === facts.attempt;
+  const differs = planned && isLast ? await explainChange(deps, run, planned) : undefined;
   return {
     run: run.id,
     task: at.task.slice(0, 64),
@@ -46,6 +48,7 @@ export async function explainTask(
     state: planned === undefined && !isPruned ? 'refused' : isLast ? facts.state : 'tried again',
     policy: { name: run.policyName, ...(run.policy === undefined ? {} : { digest: run.policy }) },
     ...(read.receipt === undefined ? {} : { receipt: read.receipt }),
+    ...(differs === undefined ? {} : { differs }),
     settings:
       read.receipt === undefined || planned === undefined
         ? []

@@ -1,3 +1,4 @@
+import type { TaskReceipt } from '#contract/explain.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
@@ -19,6 +20,8 @@ type Deps = {
   };
 };
 
+type Asked = Pick<PlanTask, 'id' | 'secrets' | 'sideEffects'>;
+
 const factsBytesMax = 8 * 1024 * 1024;
 /** Runs that are looked through for one that did the same task. */
 const runsMax = 1000;
@@ -30,33 +33,43 @@ const runsMax = 1000;
 export async function explainChange(
   deps: Deps,
   run: RunFacts,
-  task: Pick<PlanTask, 'id' | 'secrets' | 'sideEffects'>,
-): Promise<string | undefined> {
+  task: Asked,
+): Promise<TaskReceipt['differs']> {
   const facts = run.tasks.get(task.id);
   if (facts === undefined || facts.attempt === 0 || facts.from !== undefined) return undefined;
   const earlier = earlierRun(deps.states.all(), run, task.id);
   if (earlier === undefined) return undefined;
+  const what = await whatDiffers(deps, { run, earlier, task });
+  return what === undefined ? undefined : { since: earlier.id, what };
+}
+
+async function whatDiffers(
+  deps: Deps,
+  { run, earlier, task }: { run: RunFacts; earlier: RunFacts; task: Asked },
+): Promise<string | undefined> {
   if (!isCacheable(task)) {
     const why = task.sideEffects === true ? 'it has side effects' : 'it has secrets';
-    return `it runs every time: ${why}`;
+    return `${why}, so it runs every time`;
   }
   if (!run.cache) return 'it was asked to run, whatever ran before';
   const before = earlier.tasks.get(task.id)?.action;
-  const { action } = facts;
+  const action = run.tasks.get(task.id)?.action;
   if (before === undefined || action === undefined) return undefined;
   if (before === action) {
-    return `nothing changed since ${earlier.id}, but what it left there may not count or is gone`;
+    const { mode } = run.continues ?? {};
+    const isAsked = mode === 'retry' || mode === 'fork';
+    if (isAsked) return 'nothing differs; it was asked to run again';
+    return 'nothing differs, but what it left then may not count, or is gone';
   }
   const [old, now] = await Promise.all([factsOf(deps, before), factsOf(deps, action)]);
   if (old === undefined || now === undefined) {
-    return `something changed since ${earlier.id}; what it depended on then is not kept any more`;
+    return 'what it depended on then is not kept any more';
   }
   const [first, ...more] = differences(
     { facts: old, behind: await behindOf(deps, earlier, old.snapshot) },
     { facts: now, behind: await behindOf(deps, run, now.snapshot) },
   );
-  if (first === undefined) return `something changed since ${earlier.id}`;
-  return `${first} since ${earlier.id}${more.length === 0 ? '' : ` (and ${more.length} more)`}`;
+  return `${first ?? 'something'}${more.length === 0 ? '' : ` (and ${more.length} more)`}`;
 }
 
 /** The last run before this one, of the same workspace, in which the task was done. */

@@ -167,9 +167,24 @@ test('what was kept of a run explains it when the documents beside the log are g
     read: () => Promise.reject(new OrchestraError('blob.unknown', 'it was thrown away')),
   } as unknown as typeof it.rooms.deps.blobs;
   const { log } = it.rooms.deps;
-  const answer = await explainTask(it.rooms.runs, { log, blobs: gone }, { run, task: 'build' });
+  const answer = await explainTask(
+    it.rooms.runs,
+    { ...it.rooms.deps, log, blobs: gone },
+    { run, task: 'build' },
+  );
   const seccomp = answer.settings.find(({ name }) => name === 'seccomp');
   expect(seccomp?.requested).toBe('not kept');
   expect(seccomp?.effective).not.toBe('');
   expect(answer.settings.length).toBeGreaterThan(20);
+});
+
+test('a task that ran anew says what differs since it ran before', async () => {
+  const more = { cache: true, workspace: 'of its own' };
+  const one = await it.run([build], more);
+  expect((await explained(one)).differs).toBeUndefined();
+  const again = await it.run([{ ...build, args: ['build.js', '--fast'] }], more);
+  expect((await explained(again)).differs).toEqual({
+    since: one,
+    what: 'its command changed from node build.js to node build.js --fast',
+  });
 });

@@ -72,7 +72,7 @@ class History {
   async why(
     id: string,
     task: Parameters<typeof explainChange>[2] = plain,
-  ): Promise<string | undefined> {
+  ): ReturnType<typeof explainChange> {
     const read = <T>(map: Map<Digest, T>, digest: Digest): T => {
       const found = map.get(digest);
       if (found === undefined) throw new OrchestraError('blob.unknown', 'gone');
@@ -108,7 +108,10 @@ test('nobody did it before: there is nothing to explain', async () => {
 test('the file that changed is named, and since when', async () => {
   const history = new History().run('r-1').run('r-2', { snapshot: someDigest('9') });
   history.trees.set(someDigest('1'), [file('0')]).set(someDigest('9'), [file('1')]);
-  expect(await history.why('r-2')).toBe('src/a.ts changed since r-1');
+  expect(await history.why('r-2')).toEqual({
+    since: 'r-1',
+    what: 'src/a.ts changed',
+  });
 });
 
 test('the last run that succeeded is compared, not one in between that failed', async () => {
@@ -117,38 +120,46 @@ test('the last run that succeeded is compared, not one in between that failed', 
     .run('r-2')
     .run('r-3', { cwd: '/workspace/b' }, { outcome: 'failed' })
     .run('r-4', { cwd: '/workspace/c', command: ['x'] });
-  expect(await history.why('r-4')).toBe(
-    'its command changed from npm test to x since r-2 (and 1 more)',
-  );
+  expect(await history.why('r-4')).toEqual({
+    since: 'r-2',
+    what: 'its command changed from npm test to x (and 1 more)',
+  });
 });
 
 test('where the workspace of then was pruned it is said that it changed', async () => {
   const history = new History().run('r-1').run('r-2', { snapshot: someDigest('9') });
-  expect(await history.why('r-2')).toBe('the workspace changed since r-1');
+  expect(await history.why('r-2')).toEqual({
+    since: 'r-1',
+    what: 'the workspace changed',
+  });
 });
 
 test('where what it depended on is not known any more that is said', async () => {
   const history = new History().run('r-1', { cwd: '/x' }).run('r-2');
   history.blobs.delete(actionOf({ ...facts, cwd: '/x' }).action);
-  expect(await history.why('r-2')).toContain('not kept any more');
+  expect((await history.why('r-2'))?.what).toContain('not kept any more');
 });
 
 test('with the same key the result itself was the matter', async () => {
-  expect(await new History().run('r-1').run('r-2').why('r-2')).toBe(
-    'nothing changed since r-1, but what it left there may not count or is gone',
-  );
+  expect(await new History().run('r-1').run('r-2').why('r-2')).toEqual({
+    since: 'r-1',
+    what: 'nothing differs, but what it left then may not count, or is gone',
+  });
 });
 
 test.each<[object, string]>([
-  [{ sideEffects: true }, 'it runs every time: it has side effects'],
-  [{ secrets: ['TOKEN'] }, 'it runs every time: it has secrets'],
+  [{ sideEffects: true }, 'it has side effects, so it runs every time'],
+  [{ secrets: ['TOKEN'] }, 'it has secrets, so it runs every time'],
 ])('a task with %j always runs', async (change, sentence) => {
   const history = new History().run('r-1', 'no action').run('r-2', 'no action');
-  expect(await history.why('r-2', { ...plain, ...change })).toBe(sentence);
+  expect(await history.why('r-2', { ...plain, ...change })).toEqual({
+    since: 'r-1',
+    what: sentence,
+  });
 });
 
 test('who asked for everything to run gets that as the reason', async () => {
-  expect(await new History().run('r-1').run('r-2', {}, { cache: false }).why('r-2')).toBe(
-    'it was asked to run, whatever ran before',
-  );
+  expect(await new History().run('r-1').run('r-2', {}, { cache: false }).why('r-2')).toMatchObject({
+    what: 'it was asked to run, whatever ran before',
+  });
 });
