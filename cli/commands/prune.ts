@@ -71,6 +71,7 @@ function linesOf(answer: PruneAnswer): string[] {
       : [
           `${dropped} ${dropped === 1 ? 'run' : 'runs'} ${what} pruned: ${named.join(', ')}${more}`,
         ]),
+    ...(removed.length > 0 ? [] : ['what was used within the last minutes goes another time']),
     `${formatSize(bytes)} ${dryRun ? 'would be free' : 'are free'}; ${all}`,
   ];
 }

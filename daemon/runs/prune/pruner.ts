@@ -21,7 +21,7 @@ export type PruneSettings = KeepRule & {
 };
 
 export type PrunerDeps = {
-  log: Pick<Log, 'read' | 'append' | 'appendAll' | 'blocked'>;
+  log: Pick<Log, 'read' | 'append' | 'appendAll' | 'blocked' | 'size'>;
   states: { all(): readonly PrunableRun[] };
   pruned: PrunedRuns;
   store: Store;
@@ -57,6 +57,8 @@ export class Pruner {
   readonly #began: { now: number; mono: number };
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  #tidied = '';
+  #settled = '';
   #room: { at: number; made: Promise<void> } = { at: -Infinity, made: Promise.resolve() };
 
   constructor(deps: PrunerDeps) {
@@ -82,14 +84,31 @@ export class Pruner {
     return answer;
   }
 
-  /** By the settings, when nobody waits for room. Aborted, it goes on where it was the next time. */
-  async tidy(signal: AbortSignal): Promise<PruneAnswer> {
-    return this.#next({
+  /**
+   * By the settings, when nobody waits for room. Aborted, it goes on where it was the next time.
+   * Nothing is looked at where the last two times found the same and nothing has happened since.
+   */
+  async tidy(signal: AbortSignal): Promise<PruneAnswer | undefined> {
+    const before = this.#moment();
+    if (before === this.#settled) return undefined;
+    const answer = await this.#next({
       rule: this.#deps.settings,
       dryRun: false,
       grace: graceMs.usual,
       signal: AbortSignal.any([signal, this.#ending.signal]),
     });
+    const after = this.#moment();
+    // The first time, what had just been used was left where it is.
+    this.#settled = before === this.#tidied && before === after ? after : '';
+    this.#tidied = after;
+    return answer;
+  }
+
+  /** Changes with every record, and when a run comes of age. */
+  #moment(): string {
+    const { log, states, settings } = this.#deps;
+    const kept = keptByRule(states.all(), settings, { now: this.#now(), usedAt: endOf });
+    return `${log.size} ${kept.size}`;
   }
 
   /**

@@ -235,6 +235,18 @@ describe('on record', () => {
     expect(await pruner.prune(asked({ keepRuns: 0 }))).toEqual({ ...dry, dryRun: false });
   });
 
+  test('a store in which nothing happens is not looked through for ever', async () => {
+    await using it = await opened();
+    await ran(it);
+    const pruner = prunerIn(it, 1);
+    const { signal } = new AbortController();
+    expect(await pruner.tidy(signal)).toMatchObject({ kept: 1 });
+    expect(await pruner.tidy(signal)).toMatchObject({ kept: 1 });
+    expect(await pruner.tidy(signal)).toBeUndefined();
+    await ran(it);
+    expect(await pruner.tidy(signal)).toMatchObject({ kept: 2 });
+  });
+
   test('a run is dropped once, and what is known of it is there after a restart', async () => {
     await using it = await opened();
     const first = await ran(it);
