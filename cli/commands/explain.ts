@@ -4,6 +4,7 @@ import type { Client } from '../client/client.ts';
 import type { Command, Context } from '../context.ts';
 import { countOption } from '../options.ts';
 import { hintLines } from '../run/hints.ts';
+import { comesFrom } from '../run/task-words.ts';
 import { isBad } from '../run-words.ts';
 import { safe } from '../terminal/clean.ts';
 import { table } from '../terminal/text.ts';
@@ -19,7 +20,10 @@ export const explain: Command = async (context, [id = '', named], options) => {
     ...(attempt === undefined ? {} : { query: { attempt } }),
   });
   if (print.json) print.object(answer);
-  else show(context, answer);
+  else {
+    show(context, answer);
+    if (answer.state === 'cached') await showOrigin(context, client, answer);
+  }
   return 0;
 };
 
@@ -32,6 +36,21 @@ async function onlyTask(client: Client, id: string): Promise<string> {
   throw new OrchestraError('usage.invalid', 'Which task?', {
     hint: names.length === 0 ? `orchestra show ${id}` : `one of ${names.join(', ')}`,
   });
+}
+
+/** Of a task that did not run, another run can tell how it was made. */
+async function showOrigin(
+  { print }: Context,
+  client: Client,
+  { run, task }: TaskReceipt,
+): Promise<void> {
+  const { tasks } = await client.call('runShow', { params: { id: run } });
+  const cached = tasks.find(({ id }) => id === task);
+  const words = cached && comesFrom(cached);
+  if (cached?.from === undefined || words === undefined) return;
+  const { from } = cached;
+  print.line(`Result    ${words}`);
+  print.note(`orchestra explain ${safe(from.run)} ${safe(from.task)} tells how it was made`);
 }
 
 function show({ print }: Context, answer: TaskReceipt): void {

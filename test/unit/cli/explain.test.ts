@@ -106,3 +106,14 @@ test('a task that ran although it had run before says what was another then', as
   const { out } = await said(daemon, 'explain', runId, 'build');
   expect(out).toContain('Ran anew  since r-9876543210: src/<U+001B>[2Ja.ts is another file');
 });
+
+test('a task whose result came from another run says where to ask how it was made', async () => {
+  const from = { run: 'r-9876543210', task: 'build', why: 'cache' } as const;
+  await using daemon = await daemonWithRun(
+    runView({ tasks: [taskView({ state: 'cached', from })] }),
+  );
+  daemon.answer('taskReceipt', { json: taskReceipt({ settings: [], state: 'cached' }) });
+  const { out, err } = await said(daemon, 'explain', runId, 'build');
+  expect(out).toContain('Result    same as in r-9876543210');
+  expect(err).toContain('orchestra explain r-9876543210 build');
+});
