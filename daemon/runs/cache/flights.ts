@@ -43,6 +43,11 @@ export class Flights {
     return this.#open.size;
   }
 
+  /** How many wait for another one to end. */
+  get waiting(): number {
+    return [...this.#open.values()].reduce((sum, line) => sum + line.length, 0);
+  }
+
   #flight(action: Digest): Flight {
     return flightOf(() => {
       const next = this.#open.get(action)?.shift();
