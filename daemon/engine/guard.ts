@@ -1,11 +1,10 @@
 import { OrchestraError } from '#contract/errors.ts';
-import type { Limits } from '#contract/limits.ts';
 import type { RecordData } from '#contract/records.ts';
-import { isDead } from '#setup/engine/processes.ts';
 import type { Log } from '../audit/types.ts';
 import { digestOf } from '../base/canonical.ts';
 import { within } from '../base/deadline.ts';
 import { assertGenuine, type Permit, type PermitOffice } from '../policy/permit.ts';
+import type { SandboxSpec } from '../policy/spec.ts';
 import { act } from './act.ts';
 import { madeAs } from './adopt.ts';
 import { askedFor } from './asked.ts';
@@ -15,7 +14,6 @@ import type { Doors } from './doors.ts';
 import type {
   ActContext,
   Adopted,
-  Attached,
   Created,
   Engine,
   EngineFacts,
@@ -25,10 +23,21 @@ import type {
 import { openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
 import type { Kernel } from './kernel.ts';
+import {
+  assertDoors,
+  assertFits,
+  differencesOf,
+  doorsOf,
+  ended,
+  openDoorsOf,
+  piped,
+  whileThere,
+  type Known,
+} from './known.ts';
 import { pipedOutput } from './pipes.ts';
+import { named, place, recordedLimits, releaseData, why } from './recorded.ts';
 import { runtimeFacts } from './runtime-facts.ts';
 import { assertRealSources } from './sources.ts';
-import { shapeOf, type DoorMount, type SandboxSpec } from '../policy/spec.ts';
 
 export type GuardParts = {
   driver: Engine;
@@ -164,7 +173,7 @@ export function guardEngine(parts: GuardParts): Engine {
     await assertConfined(id, one, context);
     if (one.spec.role !== 'slot') return;
     const differences = await differencesOf(async () => {
-      await assertDoors(parts, one);
+      await assertDoors(parts.doors, one);
       await whileThere(one.pid, async () => doors?.assertShown(one.pid, task));
     });
     if (differences.length > 0) await refuse(id, context, differences);
@@ -297,7 +306,7 @@ export function guardEngine(parts: GuardParts): Engine {
       // Of a runtime with a kernel of its own this is that kernel, whose end is not the task's.
       const isTask = runtimeFacts(one.spec.runtime).kernel !== 'its own';
       one.pid = pid !== undefined && isTask && (await exits.watch(id, pid)) ? pid : undefined;
-      await assertDoors(parts, one);
+      await assertDoors(parts.doors, one);
       if (one.atGate) {
         // Before that, a runtime may not have shut the last lock yet.
         await timely('reach its gate', one.atGate);
@@ -324,7 +333,7 @@ export function guardEngine(parts: GuardParts): Engine {
         log,
         { type: 'container.release', data, context, obj: named(id, context), before: receipt },
         async () => {
-          if (one.spec.role === 'slot') await openDoorsOf(parts, one, permit.spec);
+          if (one.spec.role === 'slot') await openDoorsOf(parts.doors, one, permit.spec);
           await timely(
             'let a task go',
             driver.release(id, permit, context, {
@@ -408,113 +417,6 @@ export function guardEngine(parts: GuardParts): Engine {
 
 const lateMs = 2_000;
 
-type Known = {
-  spec: SandboxSpec;
-  effective: Created['effective'];
-  stage: 'created' | 'starting' | 'waiting' | 'released';
-  pid?: number | undefined;
-  /** Resolves once it stands at its gate; absent where nobody listens. */
-  atGate?: Promise<void>;
-  /** Perhaps; a signal thaws it. */
-  isFrozen?: boolean;
-  /** The engine's stream of one that was adopted. */
-  late?: Attached;
-  /** The kernel was asked how it is confined. */
-  isConfined?: boolean;
-  areDoorsClosed?: boolean;
-  /** Through which its output comes, where it has pipes of its own. */
-  pipes?: ReturnType<typeof pipedOutput>;
-};
-
-function piped(attached: Attached, pipes: ReturnType<typeof pipedOutput>): Attached {
-  const close = () => {
-    pipes.close();
-    attached.close();
-  };
-  return { ...attached, output: pipes.output, close };
-}
-
-function doorsOf(one: Known | undefined): DoorMount[] {
-  return one?.spec.mounts.filter((mount) => mount.kind === 'door') ?? [];
-}
-
-/**
- * What is read of a process that ends meanwhile says nothing about how it was confined: then the
- * sandbox is gone, not another than the one that was asked for.
- */
-async function whileThere<T>(pid: number | undefined, work: () => Promise<T>): Promise<T> {
-  try {
-    const result = await work();
-    if (pid === undefined || !isDead(pid)) return result;
-  } catch (error) {
-    if (pid === undefined || !isDead(pid)) throw error;
-  }
-  throw ended();
-}
-
-function ended(): OrchestraError {
-  return new OrchestraError('engine.failed', 'The sandbox ended while it was looked at');
-}
-
-/** What a look at the doors found wrong, in words for the log; other failures are failures. */
-async function differencesOf(look: () => Promise<void>): Promise<string[]> {
-  const codes: readonly string[] = ['engine.not_connected', 'sandbox.mismatch'];
-  try {
-    await look();
-    return [];
-  } catch (error) {
-    if (!(error instanceof OrchestraError) || !codes.includes(error.code)) throw error;
-    return [error.message, ...error.places.map(({ message }) => message)];
-  }
-}
-
-async function assertDoors({ doors }: GuardParts, one: Known): Promise<void> {
-  const made = doorsOf(one);
-  if (made.length === 0) return;
-  if (doors === undefined) {
-    throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
-  }
-  await whileThere(one.pid, () => doors.assertConnected(one.pid, made));
-}
-
-/** A task gets the sandbox that its own permit allows, whatever that sandbox was made for. */
-function assertFits(waiting: SandboxSpec, task: SandboxSpec): void {
-  const isSame =
-    waiting === task ||
-    (waiting.role === 'task'
-      ? digestOf(waiting) === digestOf(task)
-      : digestOf(shapeOf(waiting)) === digestOf(shapeOf(task)));
-  if (task.role === 'task' && isSame) return;
-  throw new OrchestraError('sandbox.mismatch', 'The sandbox is not the one that policy allowed', {
-    hint: 'orchestra doctor',
-  });
-}
-
-async function openDoorsOf(
-  { doors }: GuardParts,
-  { pid, spec }: Known,
-  task: SandboxSpec,
-): Promise<void> {
-  if (doors === undefined) {
-    throw new OrchestraError('engine.not_connected', 'Layers cannot reach a running sandbox');
-  }
-  await whileThere(pid, () => doors.open(pid, spec, task));
-}
-
-function releaseData(
-  { spec: waited }: Known,
-  { spec: task, digest }: Permit,
-  context: ActContext,
-): RecordData<'container.release'> {
-  return {
-    ...place(context),
-    spec: digest,
-    slot: waited.role === 'slot',
-    command: digestOf(task.command),
-    env_names: Object.keys(task.env).toSorted(),
-  };
-}
-
 async function assertFloor(
   { log, floor, sameMachine }: GuardParts,
   { spec }: Permit,
@@ -565,35 +467,4 @@ async function createRecorded(
       obj: { container: id },
     }),
   );
-}
-
-function place(context: ActContext): { attempt?: number } {
-  return context.attempt === undefined ? {} : { attempt: context.attempt };
-}
-
-function why(context: ActContext): string {
-  return (context.why ?? 'unknown').slice(0, 64);
-}
-
-function named(container: string, context: ActContext): Record<string, string> {
-  return { container, ...(context.task === undefined ? {} : { task: context.task }) };
-}
-
-/** Limits in the words of the log. */
-export function recordedLimits(
-  limits: Limits,
-): NonNullable<RecordData<'container.create'>['limits']> {
-  return {
-    cpu_milli: limits.cpuMilli,
-    memory_bytes: limits.memoryBytes,
-    pids: limits.pids,
-    open_files: limits.openFiles,
-    file_size_bytes: limits.fileSizeBytes,
-    disk_bytes: limits.diskBytes,
-    disk_files: limits.diskFiles,
-    tmp_bytes: limits.tmpBytes,
-    output_bytes: limits.outputBytes,
-    timeout_ms: limits.timeoutMs,
-    idle_ms: limits.idleMs,
-  };
 }

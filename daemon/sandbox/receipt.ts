@@ -4,7 +4,7 @@ import type { AnyEntry, Entry } from '../audit/types.ts';
 import { digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import type { Created, Effective, EngineFacts } from '../engine/engine.ts';
-import { recordedLimits } from '../engine/guard.ts';
+import { recordedLimits } from '../engine/recorded.ts';
 import { runtimeFacts } from '../engine/runtime-facts.ts';
 import type { Permit } from '../policy/permit.ts';
 import type { Mount } from '../policy/spec.ts';

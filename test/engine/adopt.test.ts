@@ -4,10 +4,12 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import { adoptSandbox } from '#daemon/sandbox/adopt.ts';
+import { withoutSlots } from '#daemon/sandbox/ready-slots.ts';
 import { sweepStrays } from '#daemon/sandbox/sweep.ts';
 import { enginePaths } from '#setup/paths.ts';
-import { left, type Doom } from '#test/support/doomed-daemon.ts';
+import { left, type Doom, type Released } from '#test/support/doomed-daemon.ts';
+import { keepOutput } from '#test/support/fake-sandbox.ts';
 import { newPlace, openRealEngine, type Place } from '#test/support/real-engine.ts';
 
 const context = { run: 'r-0000000000', task: 'build', attempt: 1 };
@@ -29,10 +31,7 @@ describe.skipIf(!isShared)('a sandbox whose daemon was killed (root, the private
     const [, signal] = (await once(daemon, 'exit')) as [number | null, string | null];
     expect(signal).toBe('SIGKILL');
     const files = left(place.dir);
-    const { spec, id } = JSON.parse(readFileSync(files.released, 'utf8')) as {
-      spec: SandboxSpec;
-      id: string;
-    };
+    const { spec, id, released } = JSON.parse(readFileSync(files.released, 'utf8')) as Released;
     const real = await openRealEngine(undefined, undefined, true, place);
     close = async () => real.close();
     const text = () => (existsSync(files.output) ? readFileSync(files.output, 'utf8') : '');
@@ -49,7 +48,7 @@ describe.skipIf(!isShared)('a sandbox whose daemon was killed (root, the private
       await sweepStrays({ ...parts, install, inUse: new Set(inUse) });
       await real.doors?.clear();
     };
-    return { real, id, spec, text, adopt, status, tidy, mounts };
+    return { real, id, spec, released, text, adopt, status, tidy, mounts };
   }
 
   async function toEnd(
@@ -82,9 +81,25 @@ describe.skipIf(!isShared)('a sandbox whose daemon was killed (root, the private
     await it.tidy([adopted?.effective.name ?? '']);
     expect(await it.status()).toBe('running');
     expect(it.mounts()).toHaveLength(1);
-    const { exitCode, stdout, by } = await toEnd(it, adopted);
-    expect({ exitCode, by }).toEqual({ exitCode: 9, by: 'kernel' });
-    const all = it.text() + stdout.toString();
+    if (adopted === undefined) throw new Error('it is gone');
+    const { engine, log, clock, office } = it.real;
+    const output = keepOutput();
+    const result = await adoptSandbox(
+      { engine, slots: withoutSlots(engine), log, clock },
+      {
+        permit: office.mint(it.spec),
+        context,
+        adopted,
+        released: it.released,
+        output,
+        signal: new AbortController().signal,
+      },
+    );
+    expect(result).toMatchObject({ outcome: 'exited', exitCode: 9, oomKilled: false });
+    // From its release on, under both daemons.
+    expect(result.durationMs).toBeGreaterThan(150 * 20);
+    expect(log.of('container.exited')[0]?.data.by).toBe('kernel');
+    const all = it.text() + output.text(1);
     expect(all).toMatch(/from below$/);
     expect(numbers(all.replace('from below', ''))).toEqual(
       Array.from({ length: 150 }, (_, at) => at + 1),

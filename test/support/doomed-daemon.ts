@@ -1,7 +1,8 @@
 import { appendFileSync, chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { labelNames } from '#daemon/engine/labels.ts';
-import { workspaceTarget, type OverlayMount } from '#daemon/policy/spec.ts';
+import { workspaceTarget, type OverlayMount, type SandboxSpec } from '#daemon/policy/spec.ts';
+import type { Stamp } from '#daemon/sandbox/adopt.ts';
 import { ReadySlots, type AskSlot } from '#daemon/sandbox/ready-slots.ts';
 import { runInSandbox } from '#daemon/sandbox/sandbox.ts';
 import { openRealEngine, type Place } from './real-engine.ts';
@@ -18,8 +19,10 @@ export type Doom = {
   at: 'intent' | 'released' | number;
 };
 
+/** What the log would have of the task. */
+export type Released = { spec: SandboxSpec; id: string; released: Stamp };
+
 export const left = (dir: string) => ({
-  /** The spec of the task, the id of the container, and how old the task is by the kernel's clock. */
   released: path.join(dir, 'released.json'),
   output: path.join(dir, 'output'),
 });
@@ -58,7 +61,8 @@ async function main({ place, script, at }: Doom): Promise<void> {
   const files = left(dir);
   log.onAppend = ({ type, stage, obj }) => {
     if (type !== 'container.release') return;
-    const facts = { spec: permit.spec, id: obj?.['container'], mono: clock.mono() };
+    const released = { ts: new Date().toISOString(), mono: clock.mono(), boot: clock.boot };
+    const facts: Released = { spec: permit.spec, id: obj?.['container'] ?? '', released };
     writeFileSync(files.released, JSON.stringify(facts));
     if (at === (stage === 'intent' ? 'intent' : 'released')) die();
   };
