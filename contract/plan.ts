@@ -16,7 +16,11 @@ export const taskSecretsMax = 16;
 
 const EnvName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'not an environment name');
 const Argument = z.string().max(4096);
-/** Relative, `/` between names, `*`, `**` and `?` as in .gitignore; a leading `!` takes away. */
+/**
+ * From the top of the workspace on, `/` between names: `*` and `?` stay within a name, `**` goes
+ * through directories, a directory comes with all that is in it, a leading `!` takes away. The last
+ * one that speaks of a path counts.
+ */
 const InputGlob = z.string().min(1).max(256);
 const Title = z.string().max(120);
 const Why = z.string().max(300);

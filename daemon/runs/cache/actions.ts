@@ -1,5 +1,5 @@
 import type { Digest } from '#contract/ids.ts';
-import type { AnyRecord, RecordOf } from '#contract/records.ts';
+import type { AnyRecord, RecordOf, RecordType } from '#contract/records.ts';
 import type { Reused } from '../kept.ts';
 
 /** What a task left that counts for every later one with the same key. */
@@ -50,7 +50,10 @@ export class ActionCache {
       return;
     }
     const task = record.obj?.['task'];
-    if (task !== undefined) this.#foldTask(this.#noteOf(run), { run, task }, record);
+    // What is said of a run after its end, or of no result, must not open it again.
+    if (task !== undefined && isTelling(record)) {
+      this.#foldTask(this.#noteOf(run), { run, task }, record);
+    }
   }
 
   /** What is known, not whether it is still there. */
@@ -58,26 +61,9 @@ export class ActionCache {
     return this.#cached.get(action);
   }
 
-  /** Its result is gone or damaged. */
+  /** Its result was pruned, or damaged. */
   forget(action: Digest): void {
     this.#cached.delete(action);
-  }
-
-  /** After something was pruned: forgets what leads there. */
-  forgetPruned({
-    layers,
-    blobs,
-  }: {
-    layers: ReadonlySet<Digest>;
-    blobs: ReadonlySet<Digest>;
-  }): void {
-    for (const [action, { layer, output, artifacts }] of this.#cached) {
-      const isGone =
-        layers.has(layer) ||
-        (output !== undefined && blobs.has(output)) ||
-        artifacts.some(({ sha256 }) => blobs.has(`sha256:${sha256}`));
-      if (isGone) this.#cached.delete(action);
-    }
   }
 
   get size(): number {
@@ -183,6 +169,23 @@ export class ActionCache {
     this.#open.set(run, note);
     return note;
   }
+}
+
+const telling: ReadonlySet<RecordType> = new Set<RecordType>([
+  'task.started',
+  'layer.sealed',
+  'artifact.collected',
+  'artifact.rejected',
+  'layer.left_out',
+  'artifact.left_out',
+  'attempt.ended',
+  'task.skipped',
+  'task.finished',
+  'task.cached',
+]);
+
+function isTelling({ type }: AnyRecord): boolean {
+  return telling.has(type);
 }
 
 function pendingOf(tasks: Map<string, Pending>, task: string): Pending {

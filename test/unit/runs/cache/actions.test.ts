@@ -163,19 +163,12 @@ test('a use does not move the result to the run that used it', () => {
   expect(cache.find(action)).toMatchObject({ run: someRun, task: 'build' });
 });
 
-test('what is pruned is forgotten, by layer, output or artifact', () => {
-  const none = new Set<string>();
-  for (const gone of [
-    { layers: new Set([someDigest('7')]), blobs: none },
-    { layers: none, blobs: new Set([output]) },
-    { layers: none, blobs: new Set([someDigest('3')]) },
-  ]) {
-    const cache = folded([...story, succeeded()]);
-    cache.forgetPruned({ layers: none, blobs: new Set([someDigest('f')]) });
-    expect(cache.size).toBe(1);
-    cache.forgetPruned(gone);
-    expect(cache.size).toBe(0);
-  }
+test('what turned out to be gone is forgotten until somebody does it again', () => {
+  const cache = folded([...story, succeeded()]);
+  cache.forget(action);
+  expect(cache.find(action)).toBeUndefined();
+  folded([...story, succeeded({ attempt: 4 })], cache);
+  expect(cache.find(action)?.attempt).toBe(4);
 });
 
 test('it holds no more than it may, and those that were used last', () => {
