@@ -175,12 +175,16 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   });
   const totals = {
     tasks: config.tasksAtOnce,
-    cpuMilli: engineFacts.cpus * 1000,
-    memoryBytes: engineFacts.memoryBytes,
+    // As `tasks_at_once` has it: two of them keep one processor busy.
+    cpuMilli: engineFacts.cpus * 2000,
+    memoryBytes: Math.floor(engineFacts.memoryBytes * 0.8),
   };
   const circuits = new Circuits({
     clock,
-    tell: (event) => void log.append({ ...event, sev: 'warn' }).catch(() => {}),
+    tell: (event) => {
+      const sev = event.type === 'component.opened' ? 'warn' : 'notice';
+      void log.append({ ...event, sev }).catch(() => {});
+    },
   });
   const deps: RunsDeps = {
     stateDir,

@@ -2,6 +2,7 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { Plan } from '#contract/plan.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
+import { Ancestry } from '../scheduler/ancestry.ts';
 import { topological } from '../scheduler/graph.ts';
 import type { RunSecrets } from '../secrets/run-secrets.ts';
 import { concurrencyFor } from './accept.ts';
@@ -59,7 +60,7 @@ export async function acceptedRun(
     ...run,
     plan,
     planDigest,
-    ordered: topological(plan.tasks),
+    ancestry: new Ancestry(topological(plan.tasks)),
     policy,
     image,
     npmCaches: provide(deps, needed, needs),

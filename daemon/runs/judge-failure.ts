@@ -18,11 +18,14 @@ export function judgeFailure(
   task: PlanTask,
   over: Pick<EndedAttempt, 'ended' | 'error' | 'tail' | 'began'>,
 ): Judged {
+  // Whoever stopped it knows why.
+  if (over.ended.outcome === 'cancelled') return { entries: [] };
   const facts = deps.states.find(run.id)?.tasks.get(task.id);
   const { failure, retry } = afterFailure({
     ...over,
     run: run.id,
     task,
+    peak: facts?.limitPeak,
     most: run.policy.limits,
     passedIn: deps.flaky.passedIn(facts?.action),
     used: facts?.used ?? { task: 0, ours: 0 },

@@ -2,6 +2,7 @@ import type { Digest, RunId } from '#contract/ids.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { AnyEntry } from '../audit/types.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
+import type { Ancestry } from '../scheduler/ancestry.ts';
 import type { RunSecrets } from '../secrets/run-secrets.ts';
 import type { ResolvedImage } from './images.ts';
 import type { OutputFile } from './output.ts';
@@ -29,7 +30,8 @@ export type OpenRun = {
 export type AcceptedRun = OpenRun & {
   plan: Plan;
   planDigest: Digest;
-  ordered: readonly PlanTask[];
+  /** What comes before each task. */
+  ancestry: Ancestry<PlanTask>;
   policy: EffectivePolicy;
   image: ResolvedImage;
   /** npm's offline cache, by the tasks' working directory. */

@@ -123,7 +123,7 @@ export class Runs {
     const choice = chooseTasks(run, earlier.plan, request);
     const answer = { kept: choice.kept, rerun: choice.rerun, twice: choice.twice };
     if (request.dryRun) return answer;
-    if (choice.twice.length > 0 && !request.again) throw twiceError(run.id, choice.twice);
+    if (choice.twice.length > 0 && !request.again) throw twiceError(choice.twice);
     const { mode, task, again, concurrency, timeoutMs } = request;
     const continues = { run: run.id, mode, again, ...(task === undefined ? {} : { task }) };
     const submitted = {
@@ -169,7 +169,7 @@ export class Runs {
     const choice = chooseTasks(factsOf(checkpoint), earlier.plan, { mode: 'resume' });
     const answer = { kept: choice.kept, rerun: choice.rerun, twice: choice.twice };
     if (request.dryRun) return answer;
-    if (choice.twice.length > 0 && !request.again) throw twiceError('RUN', choice.twice);
+    if (choice.twice.length > 0 && !request.again) throw twiceError(choice.twice);
     const { run_id: run, snapshot, intent, workspace, concurrency, timeout_ms } = checkpoint;
     const continues = { run, mode: 'import' as const, again: request.again };
     const submitted = { intent, snapshot, workspace, concurrency, timeoutMs: timeout_ms };
@@ -371,10 +371,11 @@ function isOver(run: RunFacts): OrchestraError {
   });
 }
 
-function twiceError(id: string, twice: readonly string[]): OrchestraError {
+function twiceError(twice: readonly string[]): OrchestraError {
+  const them = twice.length === 1 ? 'it' : 'them';
   return new OrchestraError(
-    'run.conflict',
-    `${twice.join(', ')} began before and may have had effects; going on would run ${twice.length === 1 ? 'it' : 'them'} again`,
-    { hint: `orchestra resume ${id} --again` },
+    'approval.missing',
+    `${twice.join(', ')} began before and may have had effects; going on would run ${them} again`,
+    { hint: 'the same with --again, if that may be' },
   );
 }

@@ -17,10 +17,20 @@ export function requestFor(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Sl
     installId: deps.installId,
     image: { reference: run.image.reference, id: run.image.id },
     user: deps.sandboxUser,
-    runtime: chooseRuntime(run.policy, deps.engineFacts, deps.runtime),
+    runtime: runtimeFor(deps, run),
     walls: wallsUnder(run.policy, deps.walls),
     task,
   };
+}
+
+/** The first of the policy's list that works; where none does, the one that it names first. */
+function runtimeFor({ engineFacts, circuits, runtime }: RunsDeps, { policy }: AcceptedRun): string {
+  const { runtimes, defaultRuntime } = engineFacts;
+  const working = policy.isolation.runtimes
+    .filter((one) => runtimes.includes(one))
+    .filter((one) => circuits.isFree(`runtime:${one}`));
+  const chosen = { runtimes: working.length > 0 ? working : runtimes, defaultRuntime };
+  return chooseRuntime(policy, chosen, runtime);
 }
 
 /** The rules on one exact spec, with what is known at this moment. */

@@ -33,7 +33,7 @@ import { peaksOf } from './peaks.ts';
 import { askSlot, judgeSpec, requestFor } from './slot.ts';
 import { grantSecrets, recordMasked } from './secrets.ts';
 import { receiptFacts } from './receipt-facts.ts';
-import { sandboxSpec } from './spec.ts';
+import { sandboxSpec, type SlotSpecRequest } from './spec.ts';
 import { Stop, stopOf } from './stop.ts';
 
 type Ended = RecordData<'attempt.ended'>;
@@ -72,15 +72,13 @@ export async function runTask(
     await work.provide();
     return await attempts(deps, run, task, { turn, work });
   } catch (error) {
-    // Stopped before an attempt began: then it never ran.
-    if (
-      !signal.aborted ||
-      deps.log.blocked ||
-      deps.states.find(run.id)?.tasks.get(task.id)?.attempt
-    )
-      throw error;
-    const reason = cutText(stopOf(signal)?.message ?? 'the run was stopped', 256);
-    await deps.log.append(taskEntry(run, task.id, { type: 'task.skipped', data: { reason } }));
+    const { state, attempt = 0 } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
+    if (!signal.aborted || deps.log.blocked || state === 'running') throw error;
+    await deps.log.append(
+      attempt === 0
+        ? neverRan(run, task, signal)
+        : cancelledBetween(run, task, { attempt }, signal),
+    );
     return false;
   }
 }
@@ -94,9 +92,10 @@ async function attempts(
   const { signal } = run.controller;
   for (;;) {
     const before = deps.states.find(run.id)?.tasks.get(task.id)?.attempt ?? 0;
-    const components = componentsOf(deps, run, task);
-    using leave = await turn.outside(() => admitted(deps, run, task, components));
-    const ended = await runAttempt(deps, run, task, { attempt: before + 1, work, leave, signal });
+    const request = requestFor(deps, run, task);
+    const ended = await withLeave(deps, run, task, { turn, request }, (leave) =>
+      runAttempt(deps, run, task, { attempt: before + 1, work, request, leave, signal }),
+    );
     if (ended.verdict.outcome === 'succeeded') {
       await deps.log.appendAll([...ended.sealed, finished(deps, run, task, ended)]);
       learn(deps, task, ended);
@@ -117,28 +116,29 @@ async function attempts(
       return false;
     }
     await deps.log.appendAll([...entries, attemptEnded(run, task, ended), ...retry.entries]);
-    if (!(await turn.outside(() => waited(retry.afterMs, signal)).catch(() => false))) {
-      // Nothing of it runs: what there is to say of it was said.
-      await deps.log.append(cancelledBetween(run, task, ended, signal));
-      return false;
-    }
+    // Rejects where the run is stopped meanwhile.
+    await turn.outside(() => sleep(retry.afterMs, undefined, { signal }));
   }
 }
 
-/** What a task needs that may be out of order: the engine, and the runtime of its sandbox. */
-function componentsOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask): string[] {
-  return ['engine', `runtime:${requestFor(deps, run, task).runtime}`];
-}
-
-async function admitted(
+/** Waits until the engine and the runtime of its sandbox are in order, and holds them to what they do. */
+async function withLeave<R>(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  components: readonly string[],
-): Promise<Leave> {
-  return deps.circuits.admit(components, run.controller.signal, (why) =>
-    deps.log.append(taskEntry(run, task.id, { type: 'task.blocked', sev: 'warn', data: why })),
-  );
+  { turn, request }: { turn: Turn; request: SlotSpecRequest },
+  work: (leave: Leave) => Promise<R>,
+): Promise<R> {
+  const { signal } = run.controller;
+  const components = ['engine', `runtime:${request.runtime}`];
+  const admit = () =>
+    deps.circuits.admit(components, signal, (why) =>
+      deps.log.append(taskEntry(run, task.id, { type: 'task.blocked', sev: 'warn', data: why })),
+    );
+  using leave = components.every((one) => deps.circuits.isFree(one))
+    ? await admit()
+    : await turn.outside(admit);
+  return await work(leave);
 }
 
 /** What a task took says what it will take. */
@@ -148,7 +148,13 @@ function learn(deps: RunsDeps, task: PlanTask, { verdict, durationMs }: Attempt)
   deps.demands.note(task, { cpuMs, ms: durationMs, memoryPeakBytes });
 }
 
-type AttemptAt = { attempt: number; work: Work; leave: Leave; signal: AbortSignal };
+type AttemptAt = {
+  attempt: number;
+  work: Work;
+  request: SlotSpecRequest;
+  leave: Leave;
+  signal: AbortSignal;
+};
 
 /**
  * One attempt, as a transaction: a layer of its own over what came before, sealed when it succeeds,
@@ -158,13 +164,13 @@ async function runAttempt(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  { attempt, work, leave, signal }: AttemptAt,
+  { attempt, work, request, leave, signal }: AttemptAt,
 ): Promise<Attempt> {
   const startedAt = performance.now();
   await using output = await OutputFile.create(outputPath(deps.stateDir, run.id, task.id));
   run.outputs.set(task.id, output);
   const { sink, tail } = overheard(output);
-  const at: At = { attempt, work, output, sink, tail, signal, began: false };
+  const at: At = { attempt, work, request, leave, output, sink, tail, signal, began: false };
   let verdict: Verdict;
   let sealed: AnyEntry[] = [];
   let stored: Digest | undefined;
@@ -172,15 +178,15 @@ async function runAttempt(
   try {
     await awaitEngine(deps.engineWatch, run);
     ({ verdict, sealed } = await inLayer(deps, run, task, at));
-    leave.worked();
     stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
     failure = error;
     sealed = [];
-    const component = blamed(error, requestFor(deps, run, task).runtime);
-    if (component !== undefined) leave.failed(component);
-    verdict = (await engineLoss(deps.engineWatch, run, error)) ?? verdictOf(error, signal);
+    const lost = await engineLoss(deps.engineWatch, run, error);
+    const component = blamed(error, lost === undefined ? request.runtime : undefined);
+    if (component !== undefined && !signal.aborted) leave.failed(component);
+    verdict = lost ?? verdictOf(error, signal);
     // Where the disk is full even this fails: the verdict counts, and it says why.
     stored = await output.keep(deps.blobs).catch(() => undefined);
   }
@@ -224,10 +230,15 @@ function wordsOf(run: AcceptedRun, { attempt, verdict, output, durationMs }: Att
   };
 }
 
+function neverRan(run: AcceptedRun, task: PlanTask, signal: AbortSignal): AnyEntry {
+  const reason = cutText(stopOf(signal)?.message ?? 'the run was stopped', 256);
+  return taskEntry(run, task.id, { type: 'task.skipped', data: { reason } });
+}
+
 function cancelledBetween(
   run: AcceptedRun,
   task: PlanTask,
-  { attempt }: Attempt,
+  { attempt }: Pick<Attempt, 'attempt'>,
   signal: AbortSignal,
 ): AnyEntry {
   return taskEntry(run, task.id, {
@@ -243,16 +254,6 @@ function cancelledBetween(
       output_truncated: false,
     },
   });
-}
-
-/** False where the run was stopped meanwhile. */
-async function waited(ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(ms, undefined, { signal });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function inLayer(
@@ -299,8 +300,9 @@ async function workIn(
     return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
   }
   const npmCache = await prepareNpmCache(deps, run, task);
+  let unwatch = () => {};
   try {
-    const permit = await askPolicy(deps, run, task, { attempt, work: at.work, layer, npmCache });
+    const permit = await askPolicy(deps, run, task, { ...at, layer, npmCache });
     const secrets = await grantSecrets(deps, run, task, attempt);
     const mask = new OutputMask(run.secrets.automaton);
     at.began = true;
@@ -313,7 +315,11 @@ async function workIn(
       secrets,
       mask,
       signal,
+      onRunning: (control) => {
+        unwatch = run.pause.watch(control);
+      },
     });
+    if (result.outcome !== 'cancelled') at.leave.worked();
     await recordMasked(deps, run, task, { attempt, mask });
     const verdict = judge(result, task, signal);
     if (verdict.outcome !== 'succeeded')
@@ -321,6 +327,7 @@ async function workIn(
     const missing = await collectOutputs(deps, run, task, layer);
     return missing === undefined ? verdict : { ...verdict, outcome: 'failed', reason: missing };
   } finally {
+    unwatch();
     if (npmCache) await deps.workspace.layers.drop(npmCache);
   }
 }
@@ -362,6 +369,8 @@ async function dropLayer(
 type At = {
   attempt: number;
   work: Work;
+  request: SlotSpecRequest;
+  leave: Leave;
   output: OutputFile;
   sink: OutputSink;
   tail: OutputTail;
@@ -382,17 +391,19 @@ async function askPolicy(
   {
     attempt,
     work,
+    request,
     layer,
     npmCache,
   }: {
     attempt: number;
     work: Work;
+    request: SlotSpecRequest;
     layer: PreparedLayer;
     npmCache: Awaited<ReturnType<typeof prepareNpmCache>>;
   },
 ): Promise<Permit> {
   const spec = sandboxSpec({
-    ...requestFor(deps, run, task),
+    ...request,
     runId: run.id,
     attempt,
     workspace: layer,

@@ -1,7 +1,6 @@
 import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { Turn } from '../scheduler/dispatch.ts';
-import { ancestorsOf } from '../scheduler/graph.ts';
 import type { Stack } from '../workspace/layers.ts';
 import { actionOf } from './cache/action.ts';
 import type { Flight } from './cache/flights.ts';
@@ -60,7 +59,7 @@ export async function knownWork(
 
 function ancestorLayers(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Stack['ancestors'] {
   const facts = deps.states.find(run.id);
-  return ancestorsOf(run.ordered, task.id).flatMap(({ id, deps: before }) => {
+  return run.ancestry.of(task.id).flatMap(({ id, deps: before }) => {
     const layer = facts?.tasks.get(id)?.layer;
     return layer === undefined ? [] : [{ taskId: id, layer, deps: before }];
   });

@@ -75,11 +75,13 @@ test('a run that is cancelled does not wait for the engine', async () => {
   });
 });
 
-test('an engine that refuses and is there is not taken for lost', async () => {
+test('an engine that refuses and is there is not taken for lost, but asked again', async () => {
   it = await Orchestra.open();
   it.fake.failNext('create', 'fail');
   const run = await it.run([apart]);
-  expect((await finished(run))['apart']).toMatchObject({ outcome: 'failed' });
+  expect((await finished(run))['apart']).toMatchObject({ outcome: 'succeeded', attempt: 2 });
+  const [ended] = ofType(await it.records(run), 'attempt.ended');
+  expect(ended?.data.outcome).toBe('failed');
 });
 
 test('a stop of the daemon is not kept by an engine that is gone', async () => {

@@ -68,8 +68,8 @@ describe('a run that ended', () => {
     const dry = await it.rooms.runs.goOn(first, request({ dryRun: true }), user);
     expect(dry).toEqual({ kept: [], rerun: ['deploy'], twice: ['deploy'] });
     await expect(it.rooms.runs.goOn(first, request(), user)).rejects.toMatchObject({
-      code: 'run.conflict',
-      hint: `orchestra resume ${first} --again`,
+      code: 'approval.missing',
+      hint: expect.stringContaining('--again') as string,
     });
     it.programs.delete('deploy');
     const { id } = await it.rooms.runs.goOn(first, request({ again: true }), user);

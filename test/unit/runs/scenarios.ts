@@ -68,7 +68,26 @@ const removed = (task: string) => [
   `container.remove intent ${task}`,
   `container.remove result ${task}`,
 ];
-const failed = (task: string) => [`layer.dropped ${task}`, `task.finished failed ${task}`];
+const failed = (task: string) => [
+  `layer.dropped ${task}`,
+  `failure.classified ${task}`,
+  `task.finished failed ${task}`,
+];
+/** An attempt for which the engine would not make a sandbox. */
+const refused = (task: string) =>
+  [
+    'policy.decided',
+    'task.started',
+    'container.create intent',
+    'container.create result failed',
+    'container.remove intent',
+    'container.remove result',
+    'layer.dropped',
+    'failure.classified',
+    'attempt.ended failed',
+    'retry.scheduled',
+  ].map((words) => `${words} ${task}`);
+const cancelled = (task: string) => [`layer.dropped ${task}`, `task.finished failed ${task}`];
 const closedFailed = ['checkpoint.saved', 'run.closed failed'];
 
 const build = { id: 'build', tool: 'node', args: ['build.js'] };
@@ -132,7 +151,7 @@ function onceRunning(it: Orchestra, act: () => unknown): void {
  * polite signal has had its time of grace as soon as it got that one.
  */
 function timeIsOverOnceRunning(it: Orchestra, ms: number, { graceMs = 0 } = {}): void {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   const pass = (time: number, isLast: boolean) =>
     setImmediate(() => {
       vi.advanceTimersByTime(time);
@@ -285,7 +304,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a task without the output that it promised',
-    play: onShared((it) => it.submit([{ ...build, outputs: [dist] }])),
+    // By a name of its own: one that passed before would be tried again.
+    play: onShared((it) => it.submit([{ ...build, args: ['nothing.js'], outputs: [dist] }])),
     trail: [
       ...planned,
       ...started('build'),
@@ -355,7 +375,7 @@ export const scenarios: readonly Scenario[] = [
       'container.exited failed build',
       'container.killed build',
       ...removed('build'),
-      ...failed('build'),
+      ...cancelled('build'),
       'run.cancelled',
       ...closedFailed,
     ],
@@ -406,8 +426,17 @@ export const scenarios: readonly Scenario[] = [
       'container.create intent build',
       'container.create result failed build',
       ...removed('build'),
-      ...failed('build'),
-      ...closedFailed,
+      'layer.dropped build',
+      'failure.classified build',
+      'attempt.ended failed build',
+      'retry.scheduled build',
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      'run.closed',
     ],
   },
   {
@@ -424,6 +453,7 @@ export const scenarios: readonly Scenario[] = [
       'container.create result unknown build',
       ...removed('build'),
       'layer.dropped build',
+      'failure.classified build',
       'attempt.ended failed build',
       'retry.scheduled build',
       ...started('build'),
@@ -468,6 +498,104 @@ export const scenarios: readonly Scenario[] = [
     trail: [
       ...planned,
       'task.skipped lint',
+      ...started('build'),
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a task that was done before',
+    play: onShared(async (it) => {
+      it.programs.set('build', { effect: writes('dist.txt', 'x') });
+      const tasks = [{ ...build, args: ['same.js'], outputs: [dist] }];
+      await it.run(tasks, { cache: true });
+      return it.submit(tasks, { cache: true });
+    }),
+    trail: [
+      ...planned,
+      'artifact.collected build',
+      'task.cached build',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a run that is cancelled while it waits for an equal task of another',
+    play: onShared(async (it) => {
+      const tasks = [{ ...build, args: ['slow.js'] }];
+      it.programs.set('build', { hang: true });
+      const running = Promise.withResolvers<void>();
+      onceRunning(it, () => running.resolve());
+      const first = await it.submit(tasks, { cache: true });
+      await running.promise;
+      const second = await it.submit(tasks, { cache: true });
+      const isAccepted = () => it.rooms.deps.states.find(second)?.state === 'running';
+      await vi.waitUntil(isAccepted, { interval: 5 }).catch(() => {});
+      await it.rooms.runs.cancel(second, 'not worth the wait', user);
+      await it.ended(second);
+      await it.rooms.runs.cancel(first, 'over', user);
+      return second;
+    }),
+    trail: [
+      ...planned,
+      'run.cancel.requested',
+      'task.skipped build',
+      'run.cancelled',
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'a run that is cancelled between two attempts',
+    play: onShared(async (it) => {
+      it.programs.set('build', { exitCode: 1 });
+      const chance = vi.spyOn(Math, 'random').mockReturnValue(0.99);
+      try {
+        const id = await it.submit([{ ...build, args: ['fails.js'], retries: 1 }]);
+        const isWaiting = () =>
+          it.rooms.deps.states.find(id)?.tasks.get('build')?.state === 'retry_wait';
+        await vi.waitUntil(isWaiting, { interval: 5 }).catch(() => {});
+        await it.rooms.runs.cancel(id, 'it will not', user).catch(() => {});
+        return id;
+      } finally {
+        chance.mockRestore();
+      }
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'container.exited failed build',
+      ...removed('build'),
+      'layer.dropped build',
+      'failure.classified build',
+      'attempt.ended failed build',
+      'retry.scheduled build',
+      'run.cancel.requested',
+      'task.finished failed build',
+      'run.cancelled',
+      ...closedFailed,
+    ],
+  },
+  {
+    name: 'a task that waits for an engine that is out of order',
+    play: onShared(async (it) => {
+      const chance = vi.spyOn(Math, 'random').mockReturnValue(0);
+      try {
+        for (let times = 0; times < 3; times += 1) it.fake.failNext('create');
+        return await it.run([build]);
+      } finally {
+        chance.mockRestore();
+      }
+    }),
+    trail: [
+      ...planned,
+      ...refused('build'),
+      ...refused('build'),
+      ...refused('build'),
+      'task.blocked build',
       ...started('build'),
       'container.exited build',
       ...removed('build'),
@@ -709,7 +837,7 @@ export const scenarios: readonly Scenario[] = [
       'container.exited failed build',
       'container.killed build',
       ...removed('build'),
-      ...failed('build'),
+      ...cancelled('build'),
       'run.cancelled',
       ...closedFailed,
       'daemon.stopped',

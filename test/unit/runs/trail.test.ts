@@ -180,6 +180,8 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'store.prune': 'test/unit/runs/prune/pruner.test.ts',
   'run.pruned': 'test/unit/runs/prune/pruner.test.ts',
   'container.confirmed': 'test/unit/engine/exits.test.ts',
+  'component.opened': 'test/unit/runs/failures/circuits.test.ts',
+  'component.closed': 'test/unit/runs/failures/circuits.test.ts',
   'api.rejected': 'test/unit/http/edge.test.ts',
   'auth.succeeded': 'test/unit/http/edge.test.ts',
   'daemon.error': 'test/unit/http/edge.test.ts',
