@@ -61,6 +61,26 @@ export function msSince({ ts, mono, boot }: Stamp, clock: Clock): number {
   return Math.max(0, ms);
 }
 
+/**
+ * How long a container stood still until now, by the results of its `container.freeze` and
+ * `container.thaw` in the order of the log.
+ */
+export function msFrozen(
+  acts: readonly (Stamp & { type: 'container.freeze' | 'container.thaw' })[],
+  clock: Clock,
+): number {
+  let ms = 0;
+  let since: Stamp | undefined;
+  for (const act of acts) {
+    if (act.type === 'container.freeze') since ??= act;
+    else if (since !== undefined) {
+      ms += msSince(since, clock) - msSince(act, clock);
+      since = undefined;
+    }
+  }
+  return ms + (since === undefined ? 0 : msSince(since, clock));
+}
+
 /** By the engine's clock, which is this machine's time of day. */
 function endedAfterMs({ finishedAt }: ContainerExit, released: Stamp): number {
   const ms = Date.parse(finishedAt) - Date.parse(released.ts);

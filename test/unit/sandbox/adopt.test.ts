@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { systemClock } from '#daemon/base/clock.ts';
-import { adoptSandbox, msSince, type AdoptRequest } from '#daemon/sandbox/adopt.ts';
+import { adoptSandbox, msFrozen, msSince, type AdoptRequest } from '#daemon/sandbox/adopt.ts';
 import type { SandboxControl } from '#daemon/sandbox/control.ts';
 import { keepOutput, openFakeSandboxes } from '#test/support/fake-sandbox.ts';
 import type { Script } from '#test/support/fake-engine.ts';
@@ -135,4 +135,18 @@ test('within one boot the time of day may jump as it likes', () => {
       expect(msSince(then, { ...now, boot: 'two' })).toBe(Math.max(0, later + jump - at));
     }),
   );
+});
+
+test('what stood still is counted from each freezing to the next thawing, the last one to now', () => {
+  const act = (word: 'freeze' | 'thaw', ms: number) => ({
+    type: `container.${word}` as const,
+    ...{ ts: '', mono: ms * 1000, boot: 'one' },
+  });
+  const now = { now: () => 0, mono: () => 1000 * 1000, boot: 'one' };
+  expect(msFrozen([], now)).toBe(0);
+  expect(msFrozen([act('thaw', 50)], now)).toBe(0);
+  expect(msFrozen([act('freeze', 100), act('freeze', 200), act('thaw', 300)], now)).toBe(200);
+  expect(
+    msFrozen([act('freeze', 100), act('thaw', 300), act('thaw', 400), act('freeze', 900)], now),
+  ).toBe(300);
 });
