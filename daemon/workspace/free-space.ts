@@ -100,7 +100,7 @@ export function diskLow(space: Space, floor: Floor, what: string): OrchestraErro
   return new OrchestraError(
     'disk.low',
     `${left} left on the file system of the state directory, ${needed} are kept free: ${what}`,
-    { hint: 'free some space there, or give the state directory a file system of its own' },
+    { hint: 'orchestra prune --all-but 5, or free some space there in another way' },
   );
 }
 
