@@ -14,6 +14,7 @@ import type {
 import { newRunId } from '../base/ids.ts';
 import { within } from '../base/deadline.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
+import { msSince } from '../sandbox/adopt.ts';
 import {
   concurrencyFor,
   loadPlan,
@@ -219,8 +220,8 @@ export class Runs {
   }
 
   #goOnWith(facts: RunFacts): void {
-    const { id, snapshot, timeoutMs, submittedAt, frozenMs, cancelReason, paused } = facts;
-    const elapsedMs = Math.max(0, this.#deps.clock.now() - Date.parse(submittedAt) - frozenMs);
+    const { id, snapshot, timeoutMs, submittedStamp, frozenMs, cancelReason, paused } = facts;
+    const elapsedMs = Math.max(0, msSince(submittedStamp, this.#deps.clock) - frozenMs);
     const run = this.#begin({ id, snapshot, timeoutMs, elapsedMs }, (open) =>
       beginLeft(this.#deps, open, facts),
     );

@@ -66,6 +66,9 @@ export type TaskFacts = {
   hintLines?: Digest;
 };
 
+/** When a record was made, by the time of day and by the clock of its boot in microseconds. */
+type Stamp = { ts: string; mono: number; boot: string };
+
 export type RunFacts = {
   id: RunId;
   state: RunState;
@@ -80,6 +83,8 @@ export type RunFacts = {
   taskCount: number;
   submittedBy: string;
   submittedAt: string;
+  /** The same by all clocks: that of the day may have been set since. */
+  submittedStamp: Stamp;
   concurrency: number;
   timeoutMs: number;
   priority: number;
@@ -90,6 +95,7 @@ export type RunFacts = {
   paused?: { kind: 'drain' | 'freeze'; by: string; since: string; reason: string };
   /** How long it stood still so far, which its timeout does not count. */
   frozenMs: number;
+  frozenSince?: Stamp;
   cancelReason?: string;
   closedAt?: string;
   durationMs?: number;
@@ -146,6 +152,7 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     taskCount: 0,
     submittedBy: nameOf(record.actor),
     submittedAt: record.ts,
+    submittedStamp: stampOf(record),
     concurrency: record.data.concurrency,
     timeoutMs: record.data.timeout_ms,
     priority: record.data.priority ?? 0,
@@ -190,11 +197,11 @@ function apply(run: RunFacts, record: AnyRecord): void {
     case 'run.cancel.requested':
       run.state = 'cancelling';
       run.cancelReason = record.data.reason;
-      unpause(run, record.ts);
+      unpause(run, stampOf(record));
       return;
     case 'run.pause.requested':
       // Of a frozen run the time stands still from the first freeze on.
-      unpause(run, record.ts);
+      unpause(run, stampOf(record));
       if (run.state === 'running') run.state = 'paused';
       run.paused = {
         kind: record.data.kind,
@@ -202,13 +209,14 @@ function apply(run: RunFacts, record: AnyRecord): void {
         since: record.ts,
         reason: record.data.reason,
       };
+      if (record.data.kind === 'freeze') run.frozenSince = stampOf(record);
       return;
     case 'run.unpaused':
       if (run.state === 'paused') run.state = 'running';
-      unpause(run, record.ts);
+      unpause(run, stampOf(record));
       return;
     case 'run.closed':
-      unpause(run, record.ts);
+      unpause(run, stampOf(record));
       run.state = record.data.outcome;
       run.closedAt = record.ts;
       run.durationMs = record.data.duration_ms;
@@ -347,11 +355,23 @@ function cached(task: TaskFacts, { data, ts }: AnyRecord & { type: 'task.cached'
   if (data.output !== undefined) task.output = data.output;
 }
 
-function unpause(run: RunFacts, ts: string): void {
-  if (run.paused?.kind === 'freeze') {
-    run.frozenMs += Math.max(0, Date.parse(ts) - Date.parse(run.paused.since));
-  }
+function unpause(run: RunFacts, now: Stamp): void {
+  if (run.frozenSince !== undefined) run.frozenMs += msBetween(run.frozenSince, now);
+  delete run.frozenSince;
   delete run.paused;
+}
+
+function stampOf({ ts, mono, boot }: AnyRecord): Stamp {
+  return { ts, mono, boot };
+}
+
+/** By the clock that never goes back within one boot, else by the time of day. */
+function msBetween(from: Stamp, to: Stamp): number {
+  const ms =
+    from.boot === to.boot
+      ? Math.round((to.mono - from.mono) / 1000)
+      : Date.parse(to.ts) - Date.parse(from.ts);
+  return Math.max(0, ms);
 }
 
 function nameOf(actor: AnyRecord['actor']): string {
