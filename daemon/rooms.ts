@@ -25,6 +25,7 @@ import type { RunsDeps } from './runs/deps.ts';
 import { EngineWatch } from './runs/engine-loss.ts';
 import { Circuits } from './runs/failures/circuits.ts';
 import { ActionHistory } from './runs/failures/action-history.ts';
+import { tellComponents } from './runs/failures/tell-components.ts';
 import { ImagePins, Images } from './runs/images.ts';
 import { ActionCache } from './runs/cache/actions.ts';
 import { Flights } from './runs/cache/flights.ts';
@@ -181,10 +182,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   };
   const circuits = new Circuits({
     clock,
-    tell: (event) => {
-      const sev = event.type === 'component.opened' ? 'warn' : 'notice';
-      void log.append({ ...event, sev }).catch(() => {});
-    },
+    tell: tellComponents(log),
   });
   const deps: RunsDeps = {
     stateDir,

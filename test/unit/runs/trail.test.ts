@@ -48,10 +48,16 @@ function differences(all: readonly string[], trail: readonly string[]): string[]
     : [`the trail is\n  ${got.join('\n  ')}\nand should be\n  ${wanted.join('\n  ')}`];
 }
 
-/** A sandbox that is over is taken away beside what follows in the run: sooner or later. */
+/**
+ * A sandbox that is over is taken away beside what follows in the run: sooner or later. A checkpoint
+ * between comes where a run takes a second or more; the last one comes always.
+ */
 function removalsLast(words: readonly string[]): string[] {
   const isRemoval = (one: string) => one.startsWith('container.remove ');
-  return [...words.filter((one) => !isRemoval(one)), ...words.filter(isRemoval)];
+  const isBetween = (one: string, at: number) =>
+    one === 'checkpoint.saved' && words[at + 1]?.startsWith('run.closed') !== true;
+  const kept = words.filter((one, at) => !isBetween(one, at));
+  return [...kept.filter((one) => !isRemoval(one)), ...kept.filter(isRemoval)];
 }
 
 const effects: Readonly<Record<string, string>> = {
@@ -154,6 +160,7 @@ describe('no record call can go', () => {
     async () => {
       const unnoticed: string[] = [];
       for (const [call, scenario] of calls) {
+        if (elsewhere[call.split(':')[0] ?? ''] !== undefined) continue;
         const complaints = await complaintsAbout(
           scenario,
           (entry, site) => callOf(entry, site) !== call,
@@ -172,6 +179,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   'daemon/runs/prune/pruner.ts': 'test/unit/runs/prune/pruner.test.ts',
   'daemon/runs/begin-again.ts': 'test/unit/runs/go-on.test.ts',
   'daemon/runs/recover.ts': 'test/unit/runs/go-on.test.ts',
+  'daemon/runs/failures/tell-components.ts': 'test/unit/runs/failures/retries.test.ts',
   'daemon/runs/checkpoints.ts': 'test/unit/runs/checkpoint.test.ts',
   'daemon/engine/exits.ts': 'test/unit/engine/exits.test.ts',
 };
