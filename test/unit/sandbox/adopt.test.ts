@@ -140,7 +140,9 @@ test('within one boot the time of day may jump as it likes', () => {
 test('what stood still is counted from each freezing to the next thawing, the last one to now', () => {
   const act = (word: 'freeze' | 'thaw', ms: number) => ({
     type: `container.${word}` as const,
-    ...{ ts: '', mono: ms * 1000, boot: 'one' },
+    ts: '',
+    mono: ms * 1000,
+    boot: 'one',
   });
   const now = { now: () => 0, mono: () => 1000 * 1000, boot: 'one' };
   expect(msFrozen([], now)).toBe(0);
