@@ -129,10 +129,13 @@ export class BlobStore {
     return check;
   }
 
-  /** The whole content, checked before a byte of it is handed out. */
+  /**
+   * The whole content, checked before a byte of it is handed out. It stays for a while: a plan that
+   * was read may be on record as another run's a moment later.
+   */
   async read(digest: Digest, options: { maxBytes: number }): Promise<Buffer> {
     const found = await this.#find(digest);
-    if (found === undefined) throw unknownBlob(digest);
+    if (found === undefined || !(await freshen(found.path))) throw unknownBlob(digest);
     if (found.size > options.maxBytes) {
       throw new OrchestraError('request.too_large', `Blob ${digest} has ${found.size} bytes`);
     }

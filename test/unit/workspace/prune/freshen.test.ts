@@ -19,6 +19,11 @@ type Scene = { workspace: Workspace; left: Left; dir: string; blob: Digest; scra
 
 const finders: [string, (scene: Scene) => unknown, (scene: Scene) => string][] = [
   ['content that is put again', put, blobFile],
+  [
+    'content that is read',
+    ({ workspace, blob }) => workspace.blobs.read(blob, { maxBytes: 10 }),
+    blobFile,
+  ],
   ['content that is asked for', ({ workspace, blob }) => workspace.blobs.has(blob), blobFile],
   [
     'content that a client need not send',
