@@ -65,7 +65,8 @@ async function main(): Promise<void> {
   if (flags['stop-with-stdin']) process.stdin.destroy();
   if (typeof reason === 'string') {
     logger.info({ reason }, 'stopping');
-    await daemon.stop(reason);
+    // One that ends with whoever started it leaves nothing to a next one that may never come.
+    await daemon.stop(reason, { leave: reason !== 'stdin closed' });
     return;
   }
   logger.fatal({ err: reason }, 'the log cannot be written any more; nothing may run');

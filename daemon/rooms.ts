@@ -11,6 +11,7 @@ import { cutText } from './base/text.ts';
 import type { Config } from './config.ts';
 import type { Engine, EngineFacts } from './engine/engine.ts';
 import { kernelModules } from './engine/kernel-modules.ts';
+import { seccompJudge } from './engine/floor.ts';
 import type { EngineParts } from './engine/open.ts';
 import { onThisMachine } from './engine/users.ts';
 import type { Machine } from './engine/machine.ts';
@@ -71,7 +72,7 @@ export type Rooms = {
   /** To be started once everything else is ready. */
   pruning: BackgroundPruning;
   /** In this order: first no run goes on, then the end is on record, then everything is let go. */
-  endRuns(reason: string): Promise<void>;
+  endRuns(reason: string, how?: { leave?: boolean }): Promise<void>;
   recordEnd(): Promise<void>;
   close(): Promise<void>;
 };
@@ -128,6 +129,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     files,
     floor: {
       roots: mountRoots,
+      judgeSeccomp: seccompJudge(),
       secrets: [auditDir, config.socket, join(stateDir, 'blobs'), secretsDir],
     },
   });
@@ -239,12 +241,12 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     runs,
     auditDir,
     pruning,
-    endRuns: async (reason) => {
+    endRuns: async (reason, { leave = false } = {}) => {
       pruning[Symbol.dispose]();
       await pruner.close();
       if (!log.blocked) await log.append({ type: 'daemon.stopping', data: { reason } });
       await runs
-        .stop(runsStopMs)
+        .stop(runsStopMs, { leave })
         .catch((error: unknown) => logger.error({ err: error }, 'stopping runs'));
     },
     recordEnd: async () => {
@@ -252,7 +254,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       await slots.close();
       // An engine that does not answer keeps nobody from stopping: the next start sweeps.
       await sweep().catch((error: unknown) => logger.error({ err: error }, 'sweeping'));
-      await log.append({ type: 'daemon.stopped', data: { runs_open: runs.openCount } });
+      await log.append({ type: 'daemon.stopped', data: { runs_open: log.openRuns().length } });
     },
     close: () => kept.disposeAsync(),
   };

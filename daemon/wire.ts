@@ -13,7 +13,8 @@ import { openRooms, type RoomOptions } from './rooms.ts';
 export type Daemon = {
   /** Settles when the log blocks: from then on nothing may run, and the daemon has to end. */
   blocked: Promise<OrchestraError>;
-  stop(reason: string): Promise<void>;
+  /** With `leave` open runs stay open, and the next daemon goes on with them. */
+  stop(reason: string, how?: { leave?: boolean }): Promise<void>;
 };
 
 export type WireOptions = Omit<RoomOptions, 'openLog' | 'openEngine' | 'openMachine'> & {
@@ -59,9 +60,9 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     log.onBlocked((error) => blocked.resolve(error));
     return {
       blocked: blocked.promise,
-      stop: async (reason) => {
+      stop: async (reason, how) => {
         isStopping = true;
-        await rooms.endRuns(reason);
+        await rooms.endRuns(reason, how);
         await server.close(connectionsStopMs);
         await rooms.recordEnd();
         await index.close();

@@ -38,6 +38,7 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
     },
     skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
   });
+  if (stopOf(signal)?.kind === 'daemon_leaving') return [];
   for (const task of unstarted) {
     await skip(deps, run, task, stopOf(signal)?.message ?? 'the run was stopped');
   }

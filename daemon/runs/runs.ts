@@ -299,14 +299,20 @@ export class Runs {
     return this.#open.size;
   }
 
-  /** Cancels what runs and waits for it, `deadlineMs` at most. Nothing is accepted any more. */
-  async stop(deadlineMs: number): Promise<void> {
+  /**
+   * Ends what runs and waits for it, `deadlineMs` at most. Nothing is accepted any more. With `leave`
+   * the runs stay open, for the next daemon to go on with; else they are cancelled.
+   */
+  async stop(deadlineMs: number, { leave = false } = {}): Promise<void> {
     this.#stopping = true;
     const end = async () => {
       await Promise.allSettled(this.#submissions);
       const open = [...this.#open.values()];
       for (const run of open) {
-        run.controller.abort(new Stop('daemon_stopping', 'the daemon was stopped'));
+        const kind = leave ? 'daemon_leaving' : 'daemon_stopping';
+        run.controller.abort(new Stop(kind, 'the daemon was stopped'));
+        // What stands still cannot end.
+        void run.pause.lift();
       }
       await Promise.all(open.map((run) => run.done));
     };

@@ -46,10 +46,11 @@ export async function tellStory(deps: RunsDeps, run: OpenRun, beginning: Beginni
   try {
     const accepted = await beginning.accept();
     const last = await execute(deps, accepted);
+    if (isLeft(run)) return;
     await recordStop(deps, run, beginning);
     await close(closing(deps, run), last);
   } catch (error) {
-    if (deps.log.blocked) return;
+    if (deps.log.blocked || isLeft(run)) return;
     try {
       await finishLeftTasks(deps, run.id, 'Orchestra could not go on with it');
       await recordStop(deps, run, beginning);
@@ -58,6 +59,11 @@ export async function tellStory(deps: RunsDeps, run: OpenRun, beginning: Beginni
       deps.logger.error({ err: second, run: run.id }, 'the run could not be closed');
     }
   }
+}
+
+/** Somebody else tells the rest of it. */
+function isLeft(run: OpenRun): boolean {
+  return stopOf(run.controller.signal)?.kind === 'daemon_leaving';
 }
 
 function closing(deps: RunsDeps, run: OpenRun): Closing {

@@ -176,6 +176,26 @@ describe('a daemon that starts after one that was killed', () => {
     expect((await second.rooms.runs.view(run)).state).toBe('succeeded');
   });
 
+  test('goes on with what a daemon left that was stopped in peace', async () => {
+    const programs = new Map([['check', { hang: true }]]);
+    const first = await Orchestra.open({ programs });
+    const run = await first.submit([build, check, pack]);
+    await expect.poll(() => states(first, run)['check']).toBe('running');
+    await first.rooms.endRuns('SIGTERM', { leave: true });
+    const stateDir = killed(first);
+    expect(first.rooms.deps.states.find(run)).toMatchObject({ state: 'running' });
+    expect(states(first, run)).toEqual({ build: 'succeeded', check: 'waiting' });
+    await using second = await Orchestra.open({ stateDir });
+    await second.ended(run);
+    const view = await second.rooms.runs.view(run);
+    expect(view).toMatchObject({ state: 'succeeded' });
+    expect(view.tasks.find(({ id }) => id === 'check')).toMatchObject({
+      attempt: 2,
+      attempts: [{ outcome: 'cancelled', reason: 'the daemon was stopped' }],
+    });
+    await first[Symbol.asyncDispose]();
+  });
+
   test('closes what was not accepted yet', async () => {
     await using first = await Orchestra.open({ programs: new Map([['build', { hang: true }]]) });
     const run = await first.submit([build]);
