@@ -9,6 +9,8 @@ export type FloorFacts = {
   roots: readonly string[];
   /** Never shown, nor anything that holds them: sockets, the log, keys, home directories. */
   secrets: readonly string[];
+  /** Judges a seccomp profile; `seccompJudge` where many specs have the same. */
+  judgeSeccomp?: (json: string) => readonly string[];
 };
 
 /**
@@ -39,7 +41,7 @@ export function floorBreaches(spec: SandboxSpec, facts: FloorFacts): string[] {
     ),
     ...check(isPlainPath(spec.cwd), 'the working directory is not an absolute, plain path'),
     ...envBreaches(spec),
-    ...seccompBreaches(spec),
+    ...seccompBreaches(spec, facts),
     ...check(spec.apparmor !== 'unconfined', 'AppArmor is switched off'),
     ...check(
       spec.selinux === undefined || /^[a-z][a-z0-9_]{0,63}_t$/.test(spec.selinux),
@@ -73,10 +75,22 @@ function envBreaches({ env }: SandboxSpec): string[] {
   ];
 }
 
-function seccompBreaches({ seccomp }: SandboxSpec): string[] {
-  if (seccomp.profile === 'builtin') return [];
+function seccompBreaches({ seccomp }: SandboxSpec, { judgeSeccomp }: FloorFacts): string[] {
+  return seccomp.profile === 'builtin' ? [] : [...(judgeSeccomp ?? profileBreaches)(seccomp.json)];
+}
+
+/** What is wrong with a profile, and remembers the last one: every sandbox has the same. */
+export function seccompJudge(): (json: string) => readonly string[] {
+  let last: { json: string; reasons: readonly string[] } | undefined;
+  return (json) => {
+    if (last?.json !== json) last = { json, reasons: profileBreaches(json) };
+    return last.reasons;
+  };
+}
+
+function profileBreaches(json: string): string[] {
   try {
-    const profile: unknown = JSON.parse(seccomp.json);
+    const profile: unknown = JSON.parse(json);
     const action = (profile as { defaultAction?: unknown } | null)?.defaultAction;
     // A profile that allows what it does not name is a list of what somebody thought of.
     return check(

@@ -1,17 +1,20 @@
+import { hash } from 'node:crypto';
 import type { Digest } from '#contract/ids.ts';
 import { assert } from '../base/assert.ts';
-import { digestOf } from '../base/canonical.ts';
+import { canonicalJson } from '../base/canonical.ts';
 import { deepFreeze } from '../base/freeze.ts';
 import type { SandboxSpec } from './spec.ts';
 
 declare const minted: unique symbol;
 
 /**
- * Leave to create exactly this sandbox. Only the office mints one; a copy is worth nothing. `digest`
- * is that of the spec: a spec holds a whole seccomp profile, and is named in many records.
+ * Leave to create exactly this sandbox. Only the office mints one; a copy is worth nothing. The spec
+ * comes spelled and with the digest of that: it holds a whole seccomp profile and is named in many
+ * records.
  */
 export type Permit = {
   readonly spec: SandboxSpec;
+  readonly spelled: string;
   readonly digest: Digest;
   readonly [minted]: true;
 };
@@ -30,7 +33,9 @@ export function openPermitOffice(): PermitOffice {
   return {
     mint(spec) {
       const own = copyOf(spec);
-      const permit = deepFreeze({ spec: own, digest: digestOf(own) }) as unknown as Permit;
+      const spelled = canonicalJson(own);
+      const digest: Digest = `sha256:${hash('sha256', spelled, 'hex')}`;
+      const permit = deepFreeze({ spec: own, spelled, digest }) as unknown as Permit;
       genuine.add(permit);
       return permit;
     },

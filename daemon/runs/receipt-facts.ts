@@ -1,7 +1,7 @@
 import type { Digest } from '#contract/ids.ts';
 import { workspaceTarget } from '../policy/spec.ts';
 import type { ReceiptFacts } from '../sandbox/receipt.ts';
-import type { PreparedLayer } from '../workspace/layers.ts';
+import { emptyLayer, type PreparedLayer } from '../workspace/layers.ts';
 import type { RunsDeps } from './deps.ts';
 import type { AcceptedRun } from './open-run.ts';
 
@@ -12,7 +12,8 @@ export function receiptFacts(
   layer: Pick<PreparedLayer, 'stack'>,
 ): ReceiptFacts {
   const { snapshot, ancestors } = layer.stack;
-  const shown: Digest[] = [snapshot, ...ancestors.map((ancestor) => ancestor.layer)];
+  const left = ancestors.map(({ layer }) => layer).filter((layer) => layer !== emptyLayer);
+  const shown: Digest[] = [snapshot, ...left];
   return {
     policy: { name: run.policy.name, digest: run.policy.digest },
     image: { origin: run.image.origin },

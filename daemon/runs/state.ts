@@ -9,6 +9,7 @@ import type {
   RunState,
   TaskState,
 } from '#contract/run.ts';
+import { emptyLayer } from '../workspace/layers.ts';
 
 export type AttemptFacts = {
   attempt: number;
@@ -107,6 +108,8 @@ export type RunFacts = {
   narrowed: readonly string[];
   checkpoint?: Digest;
   tasks: Map<string, TaskFacts>;
+  /** Some layer of its tasks has something in it. */
+  leftSomething: boolean;
   audit: { first: number; last: number; records: number };
 };
 
@@ -163,6 +166,7 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     clamped: [],
     narrowed: [],
     tasks: new Map(),
+    leftSomething: false,
     audit: { first: record.seq, last: record.seq, records: 0 },
   };
 }
@@ -273,6 +277,7 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
       return;
     case 'task.cached':
       cached(task, record);
+      run.leftSomething ||= record.data.layer !== emptyLayer;
       return;
     case 'task.skipped':
       task.state = 'skipped';
@@ -281,6 +286,7 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
       return;
     case 'layer.sealed':
       task.layer = record.data.layer;
+      run.leftSomething ||= record.data.layer !== emptyLayer;
       return;
     case 'limit.exceeded':
       task.limitAllowed = record.data.allowed;

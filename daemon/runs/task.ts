@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
@@ -6,7 +5,7 @@ import { limitSentence } from '#contract/limits.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { RecordData } from '#contract/records.ts';
 import type { AnyEntry } from '../audit/types.ts';
-import { canonicalJson } from '../base/canonical.ts';
+import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import type { Permit } from '../policy/permit.ts';
 import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
@@ -73,7 +72,7 @@ export async function runTask(
     return await attempts(deps, run, task, { turn, work });
   } catch (error) {
     const { state, attempt = 0 } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
-    if (!signal.aborted || deps.log.blocked || state === 'running') throw error;
+    if (!signal.aborted || deps.log.blocked || state === 'running' || isLeft(signal)) throw error;
     await deps.log.append(
       attempt === 0
         ? neverRan(run, task, signal)
@@ -100,6 +99,11 @@ async function attempts(
       await deps.log.appendAll([...ended.sealed, finished(deps, run, task, ended)]);
       learn(deps, task, ended);
       return true;
+    }
+    if (isLeft(signal) && ended.verdict.outcome === 'cancelled' && task.sideEffects !== true) {
+      await deps.log.append(attemptEnded(run, task, ended));
+      // Neither a success nor a failure: what waits for this task waits on.
+      throw signal.reason;
     }
     const { entries, retry } = judgeFailure(deps, run, task, {
       ended: wordsOf(run, ended),
@@ -228,6 +232,11 @@ function wordsOf(run: AcceptedRun, { attempt, verdict, output, durationMs }: Att
     ...(output === undefined ? {} : { output }),
     duration_ms: durationMs,
   };
+}
+
+/** The next daemon goes on with the run. */
+function isLeft(signal: AbortSignal): boolean {
+  return stopOf(signal)?.kind === 'daemon_leaving';
 }
 
 function neverRan(run: AcceptedRun, task: PlanTask, signal: AbortSignal): AnyEntry {
@@ -410,8 +419,10 @@ async function askPolicy(
     npmCache,
   });
   const decision = judgeSpec(deps, run, task, spec);
-  const bytes = Buffer.from(canonicalJson(spec));
-  const digest: Digest = `sha256:${hash('sha256', bytes, 'hex')}`;
+  // Given away only once its record is durable.
+  const permit = decision.allow ? deps.office.mint(spec) : undefined;
+  const bytes = Buffer.from(permit?.spelled ?? canonicalJson(spec));
+  const digest = permit?.digest ?? digestOf(spec);
   const stored = deps.blobs.put(bytes, { maxBytes: 1024 * 1024 });
   const reasons = decision.allow ? [] : decision.reasons.map((r) => `${r.rule}: ${r.message}`);
   const decided = taskEntry(run, task.id, {
@@ -435,10 +446,10 @@ async function askPolicy(
   });
   const recorded = deps.log.appendAll(decision.allow ? [decided, started] : [decided]);
   await Promise.all([recorded, stored]);
-  if (!decision.allow) {
+  if (permit === undefined) {
     throw new OrchestraError('policy.denied', `Policy denies ${task.id}: ${reasons.join('; ')}`);
   }
-  return deps.office.mint(spec);
+  return permit;
 }
 
 function judge(result: SandboxResult, task: PlanTask, signal: AbortSignal): Verdict {

@@ -59,8 +59,10 @@ export async function knownWork(
 
 function ancestorLayers(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Stack['ancestors'] {
   const facts = deps.states.find(run.id);
+  // Of thousands of tasks that only looked, none has to be asked.
+  if (facts?.leftSomething !== true) return [];
   return run.ancestry.of(task.id).flatMap(({ id, deps: before }) => {
-    const layer = facts?.tasks.get(id)?.layer;
+    const layer = facts.tasks.get(id)?.layer;
     return layer === undefined ? [] : [{ taskId: id, layer, deps: before }];
   });
 }

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
 import { TaskReceipt } from '#contract/explain.ts';
@@ -100,13 +102,22 @@ test('the receipt is on record before the sandbox is released, and is what expla
 });
 
 test('a receipt shows what mounts hold, and no path of the host', async () => {
-  const run = await it.run([build, after]);
-  const [first, second] = ofType(await it.records(run), 'sandbox.receipt');
+  it.programs.set('build', {
+    effect: ({ mounts }) => {
+      const workspace = mounts.find((mount) => mount.kind === 'overlay');
+      writeFileSync(join(workspace?.upper ?? '', 'built.txt'), 'built');
+    },
+  });
+  const last = { ...after, id: 'last', deps: ['after'] };
+  const run = await it.run([build, after, last]);
+  const [first, second, third] = ofType(await it.records(run), 'sandbox.receipt');
   const layer = ofType(await it.records(run), 'layer.sealed')[0]?.data.layer;
   const workspace = (data: typeof first) =>
     data?.data.mounts.find(({ target }) => target === '/workspace');
   expect(workspace(first)?.layers).toHaveLength(1);
   expect(workspace(second)?.layers).toEqual([...(workspace(first)?.layers ?? []), layer]);
+  // What the second left is nothing, and is not shown.
+  expect(workspace(third)?.layers).toEqual(workspace(second)?.layers);
   expect(JSON.stringify(first?.data)).not.toContain(it.stateDir);
 });
 
