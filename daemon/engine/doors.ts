@@ -110,10 +110,16 @@ export function openDoors(dir: string, kernel: Kernel): Doors {
       const open = (name: (typeof pipeFiles)[number]) => {
         const file = path.join(door.source, name);
         // In this order: without somebody who reads, nobody may write.
-        return {
-          read: openSync(file, constants.O_RDONLY | pipeFlags),
-          write: openSync(file, constants.O_WRONLY | pipeFlags),
-        };
+        try {
+          return {
+            read: openSync(file, constants.O_RDONLY | pipeFlags),
+            write: openSync(file, constants.O_WRONLY | pipeFlags),
+          };
+        } catch (cause) {
+          throw new OrchestraError('engine.failed', 'A pipe for output could not be opened', {
+            cause,
+          });
+        }
       };
       return { out: open('out'), err: open('err') };
     },

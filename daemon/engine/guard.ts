@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestraError } from '#contract/errors.ts';
 import type { RecordData } from '#contract/records.ts';
 import type { Log } from '../audit/types.ts';
@@ -23,6 +24,7 @@ import type {
 import { openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
 import type { Kernel } from './kernel.ts';
+import { isLeaving } from './leaving.ts';
 import {
   assertDoors,
   assertFits,
@@ -183,7 +185,7 @@ export function guardEngine(parts: GuardParts): Engine {
     id: string,
     permit: Permit,
     context: ActContext,
-  ): Promise<Adopted | undefined> => {
+  ): Promise<Adopted | 'ending' | undefined> => {
     const found = await timely('inspect a sandbox', driver.adopt(id, permit, context));
     if (found === undefined) return undefined;
     const spec = madeAs(permit.spec, found.effective);
@@ -215,6 +217,8 @@ export function guardEngine(parts: GuardParts): Engine {
       found.attached.close();
       known.delete(id);
       exits.forget(id);
+      const isMismatch = error instanceof OrchestraError && error.code === 'sandbox.mismatch';
+      if (found.pid !== undefined && isLeaving(found.pid) && !isMismatch) return 'ending';
       throw error;
     }
     if (found.found === 'exited') {
@@ -404,17 +408,21 @@ export function guardEngine(parts: GuardParts): Engine {
         throw new OrchestraError('engine.failed', 'A sandbox of this daemon is not adopted');
       }
       await assertFloor(parts, permit, context);
-      try {
-        return await adopt(id, permit, context);
-      } catch (error) {
-        // It ended while it was looked at; how, a second look tells.
-        if (!(error instanceof OrchestraError) || error.code !== 'engine.failed') throw error;
-        return adopt(id, permit, context);
+      for (let looks = 1; looks <= looksMax; looks += 1) {
+        const adopted = await adopt(id, permit, context);
+        if (adopted !== 'ending') return adopted;
+        // How it ended the engine tells a moment later.
+        await sleep(lookMs);
       }
+      throw ended();
     },
   };
 }
 
+/** How long an engine is asked again about a sandbox that is about to be over. */
+const looksMax = 60;
+const lookMs = 50;
+/** How long after the end of a sandbox that was adopted its engine may still pass on output. */
 const lateMs = 2_000;
 
 async function assertFloor(

@@ -1,9 +1,9 @@
 import { OrchestraError } from '#contract/errors.ts';
-import { isDead } from '#setup/engine/processes.ts';
 import { digestOf } from '../base/canonical.ts';
 import { shapeOf, type DoorMount, type SandboxSpec } from '../policy/spec.ts';
 import type { Doors } from './doors.ts';
 import type { Attached, Created } from './engine.ts';
+import { isLeaving } from './leaving.ts';
 import type { pipedOutput } from './pipes.ts';
 
 /** A container that is not removed yet: what it was made as, and how far it has come. */
@@ -45,9 +45,9 @@ export function doorsOf(one: Known | undefined): DoorMount[] {
 export async function whileThere<T>(pid: number | undefined, work: () => Promise<T>): Promise<T> {
   try {
     const result = await work();
-    if (pid === undefined || !isDead(pid)) return result;
+    if (pid === undefined || !isLeaving(pid)) return result;
   } catch (error) {
-    if (pid === undefined || !isDead(pid)) throw error;
+    if (pid === undefined || !isLeaving(pid)) throw error;
   }
   throw ended();
 }
