@@ -38,7 +38,15 @@ cpSync(join(root, 'examples/typescript-project'), project, {
 
 async function orchestra(concurrency: number): Promise<number> {
   const started = performance.now();
-  const args = ['run', 'Build and test', '--workspace', project, '-j', String(concurrency)];
+  const args = [
+    'run',
+    'Build and test',
+    '--workspace',
+    project,
+    '-j',
+    String(concurrency),
+    '--no-cache',
+  ];
   const ran = await daemon.cli(args, { program: entries.cli });
   if (ran.code !== 0) throw new Error(ran.stderr + ran.stdout);
   return performance.now() - started;

@@ -73,7 +73,7 @@ async function task([tool = '', ...args]: readonly string[]): Promise<number> {
       ? { id: 'loud', tool, args }
       : { id: 'loud', tool: 'sh', args: ['-c', `exec ${[tool, ...args].join(' ')}`] };
   writeFileSync(file, JSON.stringify({ version: 1, tasks: [only] }));
-  const ran = await daemon.cli(['run', '--plan', file, '--detach'], {
+  const ran = await daemon.cli(['run', '--plan', file, '--detach', '--no-cache'], {
     cwd: project,
     program: entries.cli,
   });

@@ -93,7 +93,8 @@ async function submit(
   tasks: readonly Task[],
 ): Promise<string | undefined> {
   const plan = { text: JSON.stringify({ version: 1, tasks }), file: 'plan.yaml' };
-  const body = { intent: 'campaign', snapshot, workspace: 'w', plan, concurrency: 4 } as SubmitRun;
+  const about = { intent: 'campaign', snapshot, workspace: 'w', cache: false };
+  const body = { ...about, plan, concurrency: 4 } as SubmitRun;
   try {
     return (await world.client.call('runSubmit', { body })).id;
   } catch (error) {

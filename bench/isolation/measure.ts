@@ -67,7 +67,7 @@ export async function measure(
 
 /** How long `npm ci` of a project took as a task; undefined where its packages are not to be had. */
 export async function npmCi(daemon: TestDaemon, project: string): Promise<number | undefined> {
-  await daemon.cli(['run', 'Build and test', '--workspace', project, '-j', '1']);
+  await daemon.cli(['run', 'Build and test', '--workspace', project, '-j', '1', '--no-cache']);
   const shown = await daemon.cli(['show', '@last', '--json']);
   const view = JSON.parse(shown.stdout) as RunView;
   const task = view.tasks.find(
@@ -143,7 +143,13 @@ class Bench {
   }
 
   async #send(what: Partial<SubmitRun>): Promise<string> {
-    const body = { intent: 'bench', snapshot: this.#snapshot, workspace: 'w', ...what };
+    const body = {
+      intent: 'bench',
+      snapshot: this.#snapshot,
+      workspace: 'w',
+      cache: false,
+      ...what,
+    };
     return (await this.#client.call('runSubmit', { body })).id;
   }
 

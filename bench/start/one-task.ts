@@ -29,6 +29,7 @@ export async function openCaller(socket: string, workspace: string, memoFile: st
           plan: { text, file: 'bench.json' },
           snapshot: digest,
           workspace: 'bench',
+          cache: false,
           concurrency,
         },
       });
@@ -50,6 +51,7 @@ export async function openCaller(socket: string, workspace: string, memoFile: st
           exec: [...command],
           snapshot: digest,
           workspace: 'bench',
+          cache: false,
         },
       });
       const records: LogRecord[] = [];
