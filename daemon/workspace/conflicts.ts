@@ -54,21 +54,26 @@ export function refuseConflicts(
 function unorderedPairs(
   ancestors: readonly AncestorLayer[],
 ): ((a: number, b: number) => boolean) | undefined {
-  const before = new Map<string, Set<string>>();
-  let chain = true;
-  for (const [i, { taskId, deps }] of ancestors.entries()) {
-    const all = new Set<string>();
+  const isLine = ancestors.every(
+    ({ deps }, i) => i === 0 || deps.includes(ancestors[i - 1]?.taskId ?? ''),
+  );
+  if (isLine) return undefined;
+  const index = new Map(ancestors.map(({ taskId }, i) => [taskId, i]));
+  // Of each, a row of bits for those before it: sets would take seconds for some thousand ancestors.
+  const rows: Uint32Array[] = [];
+  for (const [i, { deps }] of ancestors.entries()) {
+    const row = new Uint32Array((i >>> 5) + 1);
     for (const dep of deps) {
-      all.add(dep);
-      for (const older of before.get(dep) ?? []) all.add(older);
+      const at = index.get(dep) ?? i;
+      if (at >= i) continue;
+      const theirs = rows[at] ?? new Uint32Array();
+      for (let w = 0; w < theirs.length; w += 1) row[w] = (row[w] ?? 0) | (theirs[w] ?? 0);
+      row[at >>> 5] = (row[at >>> 5] ?? 0) | (1 << (at & 31));
     }
-    before.set(taskId, all);
-    const previous = ancestors[i - 1];
-    if (previous !== undefined && !all.has(previous.taskId)) chain = false;
+    rows.push(row);
   }
-  if (chain) return undefined;
   const waited = (late: number, early: number): boolean =>
-    before.get(ancestors[late]?.taskId ?? '')?.has(ancestors[early]?.taskId ?? '') ?? false;
+    ((rows[late]?.[early >>> 5] ?? 0) & (1 << (early & 31))) !== 0;
   return (a, b) => a !== b && !waited(a, b) && !waited(b, a);
 }
 
