@@ -10,9 +10,10 @@ import { openRunSecrets } from '../secrets/run-secrets.ts';
 import { assertAllowed, loadPlan, policyAgain, recordPlan } from './accept.ts';
 import { acceptedRun } from './accepted-run.ts';
 import type { Choice } from './choose.ts';
+import { brokenPart } from './cache/verify.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
-import { isThere, leftBy, reusedEntries, type Reused } from './kept.ts';
+import { leftBy, reusedEntries, type Reused } from './kept.ts';
 import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
 import { reasonsOf } from './reasons.ts';
 import { finishLost } from './recover.ts';
@@ -148,7 +149,8 @@ async function countKept(
   for (const task of topological(run.plan.tasks)) {
     if (!wanted.has(task.id) || !task.deps.every((dep) => counted.has(dep))) continue;
     const reused = earlier.leftBy(task.id);
-    if (reused === undefined || !(await isThere(deps, reused))) continue;
+    // What is gone or damaged is as if it had never been: the task runs, and leaves it anew.
+    if (reused === undefined || (await brokenPart(deps, reused)) !== undefined) continue;
     await deps.log.appendAll(reusedEntries(run, task.id, reused, 'resumed'));
     counted.add(task.id);
   }

@@ -1,6 +1,5 @@
 import type { Digest } from '#contract/ids.ts';
 import type { AnyEntry } from '../audit/types.ts';
-import type { RunsDeps } from './deps.ts';
 import { taskEntry, type OpenRun } from './open-run.ts';
 import type { RunFacts, TaskFacts } from './state.ts';
 
@@ -77,16 +76,4 @@ export function leftBy(earlier: RunFacts, id: string): Reused | undefined {
 
 export function isDone({ state }: Pick<TaskFacts, 'state'>): boolean {
   return state === 'succeeded' || state === 'cached';
-}
-
-/** False where something that it left is gone: then it is as if it had never run. */
-export async function isThere(
-  { workspace, blobs }: Pick<RunsDeps, 'workspace' | 'blobs'>,
-  reused: Reused,
-): Promise<boolean> {
-  if (!(await workspace.layers.has(reused.layer))) return false;
-  for (const { sha256 } of reused.artifacts) {
-    if (!(await blobs.has(`sha256:${sha256}`))) return false;
-  }
-  return reused.output === undefined || blobs.has(reused.output);
 }

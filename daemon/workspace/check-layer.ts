@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { type ByteString, bytesOfText, textOfBytes } from '#contract/path-bytes.ts';
@@ -70,7 +70,7 @@ export function putLayerAside({ stateDir }: Pick<Place, 'stateDir'>, layer: Dige
   const link = layerLink(stateDir, layer);
   let id: string;
   try {
-    id = fs.readlinkSync(link).replace('../l/', '');
+    id = basename(fs.readlinkSync(link));
     fs.unlinkSync(link);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return;

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { LayerEntry, TreeEntry } from '#contract/snapshot.ts';
@@ -42,7 +42,7 @@ export function readLayer(
   if (!Array.isArray(manifest.entries) || layerDigest(manifest.entries) !== digest) {
     throw damaged(digest);
   }
-  const id = fs.readlinkSync(link).replace('../l/', '');
+  const id = basename(fs.readlinkSync(link));
   return { ...manifest, id, upper: join(stateDir, 'l', id, 'u') };
 }
 

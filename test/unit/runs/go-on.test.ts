@@ -27,7 +27,7 @@ afterEach(() => {
 function killed(it: Orchestra): string {
   const stateDir = mkdtempSync(join(tmpdir(), 'orchestra-killed-'));
   dirs.push(stateDir);
-  cpSync(it.stateDir, stateDir, { recursive: true });
+  cpSync(it.stateDir, stateDir, { recursive: true, verbatimSymlinks: true });
   return stateDir;
 }
 

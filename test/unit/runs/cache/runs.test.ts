@@ -11,7 +11,7 @@ import { expect, test } from 'vitest';
 import { blobPath } from '#daemon/artifacts/blob-path.ts';
 import { workspaceTarget, type OverlayMount, type SandboxSpec } from '#daemon/policy/spec.ts';
 import { changesOf } from '#daemon/runs/changes.ts';
-import { ofType, Orchestra, type PlanFileTask } from '#test/support/orchestra.ts';
+import { ofType, Orchestra, type PlanFileTask, user } from '#test/support/orchestra.ts';
 import type { Script } from '#test/support/fake-engine.ts';
 
 const cached = { cache: true };
@@ -184,4 +184,18 @@ test('the next daemon knows from the log what was done', async () => {
   await first.stop();
   await using second = await Orchestra.open({ stateDir: first.stateDir });
   expect(await ran(second, await second.run([build, check], { ...cached, files }))).toEqual([]);
+});
+
+test('a resumed run does not count what was damaged since', async () => {
+  await using it = await open();
+  it.programs.set('whole', { exitCode: 1 });
+  const after = { ...whole, deps: ['build'] };
+  const first = await it.run([build, after], { ...cached, files });
+  appendFileSync(join(layerDir(it, first, 'build'), 'u/out'), 'x');
+  it.programs.delete('whole');
+  const again = { mode: 'resume', again: false, dryRun: false } as const;
+  const { id = '' } = await it.rooms.runs.goOn(first, again, user);
+  await it.ended(id);
+  expect(await ran(it, id)).toEqual(['build', 'whole']);
+  expect(readFileSync(join(layerDir(it, id, 'build'), 'u/out'), 'utf8')).toBe('of a');
 });
