@@ -23,7 +23,9 @@ import { findWalls } from './walls.ts';
 import { findNpm } from './provision/find-npm.ts';
 import { readNpmConfig } from './provision/npm-config.ts';
 import type { RunsDeps } from './runs/deps.ts';
+import { labelNames } from './engine/labels.ts';
 import { EngineWatch } from './runs/engine-loss.ts';
+import { layersInUse, leftRunning } from './runs/take-over.ts';
 import { Circuits } from './runs/failures/circuits.ts';
 import { ActionHistory } from './runs/failures/action-history.ts';
 import { tellComponents } from './runs/failures/tell-components.ts';
@@ -141,15 +143,23 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const walls = await findWalls(engineFacts, options.policiesDir);
   await recordStart(options, log, { engineFacts, lifecycle });
   await refuseEscapes(engineFacts.components ?? [], config.acceptedEscapes, log);
-  const swept = await sweepStrays({ engine, log, clock, install: installId });
-  // What is adopted has taken its doors by now; nobody looks through the others any more.
-  await doors?.clear();
+  // Of what an earlier daemon left, what still is at work for an open run; the rest goes now.
+  const atWork = new Set(
+    log
+      .openRuns()
+      .flatMap((id) => leftRunning(states.find(id)).map((left) => left.released.container)),
+  );
+  const containers =
+    atWork.size === 0 ? [] : await engine.list({ [labelNames.install]: installId });
+  const inUse = new Set(containers.flatMap(({ id, name }) => (atWork.has(id) ? [name] : [])));
+  const swept = await sweepStrays({ engine, log, clock, install: installId, inUse });
   const owner = onThisMachine(sandboxUser, engineFacts);
   const workspace = await openWorkspace({
     stateDir,
     sandboxUid: owner.uid,
     sandboxGid: owner.gid,
     marks: config.disk,
+    inUse: (blobs) => layersInUse({ states, open: log.openRuns() }, blobs),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   opened.defer(() => workspace.close());
@@ -225,9 +235,14 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   };
   const runs = new Runs(deps);
   await clearOutput(stateDir, log.openRuns());
-  const open = await runs.recover();
+  const sweep = (names?: ReadonlySet<string>) =>
+    sweepStrays({ engine, log, clock, install: installId, ...(names ? { inUse: names } : {}) });
+  const open = await runs.recover(async (taken) => {
+    // What nobody took over is nobody's; then nobody looks through its doors any more.
+    if (inUse.size > 0) await sweep(taken);
+    await doors?.clear();
+  });
   if (!wasClean) logger.warn({ swept, left: open }, 'the last daemon did not stop cleanly');
-  const sweep = () => sweepStrays({ engine, log, clock, install: installId });
   const pruning = new BackgroundPruning({
     pruner,
     lastAt: pruned.lastAt ?? firstRunAt(states) ?? clock.now(),

@@ -9,6 +9,7 @@ import { concurrencyFor } from './accept.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
+import type { TakenOver } from './take-over.ts';
 import { planNeeds, provide, type ProvideRequest } from './provide.ts';
 
 export type Acceptance = {
@@ -20,6 +21,8 @@ export type Acceptance = {
   narrowed: readonly string[];
   /** That it was accepted is in the log already: a daemon that died accepted it. */
   isRecorded: boolean;
+  /** Tasks that an earlier daemon let go and that are still there. */
+  taken?: ReadonlyMap<string, TakenOver>;
   /** Tasks that run anew whatever ran before. */
   fresh?: readonly string[];
 };
@@ -30,7 +33,8 @@ export async function acceptedRun(
   run: OpenRun,
   accepted: Acceptance,
 ): Promise<AcceptedRun> {
-  const { policy, image, secrets, plan, planDigest, narrowed, isRecorded, fresh = [] } = accepted;
+  const { policy, image, secrets, plan, planDigest, narrowed, isRecorded } = accepted;
+  const { fresh = [], taken = new Map<string, TakenOver>() } = accepted;
   const needed: ProvideRequest = {
     runId: run.id,
     snapshot: run.snapshot,
@@ -70,5 +74,6 @@ export async function acceptedRun(
     priority: facts.priority,
     cache: facts.cache,
     fresh: new Set(fresh),
+    taken,
   };
 }

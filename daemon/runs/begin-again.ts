@@ -18,6 +18,7 @@ import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
 import { reasonsOf } from './reasons.ts';
 import { finishLost } from './recover.ts';
 import type { RunFacts } from './state.ts';
+import type { TakenOver } from './take-over.ts';
 
 /** What a run goes on from: its plan, its policy, and what it left, task by task. */
 export type Earlier = {
@@ -101,6 +102,7 @@ export async function beginLeft(
   deps: RunsDeps,
   run: OpenRun,
   facts: RunFacts,
+  taken: ReadonlyMap<string, TakenOver>,
 ): Promise<AcceptedRun> {
   const earlier = await earlierOf(deps, facts);
   const entry = await policyAgain(deps, earlier.policy);
@@ -120,11 +122,15 @@ export async function beginLeft(
     deps.secrets,
     plan.tasks.flatMap((task) => task.secrets),
   );
-  const lost = await finishLost(deps, run.id, plan);
+  const lost = await finishLost(deps, run.id, plan, taken);
   const done = [...facts.tasks.values()].filter(
     ({ finishedAt }) => finishedAt !== undefined,
   ).length;
-  await deps.log.append({ type: 'run.recovered', run: run.id, data: { done, adopted: 0, lost } });
+  await deps.log.append({
+    type: 'run.recovered',
+    run: run.id,
+    data: { done, adopted: taken.size, lost },
+  });
   return acceptedRun(deps, run, {
     policy: entry.policy,
     image,
@@ -133,6 +139,7 @@ export async function beginLeft(
     planDigest: facts.plan ?? digestOf(plan),
     narrowed: [],
     isRecorded: true,
+    taken,
     // Of a fork or a retry it is not known any more what ran anew: then nothing is taken from elsewhere.
     fresh: facts.continues?.task === undefined ? [] : plan.tasks.map(({ id }) => id),
   });

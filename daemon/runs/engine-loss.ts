@@ -61,17 +61,19 @@ type Lost = Pick<RecordData<'task.finished'>, 'outcome'> & { reason: string };
 
 /**
  * What a task came to that failed because the engine went away; undefined where the engine is not
- * to blame. Nobody saw how such a task would have ended. An engine that comes back in time lets the
+ * to blame. `onUnknown` hears of it before anybody waits for the engine. Nobody saw how such a task would have ended. An engine that comes back in time lets the
  * run go on with what does not depend on it; one that does not ends the run.
  */
 export async function engineLoss(
   watch: EngineWatch,
   run: { controller: AbortController },
   error: unknown,
+  onUnknown: () => Promise<unknown> = async () => {},
 ): Promise<Lost | undefined> {
   if (!(error instanceof OrchestraError) || !error.code.startsWith('engine.')) return undefined;
   // A stream that broke off, or a kill that did not arrive, is told in other words.
   if (error.code !== 'engine.unavailable' && (await watch.answersNow())) return undefined;
+  await onUnknown();
   const { signal } = run.controller;
   if (!(await watch.back(signal)) && !signal.aborted) run.controller.abort(watch.stop());
   return { outcome: 'unknown', reason: `${error.code}: the engine went away under the task` };

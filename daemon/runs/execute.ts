@@ -9,7 +9,7 @@ import { isDone } from './kept.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { expectTasks } from './slot.ts';
 import { stopOf } from './stop.ts';
-import { runTask } from './task.ts';
+import { followTask, runTask } from './task.ts';
 
 /**
  * Runs what is left of a run: everything, or what an earlier daemon or an earlier run did not do.
@@ -20,6 +20,7 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
   const checkpoints = new Checkpoints(deps, run);
   const begin = expectTasks(deps, run, run.concurrency);
   tellOutlook(deps, run);
+  const following = follow(deps, run);
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
     over: endsOf(deps, run),
@@ -32,17 +33,33 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
     signal,
     execute: async (task, turn) => {
       begin(task);
+      await following.get(task.id);
       const passed = await runTask(deps, run, task, turn);
       checkpoints.taskEnded();
       return passed || task.onFailure === 'continue';
     },
     skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
   });
+  await Promise.all(following.values());
   if (stopOf(signal)?.kind === 'daemon_leaving') return [];
   for (const task of unstarted) {
     await skip(deps, run, task, stopOf(signal)?.message ?? 'the run was stopped');
   }
   return checkpoints.last();
+}
+
+/** Tasks of an earlier daemon, from now on whatever else waits: they are running. */
+function follow(deps: RunsDeps, run: AcceptedRun): Map<string, Promise<void>> {
+  const following = new Map<string, Promise<void>>();
+  for (const task of run.plan.tasks) {
+    const found = run.taken.get(task.id);
+    if (found === undefined) continue;
+    const followed = followTask(deps, run, task, found);
+    // Whoever waits for it hears of it.
+    followed.catch(() => {});
+    following.set(task.id, followed);
+  }
+  return following;
 }
 
 /** Lets whoever looks at the run see how long it will take, where anything is known of its tasks. */

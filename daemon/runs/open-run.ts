@@ -7,6 +7,7 @@ import type { RunSecrets } from '../secrets/run-secrets.ts';
 import type { ResolvedImage } from './images.ts';
 import type { OutputFile } from './output.ts';
 import type { Pause } from './pause.ts';
+import type { TakenOver } from './take-over.ts';
 
 /**
  * What only lives while a run is open: the way to stop it, the files being written, the plan in
@@ -44,6 +45,8 @@ export type AcceptedRun = OpenRun & {
   /** Whether what ran before may count, and for which tasks it may not whatever the run says. */
   cache: boolean;
   fresh: ReadonlySet<string>;
+  /** Tasks of an earlier daemon that are still at work, or ended when nobody was there. */
+  taken: ReadonlyMap<string, TakenOver>;
 };
 
 /** A list of packages and, once somebody asks for it, the folder with all of them. */

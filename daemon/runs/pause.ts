@@ -62,11 +62,15 @@ export class Pause {
     this.#open = undefined;
   }
 
-  /** A sandbox with a task of the run in it, until what is given back is called. */
-  watch(control: SandboxControl): () => void {
+  /**
+   * A sandbox with a task of the run in it, until what is given back is called. `stands`: it was
+   * frozen by an earlier daemon.
+   */
+  watch(control: SandboxControl, stands = false): () => void {
     this.#running.add(control);
-    // It may have been on its way when the others were stopped.
+    // It may have been on its way when the others were stopped, or when they were let go.
     if (this.#isFrozen) void control.freeze().catch(() => {});
+    else if (stands) void control.thaw().catch(() => {});
     return () => void this.#running.delete(control);
   }
 }

@@ -2,6 +2,7 @@ import type { Plan } from '#contract/plan.ts';
 import type { RunsDeps } from './deps.ts';
 import { oursMax } from './failures/retry.ts';
 import { keepLeftOutput } from './left-output.ts';
+import { isUnderWay } from './state.ts';
 
 const nothingKnown = {
   duration_ms: 0,
@@ -33,8 +34,9 @@ export async function closeUnaccepted(deps: RunsDeps, id: string): Promise<void>
 
 /** No run is closed with a task that looks as if it were still running. */
 export async function finishLeftTasks(deps: RunsDeps, id: string, reason: string): Promise<void> {
-  for (const [task, { state, attempt }] of deps.states.find(id)?.tasks ?? []) {
-    if (state !== 'running') continue;
+  for (const [task, facts] of deps.states.find(id)?.tasks ?? []) {
+    if (!isUnderWay(facts)) continue;
+    const { attempt } = facts;
     const output = await keepLeftOutput(deps, id, task);
     await deps.log.append({
       type: 'task.finished',
@@ -55,23 +57,25 @@ export async function finishLost(
   deps: RunsDeps,
   id: string,
   plan: Pick<Plan, 'tasks'>,
+  taken: { has(task: string): boolean },
 ): Promise<number> {
   const facts = deps.states.find(id);
   let lost = 0;
   for (const { id: task, sideEffects } of plan.tasks) {
-    const { state, attempt = 0, used } = facts?.tasks.get(task) ?? {};
-    if (state !== 'running') continue;
+    const known = facts?.tasks.get(task);
+    if (known === undefined || !isUnderWay(known) || taken.has(task)) continue;
+    const { attempt, used } = known;
     lost += 1;
     const about = { run: id, obj: { task }, outcome: 'unknown', sev: 'notice' } as const;
-    const known = { attempt, ...nothingKnown, ...(await keepLeftOutput(deps, id, task)) };
+    const said = { attempt, ...nothingKnown, ...(await keepLeftOutput(deps, id, task)) };
     const mayNot = whyNotAgain(sideEffects === true, used?.ours ?? 0);
     await deps.log.append(
       mayNot === undefined
-        ? { ...about, type: 'attempt.ended', data: { ...known, outcome: 'lost', reason: wasLost } }
+        ? { ...about, type: 'attempt.ended', data: { ...said, outcome: 'lost', reason: wasLost } }
         : {
             ...about,
             type: 'task.finished',
-            data: { ...known, outcome: 'unknown', reason: `${wasLost}; ${mayNot}` },
+            data: { ...said, outcome: 'unknown', reason: `${wasLost}; ${mayNot}` },
           },
     );
   }

@@ -34,6 +34,7 @@ import { factsOf, leftInCheckpoint } from './imported.ts';
 import { Pause } from './pause.ts';
 import { planLeft } from './prune/plan-left.ts';
 import { closeUnaccepted } from './recover.ts';
+import { takeOver, type TakenOver } from './take-over.ts';
 import { RunTimer } from './run-timer.ts';
 import type { RunFacts } from './state.ts';
 import { Stop } from './stop.ts';
@@ -208,22 +209,44 @@ export class Runs {
     await open.pause.lift();
   }
 
-  /** Goes on with what a daemon that died left open. Call once, before anybody may submit. */
-  async recover(): Promise<string[]> {
+  /**
+   * Goes on with what an earlier daemon left open. First it takes over the sandboxes that are still
+   * there; then `tookOver` hears their names; only then anything new begins. Call once, before
+   * anybody may submit.
+   */
+  async recover(tookOver: (names: Set<string>) => Promise<void>): Promise<string[]> {
     const left = this.#deps.log.openRuns();
+    const taken = new Map<string, Map<string, TakenOver>>();
+    for (const id of left) {
+      const facts = this.#deps.states.find(id);
+      if (facts) taken.set(id, await this.#takeOver(facts));
+    }
+    const all = [...taken.values()].flatMap((tasks) => [...tasks.values()]);
+    await tookOver(new Set(all.map(({ adopted }) => adopted.effective.name)));
     for (const id of left) {
       const facts = this.#deps.states.find(id);
       if (facts?.policy === undefined) await closeUnaccepted(this.#deps, id);
-      else this.#goOnWith(facts);
+      else this.#goOnWith(facts, taken.get(id) ?? new Map());
     }
     return left;
   }
 
-  #goOnWith(facts: RunFacts): void {
+  /** A run that cannot go on, because its policy or image is gone, takes nothing over. */
+  async #takeOver(facts: RunFacts): Promise<Map<string, TakenOver>> {
+    try {
+      return await takeOver(this.#deps, facts);
+    } catch (error) {
+      if (this.#deps.log.blocked) throw error;
+      this.#deps.logger.warn({ err: error, run: facts.id }, 'nothing was taken over');
+      return new Map();
+    }
+  }
+
+  #goOnWith(facts: RunFacts, taken: ReadonlyMap<string, TakenOver>): void {
     const { id, snapshot, timeoutMs, submittedStamp, frozenMs, cancelReason, paused } = facts;
     const elapsedMs = Math.max(0, msSince(submittedStamp, this.#deps.clock) - frozenMs);
     const run = this.#begin({ id, snapshot, timeoutMs, elapsedMs }, (open) =>
-      beginLeft(this.#deps, open, facts),
+      beginLeft(this.#deps, open, facts, taken),
     );
     if (cancelReason !== undefined) run.controller.abort(new Stop('cancelled', cancelReason));
     if (paused?.kind === 'freeze') void run.pause.freeze();

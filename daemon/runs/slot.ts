@@ -36,7 +36,7 @@ function runtimeFor({ engineFacts, circuits, runtime }: RunsDeps, { policy }: Ac
 /** The rules on one exact spec, with what is known at this moment. */
 export function judgeSpec(
   deps: RunsDeps,
-  run: AcceptedRun,
+  run: Pick<AcceptedRun, 'policy' | 'image'>,
   task: PlanTask,
   spec: SandboxSpec,
 ): Decision {

@@ -9,6 +9,7 @@ import type {
   RunState,
   TaskState,
 } from '#contract/run.ts';
+import type { Stamp } from '../sandbox/adopt.ts';
 import { emptyLayer } from '../workspace/layers.ts';
 
 export type AttemptFacts = {
@@ -23,6 +24,15 @@ export type AttemptFacts = {
   failure?: Failure;
 };
 
+/** What the log says of a sandbox with a task in it, for a daemon that finds it there. */
+export type Released = {
+  container: string;
+  spec: Digest;
+  at: Stamp;
+  /** When it was frozen and thawed, in the order of the log. */
+  froze: (Stamp & { type: 'container.freeze' | 'container.thaw' })[];
+};
+
 export type TaskFacts = {
   state: TaskState;
   attempt: number;
@@ -34,6 +44,8 @@ export type TaskFacts = {
   action?: Digest;
   /** Of the sandbox of the last attempt. */
   spec?: Digest;
+  /** The sandbox that it was let go in. */
+  released?: Released;
   retryAt?: string;
   blockedBy?: string;
   /** How much of each budget of attempts is used up. */
@@ -66,9 +78,6 @@ export type TaskFacts = {
   hintIds?: readonly string[];
   hintLines?: Digest;
 };
-
-/** When a record was made, by the time of day and by the clock of its boot in microseconds. */
-type Stamp = { ts: string; mono: number; boot: string };
 
 export type RunFacts = {
   id: RunId;
@@ -254,6 +263,20 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
         artifacts: [],
       });
       return;
+    case 'attempt.unknown':
+      task.state = 'unknown';
+      task.reason = record.data.reason;
+      return;
+    case 'container.release':
+      noteRelease(task, record);
+      return;
+    case 'container.freeze':
+    case 'container.thaw':
+      if (record.stage === 'result' && record.outcome === 'ok') {
+        const { type, ts, mono, boot } = record;
+        task.released?.froze.push({ type, ts, mono, boot });
+      }
+      return;
     case 'attempt.ended':
       run.tasks.set(id, endAttempt(task, record));
       return;
@@ -315,6 +338,24 @@ function noteLeftOut(task: TaskFacts, { output, entries, first }: LeftOutNote): 
     entries,
     first: first.slice(0, leftOutNamed),
   });
+}
+
+/** An attempt of it began and did not end, as far as anybody knows. */
+export function isUnderWay({
+  state,
+  finishedAt,
+}: {
+  state?: TaskState | undefined;
+  finishedAt?: string | undefined;
+}): boolean {
+  return finishedAt === undefined && (state === 'running' || state === 'unknown');
+}
+
+function noteRelease(task: TaskFacts, record: AnyRecord & { type: 'container.release' }): void {
+  const container = record.obj?.['container'];
+  if (record.stage !== 'result' || record.outcome !== 'ok' || container === undefined) return;
+  const { ts, mono, boot } = record;
+  task.released = { container, spec: record.data.spec, at: { ts, mono, boot }, froze: [] };
 }
 
 /** What an attempt left is kept for ever; the task begins anew. */

@@ -8,18 +8,25 @@ import type { AnyEntry } from '../audit/types.ts';
 import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import type { Permit } from '../policy/permit.ts';
-import { runInSandbox, type SandboxResult } from '../sandbox/sandbox.ts';
+import { npmCacheTarget, workspaceTarget, type Mount, type OverlayMount } from '../policy/spec.ts';
+import { adoptSandbox, msFrozen } from '../sandbox/adopt.ts';
+import type { SandboxControl } from '../sandbox/control.ts';
+import { runInSandbox, type SandboxRequest, type SandboxResult } from '../sandbox/sandbox.ts';
 import { OutputMask } from '../secrets/output-mask.ts';
 import { violationSentence } from '../sandbox/violation.ts';
 import type { OutputSink } from '../sandbox/output.ts';
 import type { OutputTail } from '../sandbox/output-tail.ts';
 import type { Turn } from '../scheduler/dispatch.ts';
-import type { PreparedLayer, SealedLayer } from '../workspace/layers.ts';
+import type { PreparedLayer, SealedLayer, Stack } from '../workspace/layers.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import { blamed } from './failures/after-failure.ts';
 import type { Leave } from './failures/circuits.ts';
-import { knownWork, type Work } from './work.ts';
+import { continueOutput } from './continued-output.ts';
+import { isDone } from './kept.ts';
+import { isUnderWay } from './state.ts';
+import { layerIdOf, type TakenOver } from './take-over.ts';
+import { knownWork, plainWork, type Work } from './work.ts';
 import type { RunsDeps } from './deps.ts';
 import { awaitEngine, engineLoss } from './engine-loss.ts';
 import { judgeFailure } from './judge-failure.ts';
@@ -64,6 +71,8 @@ export async function runTask(
   turn: Turn,
 ): Promise<boolean> {
   const { signal } = run.controller;
+  const { finishedAt } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
+  if (finishedAt !== undefined) return isPassed(deps, run, task);
   try {
     using work = await knownWork(deps, run, task, turn);
     if (work.isDone) return true;
@@ -72,7 +81,7 @@ export async function runTask(
     return await attempts(deps, run, task, { turn, work });
   } catch (error) {
     const { state, attempt = 0 } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
-    if (!signal.aborted || deps.log.blocked || state === 'running' || isLeft(signal)) throw error;
+    if (!signal.aborted || deps.log.blocked || isUnderWay({ state }) || isLeft(signal)) throw error;
     await deps.log.append(
       attempt === 0
         ? neverRan(run, task, signal)
@@ -80,6 +89,29 @@ export async function runTask(
     );
     return false;
   }
+}
+
+function isPassed(deps: RunsDeps, run: AcceptedRun, task: PlanTask): boolean {
+  const facts = deps.states.find(run.id)?.tasks.get(task.id);
+  return facts !== undefined && isDone(facts);
+}
+
+/**
+ * Follows a task that an earlier daemon let go to its end. Afterwards it is over, or it goes on with
+ * another attempt like any other. Rejects where nobody goes on with the run.
+ */
+export async function followTask(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  found: TakenOver,
+): Promise<void> {
+  const { signal } = run.controller;
+  const { attempt = 1, action } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
+  const work: Work = { ...(await plainWork(deps, run, task)), action };
+  const request = requestFor(deps, run, task);
+  const ended = await runAttempt(deps, run, task, { attempt, work, request, signal, found });
+  await settle(deps, run, task, ended);
 }
 
 async function attempts(
@@ -95,34 +127,47 @@ async function attempts(
     const ended = await withLeave(deps, run, task, { turn, request }, (leave) =>
       runAttempt(deps, run, task, { attempt: before + 1, work, request, leave, signal }),
     );
-    if (ended.verdict.outcome === 'succeeded') {
-      await deps.log.appendAll([...ended.sealed, finished(deps, run, task, ended)]);
-      learn(deps, task, ended);
-      return true;
-    }
-    if (isLeft(signal) && ended.verdict.outcome === 'cancelled' && task.sideEffects !== true) {
-      await deps.log.append(attemptEnded(run, task, ended));
-      // Neither a success nor a failure: what waits for this task waits on.
-      throw signal.reason;
-    }
-    const { entries, retry } = judgeFailure(deps, run, task, {
-      ended: wordsOf(run, ended),
-      error: ended.error,
-      tail: ended.tail,
-      began: ended.began,
-    });
-    if (retry === undefined) {
-      await deps.log.appendAll([...entries, finished(deps, run, task, ended)]);
-      if (ended.verdict.outcome === 'violated') {
-        const reason = ended.verdict.reason ?? `${task.id} broke its sandbox`;
-        run.controller.abort(new Stop('violated', reason));
-      }
-      return false;
-    }
-    await deps.log.appendAll([...entries, attemptEnded(run, task, ended), ...retry.entries]);
+    const retryMs = await settle(deps, run, task, ended);
+    if (retryMs === undefined) return isPassed(deps, run, task);
     // Rejects where the run is stopped meanwhile.
-    await turn.outside(() => sleep(retry.afterMs, undefined, { signal }));
+    await turn.outside(() => sleep(retryMs, undefined, { signal }));
   }
+}
+
+/** Puts on record what became of an attempt; answers when another one comes, where one does. */
+async function settle(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  ended: Attempt,
+): Promise<number | undefined> {
+  const { signal } = run.controller;
+  if (ended.verdict.outcome === 'succeeded') {
+    await deps.log.appendAll([...ended.sealed, finished(deps, run, task, ended)]);
+    learn(deps, task, ended);
+    return undefined;
+  }
+  if (isLeft(signal) && ended.verdict.outcome === 'cancelled' && task.sideEffects !== true) {
+    await deps.log.append(attemptEnded(run, task, ended));
+    // Neither a success nor a failure: what waits for this task waits on.
+    throw signal.reason;
+  }
+  const { entries, retry } = judgeFailure(deps, run, task, {
+    ended: wordsOf(run, ended),
+    error: ended.error,
+    tail: ended.tail,
+    began: ended.began,
+  });
+  if (retry !== undefined) {
+    await deps.log.appendAll([...entries, attemptEnded(run, task, ended), ...retry.entries]);
+    return retry.afterMs;
+  }
+  await deps.log.appendAll([...entries, finished(deps, run, task, ended)]);
+  if (ended.verdict.outcome === 'violated') {
+    const reason = ended.verdict.reason ?? `${task.id} broke its sandbox`;
+    run.controller.abort(new Stop('violated', reason));
+  }
+  return undefined;
 }
 
 /** Waits until the engine and the runtime of its sandbox are in order, and holds them to what they do. */
@@ -156,8 +201,10 @@ type AttemptAt = {
   attempt: number;
   work: Work;
   request: SlotSpecRequest;
-  leave: Leave;
+  leave?: Leave;
   signal: AbortSignal;
+  /** It runs already: an earlier daemon let it go. */
+  found?: TakenOver;
 };
 
 /**
@@ -168,13 +215,16 @@ async function runAttempt(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  { attempt, work, request, leave, signal }: AttemptAt,
+  { attempt, work, request, leave, signal, found }: AttemptAt,
 ): Promise<Attempt> {
   const startedAt = performance.now();
-  await using output = await OutputFile.create(outputPath(deps.stateDir, run.id, task.id));
+  const path = outputPath(deps.stateDir, run.id, task.id);
+  const continued = found && (await continueOutput(path, found.adopted.isOutputCut));
+  await using output = continued?.output ?? (await OutputFile.create(path));
   run.outputs.set(task.id, output);
   const { sink, tail } = overheard(output);
-  const at: At = { attempt, work, request, leave, output, sink, tail, signal, began: false };
+  const common = { attempt, work, request, leave, output, sink, tail, signal };
+  const at: At = { ...common, began: found !== undefined, found, kept: continued?.kept };
   let verdict: Verdict;
   let sealed: AnyEntry[] = [];
   let stored: Digest | undefined;
@@ -187,9 +237,11 @@ async function runAttempt(
     if (deps.log.blocked) throw deps.log.blocked;
     failure = error;
     sealed = [];
-    const lost = await engineLoss(deps.engineWatch, run, error);
+    const lost = await engineLoss(deps.engineWatch, run, error, () =>
+      deps.log.append(unknownNow(run, task, attempt)),
+    );
     const component = blamed(error, lost === undefined ? request.runtime : undefined);
-    if (component !== undefined && !signal.aborted) leave.failed(component);
+    if (component !== undefined && !signal.aborted) leave?.failed(component);
     verdict = lost ?? verdictOf(error, signal);
     // Where the disk is full even this fails: the verdict counts, and it says why.
     stored = await output.keep(deps.blobs).catch(() => undefined);
@@ -239,6 +291,16 @@ function isLeft(signal: AbortSignal): boolean {
   return stopOf(signal)?.kind === 'daemon_leaving';
 }
 
+function unknownNow(run: AcceptedRun, task: PlanTask, attempt: number): AnyEntry {
+  const reason = 'the engine does not answer';
+  return taskEntry(run, task.id, {
+    type: 'attempt.unknown',
+    outcome: 'unknown',
+    sev: 'warn',
+    data: { attempt, reason },
+  });
+}
+
 function neverRan(run: AcceptedRun, task: PlanTask, signal: AbortSignal): AnyEntry {
   const reason = cutText(stopOf(signal)?.message ?? 'the run was stopped', 256);
   return taskEntry(run, task.id, { type: 'task.skipped', data: { reason } });
@@ -272,7 +334,10 @@ async function inLayer(
   at: At,
 ): Promise<{ verdict: Verdict; sealed: AnyEntry[] }> {
   const { attempt, output, signal } = at;
-  const layer = await deps.workspace.layers.prepare(at.work.stack, signal);
+  const layer =
+    at.found === undefined
+      ? await deps.workspace.layers.prepare(at.work.stack, signal)
+      : layerOf(at.found, at.work.stack);
   let dropBecause: string | undefined = 'the attempt could not go on';
   try {
     const verdict = await workIn(deps, run, task, at, layer);
@@ -304,31 +369,35 @@ async function workIn(
   at: At,
   layer: PreparedLayer,
 ): Promise<Verdict> {
-  const { attempt, sink, tail, signal } = at;
-  if (!hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
+  const { attempt, sink, tail, signal, found } = at;
+  if (!found && !hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
     return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
   }
-  const npmCache = await prepareNpmCache(deps, run, task);
+  const npmCache = found === undefined ? await prepareNpmCache(deps, run, task) : npmCacheOf(found);
   let unwatch = () => {};
+  const mask = new OutputMask(run.secrets.automaton);
+  const common = {
+    context: { run: run.id, task: task.id, attempt },
+    output: sink,
+    mask,
+    signal,
+    onRunning: (control: SandboxControl) => {
+      unwatch = run.pause.watch(control, found?.adopted.found === 'paused');
+    },
+  };
   try {
-    const permit = await askPolicy(deps, run, task, { ...at, layer, npmCache });
-    const secrets = await grantSecrets(deps, run, task, attempt);
-    const mask = new OutputMask(run.secrets.automaton);
-    at.began = true;
-    const result = await runInSandbox(deps.sandbox, {
-      permit,
-      askSlot: askSlot(deps, run, task),
-      context: { run: run.id, task: task.id, attempt },
-      output: sink,
-      receipt: receiptFacts(deps, run, layer),
-      secrets,
-      mask,
-      signal,
-      onRunning: (control) => {
-        unwatch = run.pause.watch(control);
-      },
-    });
-    if (result.outcome !== 'cancelled') at.leave.worked();
+    const result =
+      found === undefined
+        ? await startSandbox(deps, run, task, at, { layer, npmCache, common })
+        : await adoptSandbox(deps.sandbox, {
+            ...common,
+            permit: found.permit,
+            adopted: found.adopted,
+            released: found.released.at,
+            frozenMs: msFrozen(found.released.froze, deps.clock),
+            ...(at.kept === undefined ? {} : { kept: at.kept }),
+          });
+    if (result.outcome !== 'cancelled') at.leave?.worked();
     await recordMasked(deps, run, task, { attempt, mask });
     const verdict = judge(result, task, signal);
     if (verdict.outcome !== 'succeeded')
@@ -339,6 +408,57 @@ async function workIn(
     unwatch();
     if (npmCache) await deps.workspace.layers.drop(npmCache);
   }
+}
+
+type NpmLayer = Awaited<ReturnType<typeof prepareNpmCache>>;
+type Common = Pick<SandboxRequest, 'context' | 'output' | 'mask' | 'signal' | 'onRunning'>;
+
+async function startSandbox(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  at: At,
+  {
+    layer,
+    npmCache,
+    common,
+  }: {
+    layer: PreparedLayer;
+    npmCache: NpmLayer;
+    common: Common;
+  },
+): Promise<SandboxResult> {
+  const permit = await askPolicy(deps, run, task, { ...at, layer, npmCache });
+  const secrets = await grantSecrets(deps, run, task, at.attempt);
+  at.began = true;
+  return runInSandbox(deps.sandbox, {
+    ...common,
+    permit,
+    askSlot: askSlot(deps, run, task),
+    receipt: receiptFacts(deps, run, layer),
+    secrets,
+  });
+}
+
+/** The layer that a task of an earlier daemon writes to. */
+function layerOf({ permit }: TakenOver, stack: Stack): PreparedLayer {
+  const mount = overlayOn(permit, workspaceTarget);
+  if (mount === undefined) throw new OrchestraError('internal.bug', 'a task without a workspace');
+  const { lower, upper, work } = mount;
+  return { id: layerIdOf(mount), stack, lower: [...lower], upper, work, options: '' };
+}
+
+function npmCacheOf({ permit }: TakenOver): NpmLayer {
+  const mount = overlayOn(permit, npmCacheTarget);
+  if (mount === undefined) return undefined;
+  const { lower, upper, work } = mount;
+  return { id: layerIdOf(mount), lower: [...lower], upper, work };
+}
+
+function overlayOn({ spec }: Permit, target: string): OverlayMount | undefined {
+  const isOn = (mount: Mount): mount is OverlayMount =>
+    mount.kind === 'overlay' && mount.target === target;
+  return spec.mounts.find(isOn);
 }
 
 function sealedEntries(
@@ -379,12 +499,14 @@ type At = {
   attempt: number;
   work: Work;
   request: SlotSpecRequest;
-  leave: Leave;
+  leave: Leave | undefined;
   output: OutputFile;
   sink: OutputSink;
   tail: OutputTail;
   signal: AbortSignal;
   began: boolean;
+  found: TakenOver | undefined;
+  kept: { stdoutBytes: number; stderrBytes: number } | undefined;
 };
 
 async function prepareNpmCache(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {

@@ -68,7 +68,14 @@ export function rowOf(run: RunFacts): RunRow {
 }
 
 function taskView(task: PlannedTask, known: TaskFacts, hints: Hint[] | undefined): TaskView {
-  const { hintIds: _ids, hintLines: _lines, spec: _spec, used: _used, ...facts } = known;
+  const {
+    hintIds: _ids,
+    hintLines: _lines,
+    spec: _spec,
+    released: _released,
+    used: _used,
+    ...facts
+  } = known;
   return {
     id: task.id,
     title: task.title,

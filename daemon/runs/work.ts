@@ -9,7 +9,7 @@ import { seenSnapshot } from './cache/seen.ts';
 import { actionFacts, isCacheable } from './cache/task-action.ts';
 import type { RunsDeps } from './deps.ts';
 import { reusedEntries } from './kept.ts';
-import type { AcceptedRun } from './open-run.ts';
+import type { AcceptedRun, NpmCache } from './open-run.ts';
 import { requestFor } from './slot.ts';
 
 /** What a task is going to see and do, known before it does. */
@@ -34,10 +34,7 @@ export async function knownWork(
   turn: Turn,
 ): Promise<Work & Disposable & { isDone: boolean }> {
   const { signal } = run.controller;
-  const seen = await seenSnapshot(deps.workspace, run.snapshot, task, signal);
-  const stack = { ...seen, ancestors: ancestorLayers(deps, run, task) };
-  const npmCache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
-  const provide = async () => void (await npmCache?.dir());
+  const { stack, provide, npmCache } = await plainWork(deps, run, task);
   const nothing = { stack, provide, isDone: false, [Symbol.dispose]: () => {} };
   if (!isCacheable(task)) return { ...nothing, action: undefined };
   const request = requestFor(deps, run, task);
@@ -55,6 +52,19 @@ export async function knownWork(
     flight.release();
     throw error;
   }
+}
+
+/** What a task sees, whether or not somebody did the same before. */
+export async function plainWork(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+): Promise<Omit<Work, 'action'> & { npmCache: NpmCache | undefined }> {
+  const { signal } = run.controller;
+  const seen = await seenSnapshot(deps.workspace, run.snapshot, task, signal);
+  const stack = { ...seen, ancestors: ancestorLayers(deps, run, task) };
+  const npmCache = task.provisions.includes('npm') ? run.npmCaches.get(task.cwd) : undefined;
+  return { stack, npmCache, provide: async () => void (await npmCache?.dir()) };
 }
 
 function ancestorLayers(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Stack['ancestors'] {

@@ -148,13 +148,14 @@ export class Layers {
   }
 
   /**
-   * Removes attempts that were neither sealed nor dropped. Only at start, before anything is
-   * prepared and after the last daemon's containers were ended.
+   * Removes attempts that were neither sealed nor dropped, but those by these ids. Only at start,
+   * before anything is prepared; the containers of all others are gone.
    */
-  async sweep(): Promise<number> {
+  async sweep(inUse: ReadonlySet<string> = new Set()): Promise<number> {
     const root = join(this.#place.stateDir, 'l');
     let removed = 0;
     for (const id of await fs.readdir(root)) {
+      if (inUse.has(id)) continue;
       const sealed = await fs.access(join(root, id, 'layer.json')).then(
         () => true,
         () => false,

@@ -27,6 +27,8 @@ export type WorkspaceOptions = {
   silenceMs?: number;
   /** How long nobody must have held the trash before it is emptied. */
   trashQuietMs?: number;
+  /** Ids of layers that a task of an earlier daemon may still be writing to. */
+  inUse?: (blobs: BlobStore) => Promise<ReadonlySet<string>>;
   /** How much of the file system is kept free. */
   marks?: Marks;
 };
@@ -86,7 +88,10 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   const layers = new Layers(place, pool, trash);
   const space = new FreeSpace(stateDir, options.marks);
   space.reclaim = () => trash.emptied();
-  const swept = { snapshots: await trash.sweep(), layers: await layers.sweep() };
+  const swept = {
+    snapshots: await trash.sweep(),
+    layers: await layers.sweep(await options.inUse?.(blobs)),
+  };
   // Behind the sweep: what a task left half-built may be nested deeper than anything that is kept.
   if (hasOtherOwners(place)) await pool.run('own', { place });
   return {

@@ -61,6 +61,7 @@ test('an engine that comes back in time costs the attempt that ran, and no task'
     after: { outcome: 'succeeded' },
   });
   const records = await it.records(run);
+  expect(ofType(records, 'attempt.unknown')).toHaveLength(1);
   expect(ofType(records, 'attempt.ended').map(({ data }) => data.outcome)).toEqual(['unknown']);
   expect(ofType(records, 'run.closed').at(-1)?.data).toMatchObject({ exit_code: 0 });
   expect(it.fake.left).toEqual([]);

@@ -1,0 +1,98 @@
+import { basename, dirname } from 'node:path';
+import type { BlobStore } from '../artifacts/blobs.ts';
+import type { Adopted } from '../engine/engine.ts';
+import type { Permit } from '../policy/permit.ts';
+import type { OverlayMount, SandboxSpec } from '../policy/spec.ts';
+import { policyAgain, loadPlan } from './accept.ts';
+import type { RunsDeps } from './deps.ts';
+import { judgeSpec } from './slot.ts';
+import { isUnderWay, type Released, type RunFacts, type RunStates } from './state.ts';
+
+/** A task that an earlier daemon let go, in a sandbox that is this daemon's now. */
+export type TakenOver = {
+  adopted: Adopted;
+  permit: Permit;
+  released: Released;
+};
+
+const specBytesMax = 1024 * 1024;
+
+/** Tasks that were running when their daemon ended, with the sandbox that the log says each is in. */
+export function leftRunning(run: RunFacts | undefined): { task: string; released: Released }[] {
+  return [...(run?.tasks ?? [])].flatMap(([task, facts]) =>
+    isUnderWay(facts) && facts.released !== undefined ? [{ task, released: facts.released }] : [],
+  );
+}
+
+/** The directories under `l/` that such tasks may be writing to: nobody sweeps them away. */
+export async function layersInUse(
+  { states, open }: { states: RunStates; open: readonly string[] },
+  blobs: Pick<BlobStore, 'read'>,
+): Promise<Set<string>> {
+  const ids = new Set<string>();
+  for (const run of open) {
+    for (const { released } of leftRunning(states.find(run))) {
+      const spec = await specOf(blobs, released);
+      for (const mount of spec?.mounts ?? []) {
+        if (mount.kind === 'overlay') ids.add(layerIdOf(mount));
+      }
+    }
+  }
+  return ids;
+}
+
+export function layerIdOf({ upper }: Pick<OverlayMount, 'upper'>): string {
+  return basename(dirname(upper));
+}
+
+/**
+ * Takes over what still is there of a run's sandboxes, running or over, each judged again by the
+ * policy as it applies today. What cannot be taken over is nobody's, and goes with the sweep.
+ */
+export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<string, TakenOver>> {
+  const taken = new Map<string, TakenOver>();
+  const left = leftRunning(run);
+  // What a cancelled run still does, nobody wants to know.
+  if (left.length === 0 || run.policy === undefined || run.plan === undefined) return taken;
+  const { policy } = await policyAgain(deps, run.policy);
+  const image = await deps.images.resolve(deps.log, policy, run.id);
+  const { tasks } = await loadPlan(deps, run.plan);
+  for (const { task: id, released } of left) {
+    const task = tasks.find((each) => each.id === id);
+    const spec = await specOf(deps.blobs, released);
+    if (task === undefined || spec === undefined) continue;
+    if (!judgeSpec(deps, { policy, image }, task, spec).allow) continue;
+    const permit = deps.office.mint(spec);
+    const attempt = run.tasks.get(id)?.attempt ?? 1;
+    const context = { run: run.id, task: id, attempt };
+    try {
+      const adopted = await deps.engine.adopt(released.container, permit, context);
+      if (adopted === undefined) continue;
+      taken.set(id, { adopted, permit, released });
+      await deps.log.append({
+        type: 'attempt.adopted',
+        run: run.id,
+        obj: { task: id, container: adopted.id },
+        sev: 'notice',
+        data: { attempt, found: adopted.found === 'exited' ? 'exited' : 'running' },
+      });
+    } catch (error) {
+      if (deps.log.blocked) throw deps.log.blocked;
+      deps.logger.warn({ err: error, run: run.id, task: id }, 'a sandbox was not taken over');
+    }
+  }
+  return taken;
+}
+
+async function specOf(
+  blobs: Pick<BlobStore, 'read'>,
+  { spec }: Released,
+): Promise<SandboxSpec | undefined> {
+  try {
+    const bytes = await blobs.read(spec, { maxBytes: specBytesMax });
+    return JSON.parse(bytes.toString('utf8')) as SandboxSpec;
+  } catch {
+    // Without it nobody can say what the sandbox may be.
+    return undefined;
+  }
+}
