@@ -33,6 +33,7 @@ import { ImagePins, Images } from './runs/images.ts';
 import { ActionCache } from './runs/cache/actions.ts';
 import { Flights } from './runs/cache/flights.ts';
 import { CheckpointSigner } from './runs/checkpoint-signer.ts';
+import { learnFromPast } from './runs/learn-from.ts';
 import { clearOutput } from './runs/left-output.ts';
 import { BackgroundPruning } from './runs/prune/background.ts';
 import { PrunedRuns } from './runs/prune/pruned-runs.ts';
@@ -250,6 +251,9 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     now: () => clock.now(),
     logger,
   });
+  const learning = new AbortController();
+  opened.defer(() => learning.abort());
+  void learnFromPast(deps, learning.signal);
   const kept = opened.move();
   return {
     deps,

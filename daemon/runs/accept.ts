@@ -161,7 +161,10 @@ export async function recordPlan(
   return narrowed;
 }
 
-export async function loadPlan(deps: RunsDeps, digest: Plan['image']['id']): Promise<Plan> {
+export async function loadPlan(
+  deps: Pick<RunsDeps, 'blobs'>,
+  digest: Plan['image']['id'],
+): Promise<Plan> {
   const bytes = await deps.blobs.read(digest, { maxBytes: planBytesMax });
   return JSON.parse(bytes.toString('utf8')) as Plan;
 }

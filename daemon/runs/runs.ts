@@ -34,7 +34,7 @@ import { factsOf, leftInCheckpoint } from './imported.ts';
 import { Pause } from './pause.ts';
 import { planLeft } from './prune/plan-left.ts';
 import { closeUnaccepted } from './recover.ts';
-import { takeOver, type TakenOver } from './take-over.ts';
+import { dropUntaken, takeOver, type TakenOver } from './take-over.ts';
 import { RunTimer } from './run-timer.ts';
 import type { RunFacts } from './state.ts';
 import { Stop } from './stop.ts';
@@ -223,12 +223,26 @@ export class Runs {
     }
     const all = [...taken.values()].flatMap((tasks) => [...tasks.values()]);
     await tookOver(new Set(all.map(({ adopted }) => adopted.effective.name)));
+    await this.#dropUntaken(left, taken);
     for (const id of left) {
       const facts = this.#deps.states.find(id);
       if (facts?.policy === undefined) await closeUnaccepted(this.#deps, id);
       else this.#goOnWith(facts, taken.get(id) ?? new Map());
     }
     return left;
+  }
+
+  async #dropUntaken(
+    left: readonly string[],
+    taken: ReadonlyMap<string, ReadonlyMap<string, TakenOver>>,
+  ): Promise<void> {
+    let entries = 0;
+    for (const id of left) {
+      const facts = this.#deps.states.find(id);
+      if (facts) entries += await dropUntaken(this.#deps, facts, taken.get(id) ?? new Map());
+    }
+    if (entries === 0) return;
+    await this.#deps.log.append({ type: 'workspace.cleaned', data: { what: 'layers', entries } });
   }
 
   /** A run that cannot go on, because its policy or image is gone, takes nothing over. */

@@ -84,6 +84,28 @@ export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<strin
   return taken;
 }
 
+/**
+ * The layers of what was not taken over: with its sandbox gone nobody writes to them any more.
+ * Answers how many there were.
+ */
+export async function dropUntaken(
+  { workspace, blobs }: Pick<RunsDeps, 'workspace' | 'blobs'>,
+  run: RunFacts,
+  taken: { has(task: string): boolean },
+): Promise<number> {
+  let dropped = 0;
+  for (const { task, released } of leftRunning(run)) {
+    if (taken.has(task)) continue;
+    const spec = await specOf(blobs, released);
+    for (const mount of spec?.mounts ?? []) {
+      if (mount.kind !== 'overlay') continue;
+      await workspace.layers.drop({ id: layerIdOf(mount) });
+      dropped += 1;
+    }
+  }
+  return dropped;
+}
+
 async function specOf(
   blobs: Pick<BlobStore, 'read'>,
   { spec }: Released,

@@ -453,6 +453,7 @@ export const scenarios: readonly Scenario[] = [
       'container.create result unknown build',
       ...removed('build'),
       'layer.dropped build',
+      'attempt.unknown unknown build',
       'failure.classified build',
       'attempt.ended failed build',
       'retry.scheduled build',
@@ -844,6 +845,67 @@ export const scenarios: readonly Scenario[] = [
     ],
   },
   {
+    name: 'a run that stands still and goes on',
+    play: onShared(async (it) => {
+      const running = Promise.withResolvers<void>();
+      it.programs.set('build', { delayMs: 100 });
+      onceRunning(it, () => running.resolve());
+      const id = await it.submit([build]);
+      await running.promise;
+      try {
+        await it.rooms.runs.pause(id, { kind: 'freeze', reason: 'lunch' }, user);
+        await goOn(it, id, { mode: 'resume' });
+      } catch {
+        await it.rooms.runs.cancel(id, 'the scenario did not go as it should', user);
+      }
+      if (it.rooms.deps.states.find(id)?.state === 'running') return id;
+      await it.rooms.runs.cancel(id, 'it should run', user).catch(() => {});
+      return id;
+    }),
+    trail: [
+      ...planned,
+      ...started('build'),
+      'run.pause.requested',
+      'container.freeze intent build',
+      'container.freeze result build',
+      'run.unpaused',
+      'container.thaw intent build',
+      'container.thaw result build',
+      'container.exited build',
+      ...removed('build'),
+      'layer.sealed build',
+      'task.finished build',
+      'checkpoint.saved',
+      'run.closed',
+    ],
+  },
+  {
+    name: 'a daemon that is stopped and leaves its run to the next',
+    play: async (theatre) => {
+      const it = await theatre.open();
+      it.programs.set('build', { hang: true });
+      const atWork = Promise.withResolvers<void>();
+      onceRunning(it, () => atWork.resolve());
+      await it.submit([build, after]);
+      await atWork.promise;
+      await it.rooms.endRuns('SIGTERM', { leave: true });
+      await it.rooms.recordEnd();
+      const records = await it.records();
+      return records.slice(records.findIndex(({ type }) => type === 'task.started'));
+    },
+    trail: [
+      ...started('build').slice(1),
+      'daemon.stopping',
+      ...signalled('build'),
+      'container.exited failed build',
+      'container.killed build',
+      ...removed('build'),
+      'layer.dropped build',
+      'attempt.ended failed build',
+      'daemon.stopped',
+    ],
+  },
+  {
     name: 'a daemon that starts after one that was killed in the middle of a task',
     play: async (theatre) => {
       const first = await theatre.open();
@@ -855,6 +917,8 @@ export const scenarios: readonly Scenario[] = [
       const stateDir = mkdtempSync(join(tmpdir(), 'orchestra-crashed-'));
       try {
         cpSync(first.stateDir, stateDir, { recursive: true });
+        // Half an attempt of which the log knows nothing.
+        mkdirSync(join(stateDir, 'l/0123456789'));
         const left = first.log.size;
         first.programs.delete('build');
         const second = await theatre.open({ stateDir, after: first });
@@ -870,12 +934,13 @@ export const scenarios: readonly Scenario[] = [
       'daemon.started',
       'daemon.crashed failed',
       'config.loaded',
-      'container.reconciled build',
-      ...removed('build'),
       'workspace.cleaned',
       'policy.loaded',
       'policy.loaded',
       'policy.loaded',
+      'container.reconciled build',
+      ...removed('build'),
+      'workspace.cleaned',
       'attempt.ended unknown build',
       'run.recovered',
       ...started('build'),
