@@ -136,6 +136,16 @@ async function goOn(
   return id ?? '';
 }
 
+/** Without a pause before another attempt. */
+async function atOnce<R>(work: () => Promise<R>): Promise<R> {
+  const chance = vi.spyOn(Math, 'random').mockReturnValue(0);
+  try {
+    return await work();
+  } finally {
+    chance.mockRestore();
+  }
+}
+
 /** Does something once the first task of a run is at work. */
 function onceRunning(it: Orchestra, act: () => unknown): void {
   let isDone = false;
@@ -415,10 +425,12 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'an engine that does not make the container',
-    play: onShared((it) => {
-      it.fake.failNext('create');
-      return it.submit([build]);
-    }),
+    play: onShared((it) =>
+      atOnce(() => {
+        it.fake.failNext('create');
+        return it.run([build]);
+      }),
+    ),
     trail: [
       ...planned,
       'policy.decided build',
@@ -441,10 +453,12 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'an engine that makes the container and never says so',
-    play: onShared((it) => {
-      it.fake.failNext('create', 'lose');
-      return it.submit([build]);
-    }),
+    play: onShared((it) =>
+      atOnce(() => {
+        it.fake.failNext('create', 'lose');
+        return it.run([build]);
+      }),
+    ),
     trail: [
       ...planned,
       'policy.decided build',
@@ -583,13 +597,8 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'a task that waits for an engine that is out of order',
     play: onShared(async (it) => {
-      const chance = vi.spyOn(Math, 'random').mockReturnValue(0);
-      try {
-        for (let times = 0; times < 3; times += 1) it.fake.failNext('create');
-        return await it.run([build]);
-      } finally {
-        chance.mockRestore();
-      }
+      for (let times = 0; times < 3; times += 1) it.fake.failNext('create');
+      return atOnce(() => it.run([build]));
     }),
     trail: [
       ...planned,
