@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { RunView } from '#contract/run.ts';
-import { runCli, TestDaemon } from '#test/support/daemon.ts';
+import { runCli, TestDaemon, type Ran } from '#test/support/daemon.ts';
 import * as containers from '#test/support/containers.ts';
 
 let daemon: TestDaemon;
@@ -118,27 +118,43 @@ test('a run beyond its time ends with exit 3 and leaves no container', async () 
   await expect.poll(async () => containersOf(run.id)).toEqual([]);
 });
 
-test('a daemon that is asked to stop ends its runs, its containers and itself cleanly', async () => {
+test('a daemon that is asked to stop ends its containers and itself, and the next one goes on with its runs', async () => {
   const running = daemon.cli(['run', '--plan', writePlan(), '--workspace', dir], { cwd: dir });
   const { id } = await untilRunning('slow');
   expect(await daemon.stop('SIGTERM')).toBe(0);
-  expect((await running).code).not.toBe(0);
-  await expect.poll(async () => containersOf(id)).toEqual([]);
+  expect(await containersOf(id)).toEqual([]);
   await daemon.restart();
-  expect((await view(id)).state).toBe('cancelled');
-  expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
+  const { tasks } = await untilRunning('slow');
+  expect(tasks.map(({ attempt, state }) => [attempt, state])).toEqual([
+    [2, 'running'],
+    [0, 'waiting'],
+  ]);
+  expect(tasks[0]?.attempts).toMatchObject([{ attempt: 1, outcome: 'cancelled' }]);
+  await endsBy(id, running);
 });
 
-test('a daemon that was killed finds its containers at the next start and closes its runs', async () => {
+test('a daemon that was killed finds its container at the next start, goes on with it and can end it', async () => {
   const running = daemon.cli(['run', '--plan', writePlan(), '--workspace', dir], { cwd: dir });
   const { id } = await untilRunning('slow');
   await daemon.stop('SIGKILL');
-  expect(await containersOf(id)).toHaveLength(1);
+  const [kept, ...more] = await containersOf(id);
+  expect([kept?.State, more]).toEqual(['running', []]);
   await daemon.restart();
-  await expect.poll(async () => containersOf(id)).toEqual([]);
-  const run = await view(id);
-  expect(run.state).toBe('unknown');
-  expect(run.tasks[0]).toMatchObject({ id: 'slow', state: 'unknown' });
-  expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
-  expect((await running).code).not.toBe(0);
+  const { tasks } = await untilRunning('slow');
+  expect(tasks[0]).toMatchObject({ id: 'slow', attempt: 1, state: 'running' });
+  expect((await containersOf(id)).map(({ Id }) => Id)).toEqual([kept?.Id]);
+  await endsBy(id, running);
 });
+
+/** A run that goes on can be cancelled whichever daemon began it, and whoever followed it is told. */
+async function endsBy(id: string, followed: Promise<Ran>): Promise<void> {
+  expect((await daemon.cli(['cancel', id])).code).toBe(0);
+  expect((await followed).code).toBe(6);
+  const run = await view(id);
+  expect([run.state, run.tasks.map(({ state }) => state)]).toEqual([
+    'cancelled',
+    ['cancelled', 'skipped'],
+  ]);
+  await expect.poll(async () => containersOf(id)).toEqual([]);
+  expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
+}
