@@ -189,7 +189,14 @@ export class Field implements AsyncDisposable {
         ? {}
         : { policy: { text: JSON.stringify(given), file: 'selftest-policy.json' } };
     const { id } = await this.client.call('runSubmit', {
-      body: { intent: 'orchestra selftest --hostile', concurrency, ...body, ...document },
+      // A wall holds when it was run against, not when an earlier result says that it did.
+      body: {
+        intent: 'orchestra selftest --hostile',
+        concurrency,
+        cache: false,
+        ...body,
+        ...document,
+      },
       signal: this.signal,
     });
     const links = new RunLinks();

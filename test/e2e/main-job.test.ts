@@ -77,11 +77,28 @@ test('the project in examples is planned, built and tested, and nothing of it is
   });
 });
 
-test('a second run fetches no package', async () => {
+test('a second run takes what the first one made, and starts and fetches nothing', async () => {
   const dir = await copyOf('typescript-project');
+  const first = JSON.parse((await daemon.cli(['runs', '--json'])).stdout) as { items: RunView[] };
   const ran = await runIn(dir, ['Build']);
   expect(ran.code).toBe(0);
-  const { id } = await view('@last');
+  const { id, tasks } = await view('@last');
+  expect(tasks.map((task) => [task.id, task.state, task.from?.run, task.from?.why])).toEqual([
+    ['install', 'cached', first.items[0]?.id, 'cache'],
+    ['build', 'cached', first.items[0]?.id, 'cache'],
+  ]);
+  for (const type of ['container.release', 'provision.finished', 'package.fetched']) {
+    expect(await records(id, type)).toBe(0);
+  }
+  expect((await daemon.cli(['artifacts', 'ls', id, '--json'])).stdout).toContain('"task":"build"');
+});
+
+test('a second run that is to run everything fetches no package again', async () => {
+  const dir = await copyOf('typescript-project');
+  const ran = await runIn(dir, ['Build', '--no-cache']);
+  expect(ran.code).toBe(0);
+  const { id, tasks } = await view('@last');
+  expect(tasks.map(({ state }) => state)).toEqual(['succeeded', 'succeeded']);
   expect(await records(id, 'provision.finished')).toBe(1);
   expect(await records(id, 'package.fetched')).toBe(0);
 });
