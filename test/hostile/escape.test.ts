@@ -58,18 +58,25 @@ afterEach(async () => {
   }
 });
 
-type Wish = { script: string; node?: boolean; limits?: object; outputs?: Record<string, string> };
+type Wish = {
+  script: string;
+  node?: boolean;
+  limits?: object;
+  outputs?: Record<string, string>;
+  deps?: string[];
+};
 
-/** One run of independent tasks, each an attack in a directory of its own. */
+/** One run of tasks, each an attack in a directory of its own. */
 async function attack(
   tasks: Record<string, Wish>,
   flags: readonly string[] = [],
 ): Promise<Ran & { run: RunView; tasks: Record<string, TaskView> }> {
   const plan = {
     version: 1,
-    tasks: Object.entries(tasks).map(([id, { script, node, limits, outputs }]) => ({
+    tasks: Object.entries(tasks).map(([id, { script, node, limits, outputs, deps }]) => ({
       id,
       cwd: id,
+      deps: deps ?? [],
       tool: node === true ? 'node' : 'sh',
       args: [node === true ? '-e' : '-c', script],
       limits: limits ?? {},
@@ -435,25 +442,27 @@ test('a directory of more files, bytes or levels than the policy allows is refus
   writeFileSync(join(dir, 'small.yaml'), policy);
   const many = (count: number): string =>
     `const fs = require('fs'); fs.mkdirSync('out'); for (let i = 0; i < ${count}; i += 1) fs.writeFileSync('out/' + i, '');`;
+  // What the policy allows it allows the run: of all that, the first one takes a file and two bytes.
+  const next = { outputs: { o: 'out' }, deps: ['fits'] };
   const { tasks } = await attack(
     {
-      files: { script: many(101), node: true, outputs: { o: 'out' } },
-      names: { script: many(20_000), node: true, outputs: { o: 'out' } },
-      bytes: { script: 'dd if=/dev/zero of=out bs=1M count=2', outputs: { o: 'out' } },
+      fits: { script: 'mkdir out; echo x > out/file', outputs: { o: 'out' } },
+      files: { script: many(100), node: true, ...next },
+      names: { script: many(20_000), node: true, ...next },
+      bytes: { script: 'dd if=/dev/zero of=out bs=1M count=2', ...next },
       levels: {
         script: 'i=0; while [ $i -lt 80 ]; do mkdir out; cd out; i=$((i+1)); done',
-        outputs: { o: 'out' },
+        ...next,
       },
-      fits: { script: 'mkdir out; echo x > out/file', outputs: { o: 'out' } },
     },
     ['--policy', 'small.yaml'],
   );
   expect(Object.values(tasks).map(({ id, state, reason }) => [id, state, reason ?? ''])).toEqual([
-    ['files', 'failed', expect.stringMatching(/more than 100 files/)],
-    ['names', 'failed', expect.stringMatching(/too many files|more than 100 files/)],
-    ['bytes', 'failed', expect.stringMatching(/more than 1048576 bytes/)],
-    ['levels', 'failed', expect.stringMatching(/nested deeper/)],
     ['fits', 'succeeded', ''],
+    ['files', 'failed', expect.stringMatching(/more than 99 files/)],
+    ['names', 'failed', expect.stringMatching(/too many files|more than 99 files/)],
+    ['bytes', 'failed', expect.stringMatching(/more than 1048574 bytes/)],
+    ['levels', 'failed', expect.stringMatching(/nested deeper/)],
   ]);
   expect(
     (
