@@ -40,6 +40,7 @@ import { pipedOutput } from './pipes.ts';
 import { named, place, recordedLimits, releaseData, why } from './recorded.ts';
 import { runtimeFacts } from './runtime-facts.ts';
 import { assertRealSources } from './sources.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 export type GuardParts = {
   driver: Engine;
@@ -333,6 +334,7 @@ export function guardEngine(parts: GuardParts): Engine {
       await assertFloor(parts, permit, context);
       assertFits(one.spec, permit.spec);
       const data = releaseData(one, permit, context);
+      failpoint('before-container-release');
       await act(
         log,
         { type: 'container.release', data, context, obj: named(id, context), before: receipt },
@@ -345,12 +347,14 @@ export function guardEngine(parts: GuardParts): Engine {
               isPiped: one.pipes !== undefined,
             }),
           );
+          failpoint('after-container-let-go');
         },
       ).catch((error: unknown) => {
         // Another sandbox may be given the same layers in a moment.
         closeDoors(one);
         throw error;
       });
+      failpoint('after-container-release');
     },
 
     async wait(id, signal) {
@@ -432,7 +436,7 @@ async function assertFloor(
 ): Promise<void> {
   const reasons = floorBreaches(spec, floor);
   if (reasons.length === 0) {
-    if (sameMachine !== false) await assertRealSources(spec);
+    if (sameMachine !== false) assertRealSources(spec);
     return;
   }
   await log.append({
