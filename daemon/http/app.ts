@@ -139,6 +139,7 @@ async function recordBug(deps: EdgeDeps, c: Context<Env>, requestId: string): Pr
 
 function closing(c: Context<Env>): AbortSignal {
   const controller = new AbortController();
-  c.env.outgoing.once('close', () => controller.abort(new Error('the caller went away')));
+  const gone = () => new OrchestraError('request.invalid', 'The caller went away');
+  c.env.outgoing.once('close', () => controller.abort(gone()));
   return controller.signal;
 }

@@ -23,14 +23,20 @@ export function requestFor(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Sl
   };
 }
 
-/** The first of the policy's list that works; where none does, the one that it names first. */
+/** The first of the policy's list that works; where none does, the one that is tried again first. */
 function runtimeFor({ engineFacts, circuits, runtime }: RunsDeps, { policy }: AcceptedRun): string {
-  const { runtimes, defaultRuntime } = engineFacts;
-  const working = policy.isolation.runtimes
-    .filter((one) => runtimes.includes(one))
-    .filter((one) => circuits.isFree(`runtime:${one}`));
-  const chosen = { runtimes: working.length > 0 ? working : runtimes, defaultRuntime };
-  return chooseRuntime(policy, chosen, runtime);
+  const listed = policy.isolation.runtimes.filter((one) => engineFacts.runtimes.includes(one));
+  const [first, ...others] = listed.map(componentOf);
+  if (runtime !== undefined || first === undefined) {
+    return chooseRuntime(policy, engineFacts, runtime);
+  }
+  const chosen = circuits.choose([first, ...others]);
+  return listed.find((one) => componentOf(one) === chosen) ?? first;
+}
+
+/** As what a runtime is watched whether it works. */
+export function componentOf(runtime: string): string {
+  return `runtime:${runtime}`;
 }
 
 /** The rules on one exact spec, with what is known at this moment. */

@@ -89,3 +89,18 @@ test('an engine that always refuses uses up our budget, and nothing more', async
   const task = it.rooms.deps.states.find(run)?.tasks.get('build');
   expect(task).toMatchObject({ state: 'failed', attempt: 4, failure: { rule: 'engine-refused' } });
 });
+
+test('tasks go round a runtime that is out of order, where the policy lists another', async () => {
+  it = await Orchestra.open();
+  Object.assign(it.rooms.deps.engineFacts, { runtimes: ['runc', 'crun'] });
+  const runtimes = async () =>
+    ofType(await it.records(await it.run([build])), 'sandbox.receipt').map(
+      ({ data }) => data.settings.runtime,
+    );
+  expect(await runtimes()).toEqual(['runc']);
+  for (let i = 0; i < 3; i += 1) {
+    const leave = await it.rooms.deps.circuits.admit(['runtime:runc'], AbortSignal.timeout(1_000));
+    leave.failed('runtime:runc');
+  }
+  expect(await runtimes()).toEqual(['crun']);
+});
