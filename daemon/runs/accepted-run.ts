@@ -6,9 +6,11 @@ import { Ancestry } from '../scheduler/ancestry.ts';
 import { topological } from '../scheduler/graph.ts';
 import type { RunSecrets } from '../secrets/run-secrets.ts';
 import { concurrencyFor } from './accept.ts';
+import { failpoint } from '../base/failpoints.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
+import type { RunFacts } from './state.ts';
 import type { TakenOver } from './take-over.ts';
 import { planNeeds, provide, type ProvideRequest } from './provide.ts';
 
@@ -57,6 +59,7 @@ export async function acceptedRun(
         ...(narrowed.length === 0 ? {} : { narrowed: [...narrowed] }),
       },
     });
+    failpoint('after-run-accepted');
   }
   const facts = deps.states.find(run.id);
   if (!facts) throw new OrchestraError('internal.bug', `${run.id} is not in the log`);
@@ -69,11 +72,28 @@ export async function acceptedRun(
     image,
     npmCaches: provide(deps, needed, needs),
     secrets,
-    artifactsLeft: { files: policy.run.artifactFiles, bytes: policy.run.artifactBytes },
+    artifactsLeft: artifactsLeft(policy, facts),
     concurrency: concurrencyFor({ concurrency: facts.concurrency }, policy),
     priority: facts.priority,
     cache: facts.cache,
     fresh: new Set(fresh),
     taken,
+  };
+}
+
+/**
+ * What earlier daemons collected for the run is used up. Of a directory the log has the bytes and not
+ * the number of files: it counts as one. What was taken from other runs is counted there.
+ */
+function artifactsLeft(
+  { run }: EffectivePolicy,
+  facts: RunFacts,
+): { files: number; bytes: number } {
+  const own = [...facts.tasks.values()].filter(({ from }) => from === undefined);
+  const artifacts = own.flatMap((task) => task.artifacts);
+  const bytes = artifacts.reduce((sum, artifact) => sum + artifact.bytes, 0);
+  return {
+    files: Math.max(0, run.artifactFiles - artifacts.length),
+    bytes: Math.max(0, run.artifactBytes - bytes),
   };
 }
