@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
 import { defaultPaths } from '#setup/paths.ts';
+import { armFailpoints } from './base/failpoints.ts';
 import { readConfig, type Config } from './config.ts';
 import { checkPolicies } from './policy/book.ts';
 import { readSeccompProfile } from './policy/seccomp.ts';
@@ -27,6 +28,7 @@ const root = new URL('..', import.meta.url);
 const policiesDir = new URL('policies', root).pathname;
 
 async function main(): Promise<void> {
+  armFailpoints(process.env['ORCHESTRA_FAILPOINTS']);
   const flags = readFlags();
   if (flags.help) return say(usage);
   const version = readVersion();

@@ -10,6 +10,7 @@ import { buildOfflineCache, findOfflineCache } from './offline-cache.ts';
 import type { PackageList, PinnedPackage, ProvisionPolicy } from './package-list.ts';
 import { PackageStore } from './package-store.ts';
 import { RegistryClient, tooLarge, type Resolve } from './registry-client.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 const fetchesMax = 8;
 
@@ -117,6 +118,7 @@ async function fetchMissing(
     const bytesMax = Math.min(policy.packageBytes, policy.totalBytes - counts.bytes);
     const bytes = await fetchRecorded(wanted, bytesMax, { options, client, store, signal });
     counts.fetched += 1;
+    failpoint('after-package-fetched');
     return bytes;
   };
   const work = async () => {

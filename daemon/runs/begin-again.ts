@@ -4,12 +4,13 @@ import { limitNames, type Limits } from '#contract/limits.ts';
 import type { Plan } from '#contract/plan.ts';
 import { digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
+import type { PolicyEntry } from '../policy/book.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { topological } from '../scheduler/graph.ts';
 import { openRunSecrets } from '../secrets/run-secrets.ts';
 import { assertAllowed, loadPlan, policyAgain, recordPlan } from './accept.ts';
 import { acceptedRun } from './accepted-run.ts';
-import type { Choice } from './choose.ts';
+import { chooseTasks, type Choice } from './choose.ts';
 import { brokenPart } from './cache/verify.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
@@ -19,11 +20,14 @@ import { reasonsOf } from './reasons.ts';
 import { finishLost } from './recover.ts';
 import type { RunFacts } from './state.ts';
 import type { TakenOver } from './take-over.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 /** What a run goes on from: its plan, its policy, and what it left, task by task. */
 export type Earlier = {
   plan: Plan;
   policy: Digest;
+  /** Another one that was asked for, for a checkpoint from elsewhere. */
+  entry?: PolicyEntry;
   leftBy(task: string): Reused | undefined;
 };
 
@@ -54,7 +58,7 @@ export async function beginAgain(
   earlier: Earlier,
   choice: Choice,
 ): Promise<AcceptedRun> {
-  const entry = await policyAgain(deps, earlier.policy);
+  const entry = earlier.entry ?? (await policyAgain(deps, earlier.policy));
   const image = await deps.images.resolve(deps.log, entry.policy, run.id);
   const { plan, clamped } = underPolicy(earlier.plan, entry.policy, image);
   const digest = digestOf(plan);
@@ -126,11 +130,13 @@ export async function beginLeft(
   const done = [...facts.tasks.values()].filter(
     ({ finishedAt }) => finishedAt !== undefined,
   ).length;
+  failpoint('before-run-recovered');
   await deps.log.append({
     type: 'run.recovered',
     run: run.id,
     data: { done, adopted: taken.size, lost },
   });
+  failpoint('after-run-recovered');
   return acceptedRun(deps, run, {
     policy: entry.policy,
     image,
@@ -140,9 +146,18 @@ export async function beginLeft(
     narrowed: [],
     isRecorded: true,
     taken,
-    // Of a fork or a retry it is not known any more what ran anew: then nothing is taken from elsewhere.
-    fresh: facts.continues?.task === undefined ? [] : plan.tasks.map(({ id }) => id),
+    fresh: freshOf(deps, facts, plan),
   });
+}
+
+/** The tasks that a retry or a fork has run anew: as they were chosen when it began. */
+function freshOf(deps: RunsDeps, { continues }: RunFacts, plan: Plan): string[] {
+  if (continues === undefined || continues.mode === 'import') return [];
+  const earlier = deps.states.find(continues.run);
+  const { mode, task } = continues;
+  // Of what nobody knows any more nothing is taken from elsewhere.
+  if (earlier === undefined) return plan.tasks.map(({ id }) => id);
+  return chooseTasks(earlier, plan, { mode, task }).fresh;
 }
 
 async function countKept(

@@ -3,6 +3,7 @@ import { canonicalJson } from '../base/canonical.ts';
 import { checkpointOf } from './checkpoint.ts';
 import type { RunsDeps } from './deps.ts';
 import type { AcceptedRun } from './open-run.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 const bytesMax = 16 * 1024 * 1024;
 const everyUs = 1_000_000;
@@ -52,7 +53,9 @@ export class Checkpoints {
     const digests = { plan: planDigest, policy: policy.digest };
     const checkpoint = await this.#deps.signer.sign(checkpointOf(facts, plan, digests, at));
     const bytes = Buffer.from(canonicalJson(checkpoint));
+    failpoint('before-checkpoint');
     const { digest } = await blobs.put(bytes, { maxBytes: bytesMax, isRemade: true });
+    failpoint('after-checkpoint');
     const data = { checkpoint: digest, bytes: bytes.length };
     return [{ type: 'checkpoint.saved', run: id, data }];
   }

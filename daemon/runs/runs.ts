@@ -17,6 +17,7 @@ import type { EffectivePolicy } from '../policy/effective.ts';
 import { msSince } from '../sandbox/adopt.ts';
 import {
   concurrencyFor,
+  entryFor,
   loadPlan,
   planFor,
   policyAgain,
@@ -26,6 +27,7 @@ import {
 import { beginAgain, beginLeft, earlierOf, type Earlier } from './begin-again.ts';
 import { beginNew } from './begin-new.ts';
 import { chooseTasks, type Choice } from './choose.ts';
+import { failpoint } from '../base/failpoints.ts';
 import type { RunsDeps } from './deps.ts';
 import { findRun } from './find.ts';
 import { hintsByTask } from './hints.ts';
@@ -102,6 +104,7 @@ export class Runs {
         ...(continues === undefined ? {} : { continues }),
       },
     });
+    failpoint('after-run-submitted');
     return { timeoutMs };
   }
 
@@ -149,7 +152,7 @@ export class Runs {
   ): Promise<RunFacts['id']> {
     const submission = (async () => {
       await this.#assertReady(request.snapshot);
-      const { policy } = await policyAgain(this.#deps, earlier.policy);
+      const { policy } = earlier.entry ?? (await policyAgain(this.#deps, earlier.policy));
       const id = newRunId();
       const { timeoutMs } = await this.#recordSubmitted(id, request, policy, actor, continues);
       this.#begin({ id, snapshot: request.snapshot, timeoutMs }, (run) =>
@@ -166,6 +169,7 @@ export class Runs {
     const earlier: Earlier = {
       plan: await loadPlan(this.#deps, checkpoint.plan),
       policy: checkpoint.policy,
+      ...(request.policy === undefined ? {} : { entry: entryFor(this.#deps, request) }),
       leftBy: (task) => leftInCheckpoint(checkpoint, task),
     };
     const choice = chooseTasks(factsOf(checkpoint), earlier.plan, { mode: 'resume' });

@@ -8,6 +8,7 @@ import { closingOf, type Closing } from './outcome.ts';
 import { reasonsOf } from './reasons.ts';
 import { artifactsOf, finishLeftTasks } from './recover.ts';
 import { stopOf } from './stop.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 /** How a run comes to be: as new, from an earlier one, or left behind by a daemon that died. */
 export type Beginning = {
@@ -41,7 +42,9 @@ export async function tellStory(deps: RunsDeps, run: OpenRun, beginning: Beginni
         reason: cutText(reason, 512),
       },
     };
+    failpoint('before-run-closed');
     await deps.log.appendAll([...last, closed]);
+    failpoint('after-run-closed');
   };
   try {
     const accepted = await beginning.accept();

@@ -7,6 +7,7 @@ import { policyAgain, loadPlan } from './accept.ts';
 import type { RunsDeps } from './deps.ts';
 import { judgeSpec } from './slot.ts';
 import { isUnderWay, type Released, type RunFacts, type RunStates } from './state.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 /** A task that an earlier daemon let go, in a sandbox that is this daemon's now. */
 export type TakenOver = {
@@ -69,6 +70,7 @@ export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<strin
       const adopted = await deps.engine.adopt(released.container, permit, context);
       if (adopted === undefined) continue;
       taken.set(id, { adopted, permit, released });
+      failpoint('before-attempt-adopted');
       await deps.log.append({
         type: 'attempt.adopted',
         run: run.id,
@@ -76,6 +78,7 @@ export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<strin
         sev: 'notice',
         data: { attempt, found: adopted.found === 'exited' ? 'exited' : 'running' },
       });
+      failpoint('after-attempt-adopted');
     } catch (error) {
       if (deps.log.blocked) throw deps.log.blocked;
       deps.logger.warn({ err: error, run: run.id, task: id }, 'a sandbox was not taken over');

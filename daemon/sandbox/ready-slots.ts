@@ -14,6 +14,7 @@ import {
   type DoorMount,
   type SandboxSpec,
 } from '../policy/spec.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 /** A sandbox at its gate, for one task. */
 export type AtGate = Created & { attached: Attached; isSlot: boolean };
@@ -301,10 +302,12 @@ export class ReadySlots {
     const { engine } = this.#options;
     const { id } = created;
     let attached: Attached | undefined;
+    failpoint('after-container-create');
     try {
       attached = await engine.attach(id);
       // Started means that it stands at its gate, because somebody listens.
       await engine.start(id, context);
+      failpoint('after-container-start');
       return { ...created, attached, isSlot: false };
     } catch (error) {
       attached?.close();

@@ -6,6 +6,7 @@ import type { Judged } from './judge.ts';
 import type { Flowed } from './output.ts';
 import type { SandboxRequest } from './sandbox.ts';
 import { violationOf } from './violation.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 /** Puts the end of a task on record, durable before anybody is told of it. */
 export async function recordExit(
@@ -70,7 +71,9 @@ export async function recordExit(
       data: { attempt, ...judged.exceeded },
     });
   }
+  failpoint('before-container-exited');
   await log.appendAll(entries);
+  failpoint('after-container-exited');
 }
 
 /** Why Orchestra ended it; undefined when it ended by itself or the kernel did it. */

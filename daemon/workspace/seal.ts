@@ -16,6 +16,7 @@ import { layerDigest, type LayerManifest, readLayer, readManifest } from './mani
 import type { Operations, Place, Stack } from './operations.ts';
 import { layerLink } from './places.ts';
 import { sameEntry, Tree } from './tree.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 /**
  * Reads what the kernel kept of a task's writes and makes it a sealed layer. On the way the
@@ -37,10 +38,14 @@ export function sealLayer(
   const { entries, bytes, leftOut, leftOutCount, changes } = scan;
   const digest = layerDigest(entries);
   const manifest: LayerManifest = { digest, entries, bytes };
+  failpoint('before-layer-manifest');
   fs.writeFileSync(join(dir, 'layer.json.tmp'), JSON.stringify(manifest));
   fs.renameSync(join(dir, 'layer.json.tmp'), join(dir, 'layer.json'));
   const sealed = { digest, entries: entries.length, bytes, changes, leftOut, leftOutCount };
-  return { sealed, kept: name(place, digest, id, xattrs), stamp: scan.stamp.value() };
+  failpoint('before-layer-link');
+  const kept = name(place, digest, id, xattrs);
+  failpoint('after-layer-link');
+  return { sealed, kept, stamp: scan.stamp.value() };
 }
 
 /**

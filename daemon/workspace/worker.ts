@@ -3,6 +3,7 @@ import { changesOf } from './changes.ts';
 import { checkBlobs } from './check-blobs.ts';
 import { checkLayer } from './check-layer.ts';
 import { collect } from '../artifacts/collect.ts';
+import { armFailpoints } from '../base/failpoints.ts';
 import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import type { Operations } from './operations.ts';
 import { giveToOwner } from './owners.ts';
@@ -53,6 +54,7 @@ function behindOthers<A, V>(operation: (args: A) => V): (args: A) => V {
 if (parentPort !== null) serve(parentPort);
 
 function serve(port: NonNullable<typeof parentPort>): void {
+  armFailpoints(process.env['ORCHESTRA_FAILPOINTS']);
   const operations = operationsOf(openXattrs());
   const say = (message: FromWorker): void => port.postMessage(message);
   const uploads = new Uploads(say);
