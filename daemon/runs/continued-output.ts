@@ -23,6 +23,7 @@ export async function continueOutput(path: string, isCut: boolean): Promise<Cont
   );
   const output = await OutputFile.create(path);
   const kept = { stdoutBytes: 0, stderrBytes: 0 };
+  let isSaid = false;
   if (isThere) {
     try {
       const frames = new FrameReader();
@@ -30,6 +31,7 @@ export async function continueOutput(path: string, isCut: boolean): Promise<Cont
         for (const part of frames.push(bytes as Buffer)) {
           if (part.s === 1) kept.stdoutBytes += part.bytes.length;
           if (part.s === 2) kept.stderrBytes += part.bytes.length;
+          isSaid = part.s === 0 && remark.equals(part.bytes);
           await output.write(part.s, part.bytes);
         }
       }
@@ -38,6 +40,7 @@ export async function continueOutput(path: string, isCut: boolean): Promise<Cont
     }
     await rm(earlier, { force: true });
   }
-  if (isCut) await output.write(0, remark);
+  // Once for every gap, however many daemons came by it.
+  if (isCut && !isSaid) await output.write(0, remark);
   return { output, kept };
 }

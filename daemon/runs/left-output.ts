@@ -33,6 +33,16 @@ export async function keepLeftOutput(
   }
 }
 
+/** Once the task is over on record, or its next attempt is about to write there anew. */
+export async function dropLeftOutput(
+  { stateDir }: Pick<RunsDeps, 'stateDir'>,
+  run: string,
+  task: string,
+): Promise<void> {
+  // What stays, the next start clears.
+  await rm(outputPath(stateDir, run, task), { force: true }).catch(() => {});
+}
+
 async function* partsOf(file: FileHandle): AsyncGenerator<Uint8Array> {
   for (;;) {
     const { bytesRead, buffer } = await file.read({ buffer: Buffer.alloc(partBytes) });

@@ -1,8 +1,9 @@
 import type { Plan } from '#contract/plan.ts';
 import type { RunsDeps } from './deps.ts';
 import { oursMax } from './failures/retry.ts';
-import { keepLeftOutput } from './left-output.ts';
-import { isUnderWay } from './state.ts';
+import { dropLeftOutput, keepLeftOutput } from './left-output.ts';
+import { isUnderWay, type TaskFacts } from './state.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 const nothingKnown = {
   duration_ms: 0,
@@ -45,6 +46,7 @@ export async function finishLeftTasks(deps: RunsDeps, id: string, reason: string
       outcome: 'unknown',
       data: { attempt, outcome: 'unknown', reason, ...nothingKnown, ...output },
     });
+    await dropLeftOutput(deps, id, task);
   }
 }
 
@@ -64,11 +66,11 @@ export async function finishLost(
   for (const { id: task, sideEffects } of plan.tasks) {
     const known = facts?.tasks.get(task);
     if (known === undefined || !isUnderWay(known) || taken.has(task)) continue;
-    const { attempt, used } = known;
+    const { attempt } = known;
     lost += 1;
     const about = { run: id, obj: { task }, outcome: 'unknown', sev: 'notice' } as const;
     const said = { attempt, ...nothingKnown, ...(await keepLeftOutput(deps, id, task)) };
-    const mayNot = whyNotAgain(sideEffects === true, used?.ours ?? 0);
+    const mayNot = whyNotAgain(known, sideEffects === true);
     await deps.log.append(
       mayNot === undefined
         ? { ...about, type: 'attempt.ended', data: { ...said, outcome: 'lost', reason: wasLost } }
@@ -78,16 +80,28 @@ export async function finishLost(
             data: { ...said, outcome: 'unknown', reason: `${wasLost}; ${mayNot}` },
           },
     );
+    failpoint('after-attempt-lost');
+    await dropLeftOutput(deps, id, task);
   }
   return lost;
 }
 
 const wasLost = 'the daemon ended before the attempt did';
 
+/** What never began is tried more often than what was lost at work, but not for ever. */
+const attemptsMax = 24;
+
 /** Nobody asked anybody whether it may run once more. */
-function whyNotAgain(hasEffects: boolean, oursUsed: number): string | undefined {
-  if (hasEffects) return 'it may have had effects: orchestra resume RUN --again';
-  return oursUsed >= oursMax ? `that was so ${oursMax + 1} times` : undefined;
+function whyNotAgain(
+  { used, attempts = [], mayHaveBegun }: TaskFacts,
+  hasEffects: boolean,
+): string | undefined {
+  if (hasEffects && mayHaveBegun === true)
+    return 'it may have had effects: orchestra resume RUN --again';
+  const ours = used?.ours ?? 0;
+  if (mayHaveBegun === true && ours >= oursMax) return `that was so ${ours + 1} times`;
+  const count = attempts.length + 1;
+  return count >= attemptsMax ? `that was attempt ${count}` : undefined;
 }
 
 export function artifactsOf(deps: RunsDeps, id: string): number {

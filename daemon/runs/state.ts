@@ -44,6 +44,8 @@ export type TaskFacts = {
   action?: Digest;
   /** Of the sandbox of the last attempt. */
   spec?: Digest;
+  /** It was about to be let go, or was: its command may have begun. */
+  mayHaveBegun?: true;
   /** The sandbox that it was let go in. */
   released?: Released;
   retryAt?: string;
@@ -270,6 +272,11 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
     case 'container.release':
       noteRelease(task, record);
       return;
+    case 'attempt.adopted':
+      // What it left is looked at anew.
+      task.artifacts = [];
+      delete task.leftOut;
+      return;
     case 'container.freeze':
     case 'container.thaw':
       if (record.stage === 'result' && record.outcome === 'ok') {
@@ -352,6 +359,8 @@ export function isUnderWay({
 }
 
 function noteRelease(task: TaskFacts, record: AnyRecord & { type: 'container.release' }): void {
+  // Durable before anybody lets it go.
+  if (record.stage === 'intent') task.mayHaveBegun = true;
   const container = record.obj?.['container'];
   if (record.stage !== 'result' || record.outcome !== 'ok' || container === undefined) return;
   const { ts, mono, boot } = record;
@@ -374,8 +383,10 @@ function endAttempt(
     ...(data.output === undefined ? {} : { output: data.output }),
     ...(task.failure === undefined ? {} : { failure: task.failure }),
   };
-  // Of a lost one nobody says what it was lost by; it is never the task's own fault.
-  const spent = data.outcome === 'lost' ? spend(used, 'ours') : used;
+  // Of a lost one nobody says what it was lost by; it is never the task's own fault. What never began
+  // cost nothing.
+  const isOurs = data.outcome === 'lost' && task.mayHaveBegun === true;
+  const spent = isOurs ? spend(used, 'ours') : used;
   return {
     state: 'waiting',
     attempt: data.attempt,

@@ -36,11 +36,12 @@ import { outputPath } from './left-output.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
 import { OutputFile } from './output.ts';
 import { peaksOf } from './peaks.ts';
-import { askSlot, judgeSpec, requestFor } from './slot.ts';
+import { askSlot, componentOf, judgeSpec, requestFor } from './slot.ts';
 import { grantSecrets, recordMasked } from './secrets.ts';
 import { receiptFacts } from './receipt-facts.ts';
 import { sandboxSpec, type SlotSpecRequest } from './spec.ts';
 import { Stop, stopOf } from './stop.ts';
+import { failpoint } from '../base/failpoints.ts';
 
 type Ended = RecordData<'attempt.ended'>;
 /** What is said of an attempt that is over, beside its number and how long it took. */
@@ -110,8 +111,19 @@ export async function followTask(
   const { attempt = 1, action } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
   const work: Work = { ...(await plainWork(deps, run, task)), action };
   const request = requestFor(deps, run, task);
-  const ended = await runAttempt(deps, run, task, { attempt, work, request, signal, found });
-  await settle(deps, run, task, ended);
+  using over = new Over();
+  const at = { attempt, work, request, signal, found, over };
+  await settle(deps, run, task, await runAttempt(deps, run, task, at));
+}
+
+/** Says that what came of an attempt is on record, or never will be. */
+class Over implements Disposable {
+  readonly #over = Promise.withResolvers<void>();
+  readonly promise = this.#over.promise;
+
+  [Symbol.dispose](): void {
+    this.#over.resolve();
+  }
 }
 
 async function attempts(
@@ -124,10 +136,13 @@ async function attempts(
   for (;;) {
     const before = deps.states.find(run.id)?.tasks.get(task.id)?.attempt ?? 0;
     const request = requestFor(deps, run, task);
-    const ended = await withLeave(deps, run, task, { turn, request }, (leave) =>
-      runAttempt(deps, run, task, { attempt: before + 1, work, request, leave, signal }),
-    );
-    const retryMs = await settle(deps, run, task, ended);
+    const retryMs = await (async () => {
+      using over = new Over();
+      const ended = await withLeave(deps, run, task, { turn, request }, (leave) =>
+        runAttempt(deps, run, task, { attempt: before + 1, work, request, leave, signal, over }),
+      );
+      return await settle(deps, run, task, ended);
+    })();
     if (retryMs === undefined) return isPassed(deps, run, task);
     // Rejects where the run is stopped meanwhile.
     await turn.outside(() => sleep(retryMs, undefined, { signal }));
@@ -143,7 +158,9 @@ async function settle(
 ): Promise<number | undefined> {
   const { signal } = run.controller;
   if (ended.verdict.outcome === 'succeeded') {
+    failpoint('before-task-finished');
     await deps.log.appendAll([...ended.sealed, finished(deps, run, task, ended)]);
+    failpoint('after-task-finished');
     learn(deps, task, ended);
     return undefined;
   }
@@ -179,7 +196,7 @@ async function withLeave<R>(
   work: (leave: Leave) => Promise<R>,
 ): Promise<R> {
   const { signal } = run.controller;
-  const components = ['engine', `runtime:${request.runtime}`];
+  const components = ['engine', componentOf(request.runtime)];
   const admit = () =>
     deps.circuits.admit(components, signal, (why) =>
       deps.log.append(taskEntry(run, task.id, { type: 'task.blocked', sev: 'warn', data: why })),
@@ -203,6 +220,7 @@ type AttemptAt = {
   request: SlotSpecRequest;
   leave?: Leave;
   signal: AbortSignal;
+  over: Over;
   /** It runs already: an earlier daemon let it go. */
   found?: TakenOver;
 };
@@ -215,7 +233,7 @@ async function runAttempt(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  { attempt, work, request, leave, signal, found }: AttemptAt,
+  { attempt, work, request, leave, signal, over, found }: AttemptAt,
 ): Promise<Attempt> {
   const startedAt = performance.now();
   const path = outputPath(deps.stateDir, run.id, task.id);
@@ -223,7 +241,7 @@ async function runAttempt(
   await using output = continued?.output ?? (await OutputFile.create(path));
   run.outputs.set(task.id, output);
   const { sink, tail } = overheard(output);
-  const common = { attempt, work, request, leave, output, sink, tail, signal };
+  const common = { attempt, work, request, leave, output, sink, tail, signal, over };
   const at: At = { ...common, began: found !== undefined, found, kept: continued?.kept };
   let verdict: Verdict;
   let sealed: AnyEntry[] = [];
@@ -369,7 +387,7 @@ async function workIn(
   at: At,
   layer: PreparedLayer,
 ): Promise<Verdict> {
-  const { attempt, sink, tail, signal, found } = at;
+  const { attempt, sink, tail, signal, found, over } = at;
   if (!found && !hasDirectory([layer.upper, ...layer.lower], task.cwd)) {
     return { outcome: 'failed', reason: `there is no directory ${task.cwd} in the workspace` };
   }
@@ -381,6 +399,7 @@ async function workIn(
     output: sink,
     mask,
     signal,
+    onRecord: over.promise,
     onRunning: (control: SandboxControl) => {
       unwatch = run.pause.watch(control, found?.adopted.found === 'paused');
     },
@@ -411,7 +430,10 @@ async function workIn(
 }
 
 type NpmLayer = Awaited<ReturnType<typeof prepareNpmCache>>;
-type Common = Pick<SandboxRequest, 'context' | 'output' | 'mask' | 'signal' | 'onRunning'>;
+type Common = Pick<
+  SandboxRequest,
+  'context' | 'output' | 'mask' | 'signal' | 'onRunning' | 'onRecord'
+>;
 
 async function startSandbox(
   deps: RunsDeps,
@@ -504,6 +526,7 @@ type At = {
   sink: OutputSink;
   tail: OutputTail;
   signal: AbortSignal;
+  over: Over;
   began: boolean;
   found: TakenOver | undefined;
   kept: { stdoutBytes: number; stderrBytes: number } | undefined;
@@ -566,8 +589,10 @@ async function askPolicy(
     type: 'task.started',
     data: { attempt, spec: digest, ...(work.action === undefined ? {} : { action: work.action }) },
   });
+  failpoint('before-task-started');
   const recorded = deps.log.appendAll(decision.allow ? [decided, started] : [decided]);
   await Promise.all([recorded, stored]);
+  failpoint('after-task-started');
   if (permit === undefined) {
     throw new OrchestraError('policy.denied', `Policy denies ${task.id}: ${reasons.join('; ')}`);
   }

@@ -44,6 +44,11 @@ export type SandboxRequest = {
   receipt?: ReceiptFacts;
   /** Called once, when the task was let go: what may be done to it until it is over. */
   onRunning?: (control: SandboxControl) => void;
+  /**
+   * Settles once what came of the task is on record. Until then its sandbox stays, dead: a daemon
+   * that begins meanwhile finds in it that the task ran, and how it ended.
+   */
+  onRecord?: Promise<unknown>;
   /** Cancels the task. What is done to clean up never depends on it. */
   signal: AbortSignal;
 };
@@ -134,10 +139,12 @@ function isOfEngine(error: unknown): boolean {
 /** Takes the sandbox of a task that is over away, beside what follows. */
 export async function retire(
   { slots }: SandboxDeps,
-  { context: { task, attempt } }: Pick<SandboxRequest, 'context'>,
+  { context: { task, attempt }, onRecord }: Pick<SandboxRequest, 'context' | 'onRecord'>,
   atGate: AtGate,
 ): Promise<void> {
-  await slots.retire(atGate, { task, attempt, why: 'over' });
+  const away = async () => slots.retire(atGate, { task, attempt, why: 'over' });
+  if (onRecord === undefined) await away();
+  else onRecord.then(away, away).catch(() => {});
 }
 
 function neverStarted(clock: Clock): SandboxResult {
