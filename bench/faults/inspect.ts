@@ -1,13 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { AuditRow } from '#contract/api.ts';
 import { parseHost } from '#setup/engine/find.ts';
 import { askJson } from '#setup/engine/http.ts';
 import { pidsBelowCgroup, shimsOf } from '#setup/engine/processes.ts';
+import { leftInState, mounts, readdirIf } from '#test/support/left-in-state.ts';
 import type { World } from './world.ts';
-
-const root = new URL('../..', import.meta.url).pathname;
 
 /** What the log says and should not: runs or tasks that were begun and never ended. */
 export async function openEnds(world: World): Promise<string[]> {
@@ -37,15 +34,11 @@ export async function leftovers(world: World): Promise<string[]> {
   return [
     ...(await containers(world)),
     ...(await volumes(world)),
-    ...mounts([`${engine.slotsDir}/`, `${stateDir}/`]),
+    ...mounts([`${engine.slotsDir}/`]),
     ...readdirIf(engine.slotsDir).map((name) => `directory ${name} of a slot`),
-    ...layers(stateDir),
-    ...readdirIf(join(stateDir, 'output')).flatMap((run) =>
-      readdirIf(join(stateDir, 'output', run)).map((file) => `output file ${run}/${file}`),
-    ),
+    ...leftInState(stateDir),
     ...pidsBelowCgroup(engine.cgroupParent).map((pid) => `process ${pid} ${commandOf(pid)}`),
     ...shimsOf(engine.execDir).map((pid) => `shim ${pid} of a container that is gone`),
-    ...verified(stateDir),
   ];
 }
 
@@ -66,44 +59,6 @@ async function volumes({ engine }: World): Promise<string[]> {
   });
   const { Volumes } = answer as { Volumes: { Name: string }[] | null };
   return (Volumes ?? []).map(({ Name }) => `volume ${Name}`);
-}
-
-function mounts(beneath: readonly string[]): string[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '')
-    .filter((place) => beneath.some((dir) => place.startsWith(dir)))
-    .map((place) => `mount ${basename(place)}`);
-}
-
-/** Directories of layers that no sealed layer names. */
-function layers(stateDir: string): string[] {
-  const sealed = new Set(
-    readdirIf(join(stateDir, 'layers')).map((digest) =>
-      basename(readlinkSync(join(stateDir, 'layers', digest))),
-    ),
-  );
-  return readdirIf(join(stateDir, 'l'))
-    .filter((id) => !sealed.has(id))
-    .map((id) => `layer directory ${id}`);
-}
-
-function verified(stateDir: string): string[] {
-  try {
-    const args = [join(root, 'verifier/main.ts'), join(stateDir, 'audit')];
-    execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-    return [];
-  } catch (error) {
-    return [`the log does not verify: ${String((error as { stdout?: unknown }).stdout)}`];
-  }
-}
-
-function readdirIf(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch {
-    return [];
-  }
 }
 
 function commandOf(pid: number): string {

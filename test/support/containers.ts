@@ -66,3 +66,14 @@ export async function watchCreated(
     [Symbol.dispose]: () => call.destroy(),
   };
 }
+
+/** Whatever the engine still has of one daemon, by the label of its installation. */
+export async function ownContainers(stateDir: string): Promise<Container[]> {
+  const segments = join(stateDir, 'audit', 'segments');
+  const [first = ''] = readdirSync(segments).toSorted();
+  const genesis = readFileSync(join(segments, first), 'utf8').split('\n', 1)[0] ?? '';
+  const { data } = JSON.parse(genesis) as { data: { origin: string } };
+  const install = hash('sha256', data.origin, 'hex').slice(0, 8);
+  const all = await allContainers();
+  return all.filter(({ Labels }) => Labels['orchestra.install'] === install);
+}

@@ -29,10 +29,14 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** `entry` is the program: the sources, or what the npm package ships. */
-  static async start(flags: readonly string[] = [], entry = sources): Promise<TestDaemon> {
+  static async start(
+    flags: readonly string[] = [],
+    entry = sources,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<TestDaemon> {
     // Not under the world-writable /tmp itself: mkdtemp makes a folder of mode 0700 in it.
     const dir = await mkdtemp(join(tmpdir(), 'orc-'));
-    const daemon = new TestDaemon(dir, await launch(dir, flags, entry));
+    const daemon = new TestDaemon(dir, await launch(dir, flags, entry, env));
     await daemon.#untilReady();
     return daemon;
   }
@@ -46,10 +50,20 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Starts it again on the same state, after it was stopped or killed. */
-  async restart(flags: readonly string[] = []): Promise<void> {
-    this.#child = await launch(this.dir, flags);
+  async restart(
+    flags: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    this.#child = await launch(this.dir, flags, sources, env);
     this.#listen();
     await this.#untilReady();
+  }
+
+  /** Waits until it ended by itself; answers by which signal. */
+  async ended(): Promise<NodeJS.Signals | null> {
+    const child = this.#child;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    return child.signalCode;
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
@@ -121,7 +135,7 @@ export class TestDaemon implements AsyncDisposable {
 
   async #untilReady(): Promise<void> {
     for (let waited = 0; waited < 60_000; waited += 25) {
-      if (this.#child.exitCode !== null) break;
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) break;
       const answer = await this.ask('GET', '/readyz').catch(() => undefined);
       if (answer?.status === 200) return;
       await sleep(25);
@@ -134,6 +148,7 @@ async function launch(
   dir: string,
   flags: readonly string[],
   entry = sources,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<ChildProcess> {
   const engine = await findEngine({ env: process.env });
   const given = [
@@ -148,6 +163,7 @@ async function launch(
   ];
   return spawn(process.execPath, [entry, ...given], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
 }
 
