@@ -272,6 +272,7 @@ export const commands: readonly CommandSpec[] = [
     group: 'Watch',
     options: [
       { flags: '--stat', text: 'names only' },
+      { flags: '--patch', text: 'all of it as git apply takes it, binary and modes too' },
       { flags: '--exit-code', text: 'exit 10 when there are changes' },
     ],
     load: async () => (await import('./commands/diff.ts')).diff,

@@ -5,6 +5,7 @@ import { formatSize } from '#contract/units.ts';
 import type { Client } from '../client/client.ts';
 import type { Command, Context } from '../context.ts';
 import { flagOption } from '../options.ts';
+import { writePatch } from '../patch/write-patch.ts';
 import { clean, safe } from '../terminal/clean.ts';
 import { unifiedDiff } from '../terminal/unified-diff.ts';
 
@@ -18,6 +19,10 @@ export const diff: Command = async (context, [id = ''], options) => {
   const changes = await client.call('runChanges', { params: { id } });
   const code =
     flagOption(options, 'exitCode') && changes.items.length > 0 ? exitCodes.differs : exitCodes.ok;
+  if (flagOption(options, 'patch')) {
+    await writePatch(context, client, { id, items: changes.items });
+    return code;
+  }
   if (print.json) {
     print.object(changes);
     return code;

@@ -68,6 +68,16 @@ test('diff shows what changed in a text, and ends with 10 only when asked to', a
   expect(await orchestra(['diff', runId, '--exit-code'], around).code).toBe(10);
 });
 
+test('diff --patch gives what git apply takes', async () => {
+  await using dir = await tempDir();
+  await using daemon = await daemonWithChange();
+  const around = { cwd: dir.path, host: daemon.host };
+  const ran = orchestra(['diff', runId, '--patch'], around);
+  expect(await ran.code).toBe(0);
+  expect(ran.out()).toContain('diff --git a/a.txt b/a.txt\nindex ');
+  expect(ran.out()).toContain('--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n');
+});
+
 test('apply writes the change; --check writes nothing; a changed file stops it all', async () => {
   await using dir = await tempDir();
   await using daemon = await daemonWithChange();
