@@ -266,7 +266,8 @@ async function runAttempt(
   }
   run.outputs.delete(task.id);
   await output.remove();
-  const durationMs = Math.round(performance.now() - startedAt);
+  // Of one that was taken over, the time here is only the rest.
+  const durationMs = Math.max(Math.round(performance.now() - startedAt), at.ranMs ?? 0);
   const { began } = at;
   return { attempt, verdict, sealed, output: stored, durationMs, tail, began, error: failure };
 }
@@ -416,6 +417,7 @@ async function workIn(
             frozenMs: msFrozen(found.released.froze, deps.clock),
             ...(at.kept === undefined ? {} : { kept: at.kept }),
           });
+    at.ranMs = result.durationMs;
     if (result.outcome !== 'cancelled') at.leave?.worked();
     await recordMasked(deps, run, task, { attempt, mask });
     const verdict = judge(result, task, signal);
@@ -530,6 +532,8 @@ type At = {
   began: boolean;
   found: TakenOver | undefined;
   kept: { stdoutBytes: number; stderrBytes: number } | undefined;
+  /** How long its sandbox ran, under every daemon. */
+  ranMs?: number;
 };
 
 async function prepareNpmCache(deps: RunsDeps, run: AcceptedRun, task: PlanTask) {

@@ -74,6 +74,7 @@ function taskView(task: PlannedTask, known: TaskFacts, hints: Hint[] | undefined
     spec: _spec,
     released: _released,
     used: _used,
+    mayHaveBegun: _began,
     ...facts
   } = known;
   return {

@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { RunView } from '#contract/run.ts';
+import { RunView } from '#contract/run.ts';
 import { TestDaemon, type Ran } from '#test/support/daemon.ts';
 
 const examples = new URL('../../examples/', import.meta.url).pathname;
@@ -29,7 +29,7 @@ async function copyOf(example: string): Promise<string> {
 
 async function view(run: string): Promise<RunView> {
   const { stdout } = await daemon.cli(['show', run, '--json']);
-  return JSON.parse(stdout) as RunView;
+  return RunView.parse(JSON.parse(stdout));
 }
 
 const runIn = (dir: string, args: readonly string[]): Promise<Ran> =>

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { RunView } from '#contract/run.ts';
+import { RunView } from '#contract/run.ts';
 import { TestDaemon } from '#test/support/daemon.ts';
 
 let daemon: TestDaemon;
@@ -32,7 +32,7 @@ async function begin(to: number): Promise<string> {
 
 const logOf = async (id: string, task: string) => (await daemon.cli(['logs', id, task])).stdout;
 const viewOf = async (id: string) =>
-  JSON.parse((await daemon.cli(['show', id, '--json'])).stdout) as RunView;
+  RunView.parse(JSON.parse((await daemon.cli(['show', id, '--json'])).stdout));
 const numbers = (to: number) => Array.from({ length: to }, (_, at) => `${at + 1}\n`).join('');
 
 test('a task runs on while its daemon is dead, and the next one misses no line of it', async () => {
@@ -44,6 +44,8 @@ test('a task runs on while its daemon is dead, and the next one misses no line o
   expect(await logOf(id, 'last')).toBe('one\nmade\n');
   const view = await viewOf(id);
   expect(view.tasks.map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
+  // All of it, not only what the second daemon saw.
+  expect(view.tasks[1]?.durationMs).toBeGreaterThan(80 * 50);
   const { stdout } = await daemon.cli(['audit', 'tail', '-n', '200', '--json']);
   const types = stdout.split('\n').map((line) => /"type":"([a-z.]+)"/.exec(line)?.[1]);
   expect(types).toContain('attempt.adopted');
