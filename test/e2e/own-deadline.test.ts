@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, test } from 'vitest';
 import type { RunView } from '#contract/run.ts';
 import { findEngine, parseHost } from '#setup/engine/find.ts';
 import { askJson } from '#setup/engine/http.ts';
@@ -28,7 +28,8 @@ describe.concurrent.each(engines)('on %s', (name) => {
 
   test.skipIf(skipped !== undefined)(
     'a sandbox ends at its own deadline when its daemon was killed and does not come back',
-    async () => {
+    // Of two tests that run side by side each has its own.
+    async ({ expect }) => {
       if (daemon === undefined) throw new Error('no daemon');
       const dir = join(daemon.dir, 'work');
       mkdirSync(dir);
@@ -52,7 +53,9 @@ describe.concurrent.each(engines)('on %s', (name) => {
         .toEqual([]);
       // Whoever starts the daemon again finds nothing of it.
       await daemon.restart(podman === undefined ? [] : ['--engine', podman.host]);
-      expect((await view()).state).not.toBe('unknown');
+      await expect.poll(async () => (await view()).state).toBe('timed_out');
+      const { exitCode, tasks } = await view();
+      expect([exitCode, tasks[0]?.attempt, tasks[0]?.limit]).toEqual([3, 1, 'timeout']);
       expect((await list()).filter(({ Names }) => !/-slot-/.test(Names[0] ?? ''))).toEqual([]);
     },
   );

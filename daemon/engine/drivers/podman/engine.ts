@@ -19,6 +19,7 @@ import { asking, missingIsUndefined, statusOf } from '../errors.ts';
 import { openLibpod, parseJson, type Libpod } from './api.ts';
 import { specGenerator } from './create.ts';
 import { effectiveOf } from './effective.ts';
+import { Ended, exitCodeOf } from './ended.ts';
 import { podmanFacts } from './facts.ts';
 import { Inspected, known, OciConfig } from './oci.ts';
 import { openOomWatch } from './oom.ts';
@@ -88,10 +89,11 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
         await patient({ method: 'POST', path: `/containers/${id}/wait?${waitOptions}` }, signal);
         const oomKilled = await oom.ended(id);
         const answer = await libpod({ method: 'GET', path: `/containers/${id}/json` });
-        const { State: state } = known(Ended, answer);
+        const ended = known(Ended, answer);
+        const { State: state } = ended;
         return {
           by: 'engine',
-          exitCode: state.ExitCode,
+          exitCode: exitCodeOf(ended),
           oomKilled: oomKilled || state.OOMKilled,
           startedAt: state.StartedAt,
           finishedAt: state.FinishedAt,
@@ -159,16 +161,6 @@ export function podmanEngine({ host, facts, dir }: PodmanParts): Engine {
 const waitOptions = new URLSearchParams({ condition: 'exited', interval: '50ms' }).toString();
 
 const Made = z.object({ Id: z.string().regex(/^[0-9a-f]{64}$/) });
-
-const Ended = z.object({
-  State: z.object({
-    Status: z.enum(['exited', 'stopped']),
-    ExitCode: z.int().min(0).max(255),
-    OOMKilled: z.boolean(),
-    StartedAt: z.string(),
-    FinishedAt: z.string(),
-  }),
-});
 
 async function make(libpod: Libpod, spec: { name: string }): Promise<string> {
   try {
