@@ -78,7 +78,6 @@ export type FailureClass = z.infer<typeof FailureClass>;
 
 /** How a run goes on from an earlier one. */
 export const continueModes = ['resume', 'retry', 'fork', 'import'] as const;
-export type ContinueMode = (typeof continueModes)[number];
 
 const Count = z.number().int().min(0);
 const Time = z.string();

@@ -240,7 +240,11 @@ describe('a checkpoint', () => {
 
   test.each([
     ['edited', (c: RunCheckpoint) => ({ ...c, layers: {} })],
-    ['truncated', ({ results: _, ...c }: RunCheckpoint) => c],
+    [
+      'truncated',
+      (c: RunCheckpoint) =>
+        Object.fromEntries(Object.entries(c).filter(([key]) => key !== 'results')),
+    ],
     ['of the future', (c: RunCheckpoint) => ({ ...c, version: 2 })],
     [
       'signed by nobody',
