@@ -44,6 +44,8 @@ if (parts.includes('rate')) results['rate'] = await rate();
 if (parts.includes('chain')) results['chain'] = await chain();
 writeFileSync(file, `${JSON.stringify(results, undefined, 1)}\n`);
 warm.close();
+// Nothing is disposed of by an exit.
+await warmDaemon[Symbol.asyncDispose]();
 process.exit(0);
 
 async function latency() {
