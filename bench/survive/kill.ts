@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runOutcomes, type RunView } from '#contract/run.ts';
@@ -34,11 +34,17 @@ export async function killUntilOver(
   return state === 'unknown' && reason.includes('submit it again') ? 'anew' : 'over';
 }
 
+/** The run that goes on from one that used up its attempts. */
+export async function resume(world: World, id: string): Promise<string> {
+  const body = { mode: 'resume', again: false, dryRun: false } as const;
+  return (await world.client.call('runContinue', { params: { id }, body })).id ?? id;
+}
+
 async function killOne(world: World, kills: Kills, engine: boolean): Promise<void> {
   if (engine && randomInt(2) === 0) {
-    const pid = Number(
-      readFileSync(join(world.engine.execDir, 'containerd/containerd.pid'), 'utf8'),
-    );
+    const pid = containerdOf(world.engine.execDir);
+    // The engine is about to start it again.
+    if (pid === undefined) return;
     kills.containerd += 1;
     process.kill(pid, 'SIGKILL');
     return;
@@ -60,6 +66,22 @@ async function killOne(world: World, kills: Kills, engine: boolean): Promise<voi
     await starting;
   }
   await world.startDaemon();
+}
+
+/** By its settings file, which dockerd(8) makes for it: the file with its pid is not always there. */
+function containerdOf(execDir: string): number | undefined {
+  const settings = join(execDir, 'containerd/containerd.toml');
+  return readdirSync('/proc')
+    .map(Number)
+    .find((pid) => pid > 0 && argumentsOf(pid).includes(settings));
+}
+
+function argumentsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
 }
 
 /** Looks for so long whether it ends. */

@@ -15,11 +15,12 @@ import { brokenPart } from './cache/verify.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
 import { leftBy, reusedEntries, type Reused } from './kept.ts';
+import { assertLayersSound } from './left-sound.ts';
 import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
 import { reasonsOf } from './reasons.ts';
 import { finishLost } from './recover.ts';
 import type { RunFacts } from './state.ts';
-import type { TakenOver } from './take-over.ts';
+import { dropUntaken, type TakenOver } from './take-over.ts';
 import { failpoint } from '../base/failpoints.ts';
 
 /** What a run goes on from: its plan, its policy, and what it left, task by task. */
@@ -108,6 +109,25 @@ export async function beginLeft(
   facts: RunFacts,
   taken: ReadonlyMap<string, TakenOver>,
 ): Promise<AcceptedRun> {
+  try {
+    return await goOnFrom(deps, run, facts, taken);
+  } catch (error) {
+    // What was taken over for a run that cannot go on is nobody's any more.
+    for (const [task, { adopted }] of taken) {
+      adopted.attached.close();
+      await deps.engine.remove(adopted.id, { task, why: 'the run cannot go on' }).catch(() => {});
+    }
+    await dropUntaken(deps, facts, new Set());
+    throw error;
+  }
+}
+
+async function goOnFrom(
+  deps: RunsDeps,
+  run: OpenRun,
+  facts: RunFacts,
+  taken: ReadonlyMap<string, TakenOver>,
+): Promise<AcceptedRun> {
   const earlier = await earlierOf(deps, facts);
   const entry = await policyAgain(deps, earlier.policy);
   const image = await deps.images.resolve(deps.log, entry.policy, run.id);
@@ -126,6 +146,7 @@ export async function beginLeft(
     deps.secrets,
     plan.tasks.flatMap((task) => task.secrets),
   );
+  await assertLayersSound(deps, facts, plan, run.controller.signal);
   const lost = await finishLost(deps, run.id, plan, taken);
   const done = [...facts.tasks.values()].filter(
     ({ finishedAt }) => finishedAt !== undefined,

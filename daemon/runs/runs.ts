@@ -299,10 +299,25 @@ export class Runs {
 
   async view(reference: string): Promise<RunView> {
     const run = this.find(reference);
-    const view = viewOf(run, await this.planOf(run), await hintsByTask(run, this.#deps.blobs));
+    const view = viewOf(
+      run,
+      await this.#planIfThere(run),
+      await hintsByTask(run, this.#deps.blobs),
+    );
     const etaMs = this.#open.get(run.id)?.live.etaMs?.();
     const more = { pruned: this.#deps.pruned.find(run.id) };
     return { ...view, ...more, ...(etaMs === undefined ? {} : { etaMs }) };
+  }
+
+  /** What a run came to can be shown without its plan: a disk may have lost that. */
+  async #planIfThere(run: RunFacts): Promise<Plan | undefined> {
+    try {
+      return await this.planOf(run);
+    } catch (error) {
+      const lost: readonly string[] = ['blob.unknown', 'blob.damaged'];
+      if (error instanceof OrchestraError && lost.includes(error.code)) return undefined;
+      throw error;
+    }
   }
 
   /** None before there is one, and none that was pruned with its run. */

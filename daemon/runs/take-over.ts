@@ -67,6 +67,9 @@ export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<strin
     const attempt = run.tasks.get(id)?.attempt ?? 1;
     const context = { run: run.id, task: id, attempt };
     try {
+      for (const mount of spec.mounts) {
+        if (mount.kind === 'overlay') await deps.workspace.layers.reopen(mount);
+      }
       const adopted = await deps.engine.adopt(released.container, permit, context);
       if (adopted === undefined) continue;
       taken.set(id, { adopted, permit, released });
@@ -101,7 +104,7 @@ export async function dropUntaken(
     if (taken.has(task)) continue;
     const spec = await specOf(blobs, released);
     for (const mount of spec?.mounts ?? []) {
-      if (mount.kind !== 'overlay') continue;
+      if (mount.kind !== 'overlay' || (await workspace.layers.isNamed(layerIdOf(mount)))) continue;
       await workspace.layers.drop({ id: layerIdOf(mount) });
       dropped += 1;
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { ChangeSet, LayerEntry } from '#contract/snapshot.ts';
@@ -99,6 +99,30 @@ export class Layers {
   /** Nothing of it is in its place when this resolves; the room on disk is free a little later. */
   async drop(prepared: Pick<PreparedLayer, 'id'>): Promise<void> {
     await this.#trash.put(join(this.#place.stateDir, 'l', prepared.id));
+  }
+
+  /**
+   * Makes ready for its sandbox to be looked at once more what a daemon had begun to seal when it
+   * died. Does nothing where the upper directory is gone: an empty one would tell a lie.
+   */
+  async reopen({ upper, work }: Pick<PreparedLayer, 'upper' | 'work'>): Promise<void> {
+    const isThere = await fs.lstat(upper).then(
+      (stat) => stat.isDirectory(),
+      () => false,
+    );
+    if (isThere) await fs.mkdir(work, { mode: 0o755 }).catch(() => {});
+  }
+
+  /** Whether a digest leads to it: then other tasks may stand on it. */
+  async isNamed(id: string): Promise<boolean> {
+    const { stateDir } = this.#place;
+    try {
+      const manifest = await fs.readFile(join(stateDir, 'l', id, 'layer.json'), 'utf8');
+      const { digest } = JSON.parse(manifest) as { digest: Digest };
+      return basename(await fs.readlink(layerLink(stateDir, digest))) === id;
+    } catch {
+      return false;
+    }
   }
 
   /** Whoever is told that it is there may rely on it: it stays for a while. */

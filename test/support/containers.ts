@@ -77,3 +77,12 @@ export async function ownContainers(stateDir: string): Promise<Container[]> {
   const all = await allContainers();
   return all.filter(({ Labels }) => Labels['orchestra.install'] === install);
 }
+
+/** As somebody does with the engine's own tool. */
+export async function removeContainer(id: string): Promise<void> {
+  const { socketPath } = await findEngine({ env: process.env });
+  const call = request({ socketPath, method: 'DELETE', path: `/containers/${id}?force=1` });
+  call.end();
+  const [answer] = (await once(call, 'response')) as [IncomingMessage];
+  answer.resume();
+}

@@ -22,16 +22,26 @@ export type Known = {
 
 /**
  * Diamonds of four tasks with a tail, the later half of them hanging on the earlier. Each task prints
- * numbered lines for 0.05 to 0.5 s and writes one file out of those of the tasks before it. `variant`
- * is in every file, so that no layer of another run is there already.
+ * numbered lines and writes one file out of those of the tasks before it: for 0.05 to 0.5 s, and with
+ * `slow` every fifth task for ten times as long. `variant` is in every file, so that no layer of
+ * another run is there already.
  */
-export function knownPlan({ diamonds, variant }: { diamonds: number; variant: number }): Known {
+export function knownPlan({
+  diamonds,
+  variant,
+  slow = false,
+}: {
+  diamonds: number;
+  variant: number;
+  slow?: boolean;
+}): Known {
   const tasks: Task[] = [];
   const says = new Map<string, string>();
   const contents = new Map<string, string>();
   const add = (id: string, deps: string[]) => {
     const lines = 2 + ((tasks.length * 7) % 17);
-    const count = `n=0; while [ $n -lt ${lines} ]; do n=$((n+1)); echo ${id} $n; sleep 0.025; done`;
+    const pause = slow && tasks.length % 5 === 1 ? '0.25' : '0.025';
+    const count = `n=0; while [ $n -lt ${lines} ]; do n=$((n+1)); echo ${id} $n; sleep ${pause}; done`;
     const files = deps.map((dep) => `${dep}.txt`).join(' ');
     const write = `{ ${deps.length === 0 ? '' : `cat ${files};`} echo ${id} ${variant}; } > ${id}.txt`;
     const outputs = [{ name: 'text', path: `${id}.txt` }];

@@ -13,10 +13,14 @@ export type Where = { client: Pick<Client, 'call'>; stateDir: string };
 /** What the log says of one run, counted. */
 export type Told = {
   attempts: number;
+  /** Taken over while they ran, and after they had ended. */
   adopted: number;
+  collected: number;
   lost: number;
   unknown: number;
   reran: string[];
+  /** Tasks whose success is on record. */
+  done: Set<string>;
 };
 
 const remark = '[orchestra: some output may be missing here]\n';
@@ -62,10 +66,17 @@ function outputOf(stateDir: string, digest: Digest): string {
   return Buffer.concat(new FrameReader().push(bytes).map((part) => part.bytes)).toString();
 }
 
-/** Also whether any task began again after its success was on record. */
-export async function toldOf(where: Where, run: string): Promise<Told> {
-  const told: Told = { attempts: 0, adopted: 0, lost: 0, unknown: 0, reran: [] };
-  const done = new Set<string>();
+/** Also whether any task began again after its success was on record, in this run or before it. */
+export async function toldOf(where: Where, run: string, done = new Set<string>()): Promise<Told> {
+  const told: Told = {
+    attempts: 0,
+    adopted: 0,
+    collected: 0,
+    lost: 0,
+    unknown: 0,
+    reran: [],
+    done,
+  };
   for (let cursor: number | undefined = 0; cursor !== undefined;) {
     const page: { items: AuditRow[]; next_cursor?: number | undefined } = await where.client.call(
       'auditList',
@@ -78,7 +89,10 @@ export async function toldOf(where: Where, run: string): Promise<Told> {
         told.attempts += 1;
         if (done.has(task)) told.reran.push(`${run} ${task} began again after its success`);
       }
-      if (record.type === 'attempt.adopted') told.adopted += 1;
+      if (record.type === 'attempt.adopted') {
+        if (record.data['found'] === 'running') told.adopted += 1;
+        else told.collected += 1;
+      }
       if (record.type === 'attempt.unknown') told.unknown += 1;
       if (record.type === 'attempt.ended' && outcome === 'lost') told.lost += 1;
       if (record.type === 'task.finished') {
