@@ -18,7 +18,7 @@ import { followTask, runTask } from './task.ts';
 export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntry[]> {
   const { signal } = run.controller;
   const checkpoints = new Checkpoints(deps, run);
-  const begin = expectTasks(deps, run, run.concurrency);
+  let begun: ReturnType<typeof expectTasks> | undefined;
   tellOutlook(deps, run);
   const following = follow(deps, run);
   const unstarted = await dispatch({
@@ -32,9 +32,12 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
     admit: (stop) => (run.pause.isOpen ? undefined : run.pause.admit(stop)),
     signal,
     execute: async (task, turn) => {
-      begin(task);
       await following.get(task.id);
-      const passed = await runTask(deps, run, task, turn);
+      const passed = await runTask(deps, run, task, {
+        turn,
+        // Not before: a run whose packages are refused, or that has all it needs, makes no sandbox.
+        onBegin: () => (begun ??= expectTasks(deps, run, run.concurrency))(task),
+      });
       checkpoints.taskEnded();
       return passed || task.onFailure === 'continue';
     },

@@ -63,13 +63,13 @@ type Attempt = {
 /**
  * One task: what an earlier one with the same inputs left, or as many attempts as its failures and
  * their budgets allow. Resolves with whether it succeeded; a failed task is a result. Rejects only
- * where Orchestra itself cannot go on.
+ * where Orchestra itself cannot go on. `onBegin`: it is about to run, with all that it needs.
  */
 export async function runTask(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
-  turn: Turn,
+  { turn, onBegin }: { turn: Turn; onBegin: () => void },
 ): Promise<boolean> {
   const { signal } = run.controller;
   const { finishedAt } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
@@ -79,6 +79,7 @@ export async function runTask(
     if (work.isDone) return true;
     // What cannot be had ends the run: no other attempt of a task would find it.
     await work.provide();
+    onBegin();
     return await attempts(deps, run, task, { turn, work });
   } catch (error) {
     const { state, attempt = 0 } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
