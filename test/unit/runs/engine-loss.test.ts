@@ -52,7 +52,9 @@ test('a run whose engine does not come back ends as lost, with the exit code of 
 test('an engine that comes back in time costs the attempt that ran, and no task', async () => {
   const run = await lose([hangs, after, apart], 10_000);
   it.programs.delete('hangs');
-  setTimeout(() => (isGone = false), 30);
+  // Not before somebody has missed it.
+  await expect.poll(async () => ofType(await it.records(run), 'attempt.unknown').length).toBe(1);
+  isGone = false;
   await it.ended(run);
   const tasks = await finished(run);
   expect(tasks).toMatchObject({
