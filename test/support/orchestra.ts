@@ -212,6 +212,7 @@ export class Orchestra implements AsyncDisposable {
     this.#isOpen = false;
     await this.rooms.endRuns(reason);
     await this.rooms.recordEnd();
+    const { size } = this.log;
     const isBehind = this.#log.blocked !== undefined;
     if (!isBehind) await this.#index.query({ limit: 1 });
     await this.#index.close();
@@ -223,7 +224,7 @@ export class Orchestra implements AsyncDisposable {
         projection(states, new RunStates(), (fold) => fold.all()),
         projection(pins, new ImagePins(), (fold) => fold.get(reference)),
       ],
-      { isBehind },
+      { isBehind, size },
     );
   }
 
