@@ -42,8 +42,6 @@ export type TaskFacts = {
   failure?: Failure;
   from?: { run: RunId; task: string; why: 'cache' | 'resumed' };
   action?: Digest;
-  /** Of the sandbox of the last attempt. */
-  spec?: Digest;
   /** It was about to be let go, or was: its command may have begun. */
   mayHaveBegun?: true;
   /** The sandbox that it was let go in. */
@@ -260,7 +258,6 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
         ...(task.attempts === undefined ? {} : { attempts: task.attempts }),
         ...(task.used === undefined ? {} : { used: task.used }),
         ...(record.data.action === undefined ? {} : { action: record.data.action }),
-        spec: record.data.spec,
         startedAt: record.ts,
         artifacts: [],
       });

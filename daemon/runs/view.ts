@@ -71,7 +71,6 @@ function taskView(task: PlannedTask, known: TaskFacts, hints: Hint[] | undefined
   const {
     hintIds: _ids,
     hintLines: _lines,
-    spec: _spec,
     released: _released,
     used: _used,
     mayHaveBegun: _began,

@@ -2,21 +2,26 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { dispatch } from '#daemon/scheduler/dispatch.ts';
 import { ancestorsOf, topological, type Node } from '#daemon/scheduler/graph.ts';
-import { Slots } from '#daemon/scheduler/slots.ts';
+import { Capacity } from '#daemon/scheduler/capacity.ts';
 import { dag } from './graphs.ts';
 
 type Story = { started: string[]; skipped: string[]; mostAtOnce: number };
 
 async function play(
   nodes: Node[],
-  options: { concurrency?: number; slots?: Slots; failing?: string[]; signal?: AbortSignal } = {},
+  options: {
+    concurrency?: number;
+    slots?: Capacity;
+    failing?: string[];
+    signal?: AbortSignal;
+  } = {},
 ): Promise<Story & { unstarted: string[] }> {
   const story: Story = { started: [], skipped: [], mostAtOnce: 0 };
   let running = 0;
   const unstarted = await dispatch({
     nodes,
     concurrency: options.concurrency ?? 4,
-    slots: options.slots ?? new Slots(64),
+    slots: options.slots ?? new Capacity({ tasks: 64 }),
     signal: options.signal ?? new AbortController().signal,
     execute: async (node) => {
       story.started.push(node.id);
@@ -57,7 +62,7 @@ test('an error of our own stops new starts and is thrown after the running ones 
       { id: 'later', deps: ['slow'] },
     ],
     concurrency: 2,
-    slots: new Slots(2),
+    slots: new Capacity({ tasks: 2 }),
     signal: new AbortController().signal,
     execute: async (node) => {
       if (node.id === 'bad') throw new Error('our fault');
@@ -81,7 +86,7 @@ test('after an abort nothing starts and the unstarted nodes are handed back', as
       { id: 'c', deps: [] },
     ],
     concurrency: 1,
-    slots: new Slots(1),
+    slots: new Capacity({ tasks: 1 }),
     signal: controller.signal,
     execute: (node) => {
       started.push(node.id);
@@ -95,7 +100,7 @@ test('after an abort nothing starts and the unstarted nodes are handed back', as
 });
 
 test('runs share the slots of the machine and give every one of them back', async () => {
-  const slots = new Slots(2);
+  const slots = new Capacity({ tasks: 2 });
   const nodes = Array.from({ length: 10 }, (_, i) => ({ id: `n${i}`, deps: [] }));
   const [one, two] = await Promise.all([play(nodes, { slots }), play(nodes, { slots })]);
   expect(one.mostAtOnce).toBeLessThanOrEqual(2);
