@@ -1,27 +1,6 @@
-import type { Command } from './context.ts';
+import { auditCommands } from './audit-table.ts';
+import { follow, type CommandSpec, type OptionSpec } from './command-spec.ts';
 import { groups } from './selftest/attack.ts';
-
-export type OptionSpec = {
-  /** As commander writes it: `-j, --concurrency <n>`. */
-  flags: string;
-  text: string;
-  /** What completion offers for the value. */
-  values?: readonly string[] | 'file' | 'directory';
-};
-
-export type CommandSpec = {
-  name: string;
-  alias?: string;
-  /** As commander writes it: `<run> [task]`. */
-  args?: string;
-  text: string;
-  group: 'Start' | 'Watch' | 'Trust' | 'Care';
-  options?: readonly OptionSpec[];
-  /** What completion offers for the first argument. */
-  first?: 'run' | readonly string[];
-  load?: () => Promise<Command>;
-  children?: readonly CommandSpec[];
-};
 
 export const globalOptions: readonly OptionSpec[] = [
   { flags: '--host <address>', text: 'the daemon to speak to: unix:///path (ORCHESTRA_HOST)' },
@@ -90,7 +69,6 @@ const goOn: readonly OptionSpec[] = [
   detached,
 ];
 const raw: OptionSpec = { flags: '--raw', text: 'exact bytes, even those that steer a terminal' };
-const follow: OptionSpec = { flags: '-f, --follow', text: 'wait for more' };
 
 /** Every command of the CLI. Help, parser, completion and the tests are made from this table. */
 export const commands: readonly CommandSpec[] = [
@@ -315,47 +293,7 @@ export const commands: readonly CommandSpec[] = [
     name: 'audit',
     text: 'the log that nobody can quietly change',
     group: 'Trust',
-    children: [
-      {
-        name: 'list',
-        text: 'records by filter, oldest first',
-        group: 'Trust',
-        options: [
-          { flags: '--run <run>', text: 'of this run' },
-          { flags: '--type <type>', text: 'of this type, such as task.finished' },
-          { flags: '--outcome <outcome>', text: 'ok, denied, failed or unknown' },
-          { flags: '-n, --limit <n>', text: 'how many (default: 50)' },
-          { flags: '--from <seq>', text: 'from this sequence number on' },
-        ],
-        load: async () => (await import('./commands/audit-list.ts')).auditList,
-      },
-      {
-        name: 'tail',
-        text: 'the newest records',
-        group: 'Trust',
-        options: [follow, { flags: '-n, --limit <n>', text: 'how many (default: 20)' }],
-        load: async () => (await import('./commands/audit-list.ts')).auditTail,
-      },
-      {
-        name: 'show',
-        args: '<seq>',
-        text: 'one record, hashed again',
-        group: 'Trust',
-        load: async () => (await import('./commands/audit-list.ts')).auditShow,
-      },
-      {
-        name: 'verify',
-        args: '[dir]',
-        text: 'check the whole log, by the daemon or here on a copy in DIR',
-        group: 'Trust',
-        options: [
-          { flags: '--head <size:hash>', text: 'with DIR: what the log must at least hold' },
-          { flags: '--strict', text: 'incomplete counts as broken' },
-          { flags: '--accept-new-log', text: 'the log at this socket was replaced on purpose' },
-        ],
-        load: async () => (await import('./commands/audit-verify.ts')).auditVerify,
-      },
-    ],
+    children: auditCommands,
   },
   {
     name: 'policy',

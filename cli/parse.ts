@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { OrchestraError } from '#contract/errors.ts';
-import { commands, globalOptions, leaves, type CommandSpec, type OptionSpec } from './commands.ts';
+import type { CommandSpec, OptionSpec } from './command-spec.ts';
+import { commands, globalOptions, leaves } from './commands.ts';
 import type { Command as Run, Options } from './context.ts';
 import { nearestWord } from './nearest.ts';
 

@@ -1,5 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
-import { commands, globalOptions, leaves, type CommandSpec, type OptionSpec } from '../commands.ts';
+import type { CommandSpec, OptionSpec } from '../command-spec.ts';
+import { commands, globalOptions, leaves } from '../commands.ts';
 import type { Command } from '../context.ts';
 
 export const completion: Command = async ({ print }, [shell = '']) => {

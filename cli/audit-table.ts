@@ -1,0 +1,44 @@
+import { follow, type CommandSpec } from './command-spec.ts';
+
+/** `orchestra audit …`. */
+export const auditCommands: readonly CommandSpec[] = [
+  {
+    name: 'list',
+    text: 'records by filter, oldest first',
+    group: 'Trust',
+    options: [
+      { flags: '--run <run>', text: 'of this run' },
+      { flags: '--type <type>', text: 'of this type, such as task.finished' },
+      { flags: '--outcome <outcome>', text: 'ok, denied, failed or unknown' },
+      { flags: '-n, --limit <n>', text: 'how many (default: 50)' },
+      { flags: '--from <seq>', text: 'from this sequence number on' },
+    ],
+    load: async () => (await import('./commands/audit-list.ts')).auditList,
+  },
+  {
+    name: 'tail',
+    text: 'the newest records',
+    group: 'Trust',
+    options: [follow, { flags: '-n, --limit <n>', text: 'how many (default: 20)' }],
+    load: async () => (await import('./commands/audit-list.ts')).auditTail,
+  },
+  {
+    name: 'show',
+    args: '<seq>',
+    text: 'one record, hashed again',
+    group: 'Trust',
+    load: async () => (await import('./commands/audit-list.ts')).auditShow,
+  },
+  {
+    name: 'verify',
+    args: '[dir]',
+    text: 'check the whole log, by the daemon or here on a copy in DIR',
+    group: 'Trust',
+    options: [
+      { flags: '--head <size:hash>', text: 'with DIR: what the log must at least hold' },
+      { flags: '--strict', text: 'incomplete counts as broken' },
+      { flags: '--accept-new-log', text: 'the log at this socket was replaced on purpose' },
+    ],
+    load: async () => (await import('./commands/audit-verify.ts')).auditVerify,
+  },
+];

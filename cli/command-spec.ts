@@ -1,0 +1,26 @@
+import type { Command } from './context.ts';
+
+export type OptionSpec = {
+  /** As commander writes it: `-j, --concurrency <n>`. */
+  flags: string;
+  text: string;
+  /** What completion offers for the value. */
+  values?: readonly string[] | 'file' | 'directory';
+};
+
+export type CommandSpec = {
+  name: string;
+  alias?: string;
+  /** As commander writes it: `<run> [task]`. */
+  args?: string;
+  text: string;
+  group: 'Start' | 'Watch' | 'Trust' | 'Care';
+  options?: readonly OptionSpec[];
+  /** What completion offers for the first argument. */
+  first?: 'run' | readonly string[];
+  load?: () => Promise<Command>;
+  children?: readonly CommandSpec[];
+};
+
+/** Options that several commands share. */
+export const follow: OptionSpec = { flags: '-f, --follow', text: 'wait for more' };
