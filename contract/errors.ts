@@ -50,6 +50,7 @@ const table = {
   'record.unknown': { status: 404, exit: 1, retry: false },
   'audit.unavailable': { status: 503, exit: 5, retry: false },
   'audit.broken': { status: 500, exit: 4, retry: false },
+  'audit.unanchored': { status: 503, exit: 5, retry: true },
   'audit.locked': { status: 409, exit: 1, retry: false },
   'audit.rolled_back': { status: 500, exit: 4, retry: false },
   'disk.low': { status: 507, exit: 5, retry: true },
