@@ -52,6 +52,7 @@ const table = {
   'audit.broken': { status: 500, exit: 4, retry: false },
   'audit.unanchored': { status: 503, exit: 5, retry: true },
   'audit.locked': { status: 409, exit: 1, retry: false },
+  'audit.unsigned': { status: 503, exit: 5, retry: true },
   'audit.rolled_back': { status: 500, exit: 4, retry: false },
   'disk.low': { status: 507, exit: 5, retry: true },
   'report.broken': { status: 422, exit: 4, retry: false },

@@ -199,86 +199,6 @@ export const recordTypes = {
     root: text(64),
     manifest: hex64,
   }),
-  /**
-   * Whole segments from the front of the log are let go; this is durable and signed before the first
-   * of them is removed, and they are removed oldest first. What a reader may rely on, and a verifier
-   * has to check, where the first record that is there is number F > 0:
-   *
-   * - a record of this type is there (it always is: it comes after what it lets go) in which F is
-   *   `to_seq`, or the `first_seq` of one of `segments`: a removal that is not over. Its files that
-   *   are still there are those it names, byte for byte (`sha256`, of the whole file).
-   * - record F opens a segment, and its `prev` is the `last` of the segment before it; for `to_seq`
-   *   that is the `last` of the last one of `segments`.
-   * - `segments` are gapless from `from_seq` to `to_seq`; `from_seq` is 0 or the `to_seq` of the
-   *   record of this type before, where that one is still there.
-   * - a run with its first record present at rseq k > 0 is in `spans` of the newest record of this
-   *   type with `records` k and `last` its rprev; every other run begins at 0.
-   * - `tree_size` and `root` (base64) are those of a signed checkpoint in `checkpoints.log`, of at
-   *   least `to_seq` records and of no more than come before this one. All leaves below `to_seq` lie
-   *   in full tiles.
-   * - The record itself is covered by a signed checkpoint before anything is removed.
-   *
-   * The newest one counts; earlier ones may be pruned themselves. Nothing in a pruned part is in
-   * force but what `log.carried` says, in the same batch, before this record.
-   */
-  'log.pruned': note({
-    origin: text(256),
-    from_seq: count,
-    to_seq: count,
-    /** Time of the last record that goes. */
-    until: text(32),
-    segments: z
-      .array(
-        z.strictObject({
-          first_seq: count,
-          records: count,
-          bytes: count,
-          sha256: hex64,
-          last: hex64,
-        }),
-      )
-      .min(1)
-      .max(40),
-    /** Runs with records on both sides of `to_seq`: how many of them go, and the hash of the last. */
-    spans: z
-      .array(z.strictObject({ run: RunId, records: count, last: hex64, closed: z.boolean() }))
-      .max(128),
-    tree_size: count,
-    root: text(64),
-    keep_days: count,
-  }),
-  /**
-   * A record that goes and is still in force: its line as it was, and the proof that it was number
-   * `of` of the tree of `tree_size` records, of which `checkpoints.log` has a signed checkpoint. For
-   * a `key.rotated` that is the last one of the old key, so `tree_size` is `of` + 1. Whoever folds
-   * the log folds the line where it did not see record `of` itself, and a key record in here counts
-   * like the record where the proof holds. `sha256` is the hash of the record, over 0x00 and the line.
-   */
-  'log.carried': note({
-    of: count,
-    line: text(12_000),
-    sha256: hex64,
-    tree_size: count,
-    root: text(64),
-    proof: z.array(text(64)).max(63),
-  }),
-  /** Nothing of it is pruned: of the whole log, or of what was recorded in a time, both inclusive. */
-  'log.hold.set': note({
-    hold: text(64),
-    reason: text(512),
-    since: text(32).optional(),
-    until: text(32).optional(),
-  }),
-  'log.hold.cleared': note({ hold: text(64), reason: text(512) }),
-  /** A bundle of evidence was made, of records of a time: what is in it, and the tree it is about. */
-  'evidence.made': note({
-    from: text(32),
-    to: text(32),
-    records: count,
-    tree_size: count,
-    root: text(64),
-    manifest: hex64,
-  }),
   'attestation.made': note({
     kind: text(64),
     files: z.array(z.strictObject({ name: text(64), sha256: hex64 })).max(16),
@@ -314,6 +234,21 @@ export const recordTypes = {
   /** Once, when too much is held by this machine alone; over with the next that others hold. */
   'log.unanchored': note({ action: text(16), anchored: count, records: count, age_ms: count }),
   'clock.jump': note({ from: text(32), to: text(32), jump_ms: z.number().int() }),
+  /** Nothing happened for so long; `size` records were there before this one. */
+  'log.heartbeat': note({ size: count, idle_ms: count }),
+  /**
+   * The first key that signs the log; a later one where the one before was given up with a loss, and
+   * then what that key had signed last.
+   */
+  'key.created': note({
+    epoch: count,
+    vkey: text(512),
+    lost: z.strictObject({ vkey: text(512), size: count, root: text(64) }).optional(),
+  }),
+  /** The next key, which signs from the size behind this record on; `previous` signs up to it. */
+  'key.rotated': note({ epoch: count, vkey: text(512), previous: text(512) }),
+  /** The key of an epoch is gone; the last that it signed, as a note. */
+  'key.destroyed': note({ epoch: count, vkey: text(512), checkpoint: text(2048) }),
 
   // the daemon
   'daemon.started': note({
