@@ -1,6 +1,12 @@
 import { hash } from 'node:crypto';
 import { digestOf } from '../base/canonical.ts';
-import type { Mount, OverlayMount, SandboxSpec, TmpfsMount } from '../policy/spec.ts';
+import {
+  filterName,
+  type Mount,
+  type OverlayMount,
+  type SandboxSpec,
+  type TmpfsMount,
+} from '../policy/spec.ts';
 import type { Effective, EffectiveSettings, HostFacts } from './engine.ts';
 import { gate } from './gate.ts';
 import { pidsLimitFor } from './runtime-facts.ts';
@@ -25,7 +31,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       privileged: false,
       caps_added: [],
       caps_dropped: ['ALL'],
-      seccomp: spec.seccomp.profile === 'builtin' ? 'builtin' : seccompName(spec.seccomp.json),
+      seccomp: filterName(spec.seccomp),
       apparmor: spec.apparmor ?? '',
       selinux: spec.selinux ?? '',
       ipc: 'private',

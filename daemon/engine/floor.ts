@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto';
 import { posix } from 'node:path';
 import { limitNames } from '#contract/limits.ts';
+import type { SeccompProfile } from '../policy/seccomp.ts';
 import type { Mount, SandboxSpec } from '../policy/spec.ts';
 import { overlayOptions } from './asked.ts';
 
@@ -10,7 +12,7 @@ export type FloorFacts = {
   /** Never shown, nor anything that holds them: sockets, the log, keys, home directories. */
   secrets: readonly string[];
   /** Judges a seccomp profile; `seccompJudge` where many specs have the same. */
-  judgeSeccomp?: (json: string) => readonly string[];
+  judgeSeccomp?: (profile: SeccompProfile) => readonly string[];
 };
 
 /**
@@ -76,19 +78,25 @@ function envBreaches({ env }: SandboxSpec): string[] {
 }
 
 function seccompBreaches({ seccomp }: SandboxSpec, { judgeSeccomp }: FloorFacts): string[] {
-  return seccomp.profile === 'builtin' ? [] : [...(judgeSeccomp ?? profileBreaches)(seccomp.json)];
+  return seccomp.profile === 'builtin' ? [] : [...(judgeSeccomp ?? profileBreaches)(seccomp)];
 }
 
 /** What is wrong with a profile, and remembers the last one: every sandbox has the same. */
-export function seccompJudge(): (json: string) => readonly string[] {
-  let last: { json: string; reasons: readonly string[] } | undefined;
-  return (json) => {
-    if (last?.json !== json) last = { json, reasons: profileBreaches(json) };
+export function seccompJudge(): (profile: SeccompProfile) => readonly string[] {
+  let last: (SeccompProfile & { reasons: readonly string[] }) | undefined;
+  return ({ json, digest }) => {
+    if (last?.json !== json || last.digest !== digest) {
+      last = { json, digest, reasons: profileBreaches({ json, digest }) };
+    }
     return last.reasons;
   };
 }
 
-function profileBreaches(json: string): string[] {
+function profileBreaches({ json, digest }: SeccompProfile): string[] {
+  // What is kept and told of a sandbox is the digest: it has to be that of what the engine gets.
+  if (digest !== `sha256:${hash('sha256', json, 'hex')}`) {
+    return ['the seccomp profile is not the one that its digest names'];
+  }
   try {
     const profile: unknown = JSON.parse(json);
     const action = (profile as { defaultAction?: unknown } | null)?.defaultAction;

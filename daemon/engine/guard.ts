@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestraError } from '#contract/errors.ts';
 import type { RecordData } from '#contract/records.ts';
 import type { Log } from '../audit/types.ts';
-import { digestOf } from '../base/canonical.ts';
 import { within } from '../base/deadline.ts';
 import { assertGenuine, type Permit, type PermitOffice } from '../policy/permit.ts';
 import type { SandboxSpec } from '../policy/spec.ts';
@@ -431,7 +430,7 @@ const lateMs = 2_000;
 
 async function assertFloor(
   { log, floor, sameMachine }: GuardParts,
-  { spec }: Permit,
+  { spec, digest }: Permit,
   context: ActContext,
 ): Promise<void> {
   const reasons = floorBreaches(spec, floor);
@@ -444,7 +443,7 @@ async function assertFloor(
     data: {
       ...place(context),
       decision: 'deny',
-      spec: digestOf(spec),
+      spec: digest,
       reasons: reasons.slice(0, 64).map((reason) => `floor: ${reason}`),
     },
     outcome: 'denied',

@@ -1,16 +1,14 @@
-import { hash } from 'node:crypto';
 import type { Digest } from '#contract/ids.ts';
 import { assert } from '../base/assert.ts';
-import { canonicalJson } from '../base/canonical.ts';
 import { deepFreeze } from '../base/freeze.ts';
+import { spellSpec } from './kept-spec.ts';
 import type { SandboxSpec } from './spec.ts';
 
 declare const minted: unique symbol;
 
 /**
  * Leave to create exactly this sandbox. Only the office mints one; a copy is worth nothing. The spec
- * comes spelled and with the digest of that: it holds a whole seccomp profile and is named in many
- * records.
+ * comes spelled and with the digest of that, since it is named in many records.
  */
 export type Permit = {
   readonly spec: SandboxSpec;
@@ -33,9 +31,7 @@ export function openPermitOffice(): PermitOffice {
   return {
     mint(spec) {
       const own = copyOf(spec);
-      const spelled = canonicalJson(own);
-      const digest: Digest = `sha256:${hash('sha256', spelled, 'hex')}`;
-      const permit = deepFreeze({ spec: own, spelled, digest }) as unknown as Permit;
+      const permit = deepFreeze({ spec: own, ...spellSpec(own) }) as unknown as Permit;
       genuine.add(permit);
       return permit;
     },

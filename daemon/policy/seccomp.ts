@@ -7,7 +7,7 @@ import type { Digest } from '#contract/ids.ts';
 /** `json` is the file to the byte, so that its sha256 sum is the digest that the log names. */
 export type SeccompProfile = { json: string; digest: Digest };
 
-const profileBytesMax = 256 * 1024;
+export const profileBytesMax = 256 * 1024;
 
 /**
  * The system calls of a task, as the engines take them. Read once, at start: a profile that cannot

@@ -1,6 +1,6 @@
-import { hash } from 'node:crypto';
 import type { Digest } from '#contract/ids.ts';
 import type { Limits } from '#contract/limits.ts';
+import type { SeccompProfile } from './seccomp.ts';
 
 /** A directory of the host shown in the sandbox. */
 export type BindMount = {
@@ -56,8 +56,8 @@ export type SandboxSpec = {
   user: { uid: number; gid: number };
   /** The OCI runtime by the engine's name for it, such as `runc`. */
   runtime: string;
-  /** The seccomp profile as JSON text, or the engine's own built-in one. */
-  seccomp: { profile: 'builtin' } | { profile: 'custom'; json: string };
+  /** The seccomp profile as JSON text with the digest of that, or the engine's own built-in one. */
+  seccomp: { profile: 'builtin' } | ({ profile: 'custom' } & SeccompProfile);
   apparmor: string | undefined;
   /** The type of an SELinux label; the engine's own where it is left out. */
   selinux?: string | undefined;
@@ -83,7 +83,14 @@ export const secretsBytes = 1024 * 1024;
 export function shapeOf(spec: SandboxSpec): object {
   const { role: _role, name: _name, labels: _labels, secrets: _secrets, ...rest } = spec;
   const { command: _command, cwd: _cwd, env: _env, mounts, seccomp, ...shape } = rest;
-  // A profile is long, and shapes are compared often.
-  const filter = seccomp.profile === 'custom' ? hash('sha256', seccomp.json, 'hex') : 'builtin';
-  return { ...shape, filter, tmpfs: mounts.filter((mount) => mount.kind === 'tmpfs') };
+  return {
+    ...shape,
+    filter: filterName(seccomp),
+    tmpfs: mounts.filter((mount) => mount.kind === 'tmpfs'),
+  };
+}
+
+/** A profile is long: it is named by its digest wherever a spec is compared, kept or told. */
+export function filterName(seccomp: SandboxSpec['seccomp']): Digest | 'builtin' {
+  return seccomp.profile === 'custom' ? seccomp.digest : 'builtin';
 }

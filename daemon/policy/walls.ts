@@ -21,8 +21,7 @@ export function wallsUnder(
   { seccomp, apparmor, selinux }: Walls,
 ): Pick<SandboxSpec, 'seccomp' | 'apparmor' | 'selinux'> {
   return {
-    seccomp:
-      seccomp === undefined ? { profile: 'builtin' } : { profile: 'custom', json: seccomp.json },
+    seccomp: seccomp === undefined ? { profile: 'builtin' } : { profile: 'custom', ...seccomp },
     apparmor: isolation.apparmor === 'off' ? undefined : apparmor,
     selinux: isolation.selinux === 'off' ? undefined : selinux,
   };

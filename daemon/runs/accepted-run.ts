@@ -7,6 +7,7 @@ import { topological } from '../scheduler/graph.ts';
 import type { RunSecrets } from '../secrets/run-secrets.ts';
 import { concurrencyFor } from './accept.ts';
 import { failpoint } from '../base/failpoints.ts';
+import { profileBytesMax } from '../policy/seccomp.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
@@ -45,7 +46,7 @@ export async function acceptedRun(
     image,
     signal: run.controller.signal,
   };
-  const needs = await planNeeds(deps, needed);
+  const [needs] = await Promise.all([planNeeds(deps, needed), keepProfile(deps)]);
   if (!isRecorded) {
     await deps.log.append({
       type: 'run.accepted',
@@ -79,6 +80,12 @@ export async function acceptedRun(
     fresh: new Set(fresh),
     taken,
   };
+}
+
+/** The specs of its tasks name the filter by digest, and whoever takes a sandbox over reads it. */
+async function keepProfile({ walls, blobs }: Pick<RunsDeps, 'walls' | 'blobs'>): Promise<void> {
+  if (walls.seccomp === undefined) return;
+  await blobs.put(Buffer.from(walls.seccomp.json), { maxBytes: profileBytesMax });
 }
 
 /**

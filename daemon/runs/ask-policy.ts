@@ -1,7 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { PlanTask } from '#contract/plan.ts';
-import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
+import { spellSpec } from '../policy/kept-spec.ts';
 import type { Permit } from '../policy/permit.ts';
 import type { PreparedLayer } from '../workspace/layers.ts';
 import type { Work } from './work.ts';
@@ -43,9 +43,8 @@ export async function askPolicy(
   const decision = judgeSpec(deps, run, task, spec);
   // Given away only once its record is durable.
   const permit = decision.allow ? deps.office.mint(spec) : undefined;
-  const bytes = Buffer.from(permit?.spelled ?? canonicalJson(spec));
-  const digest = permit?.digest ?? digestOf(spec);
-  const stored = deps.blobs.put(bytes, { maxBytes: 1024 * 1024 });
+  const { spelled, digest } = permit ?? spellSpec(spec);
+  const stored = deps.blobs.put(Buffer.from(spelled), { maxBytes: 1024 * 1024 });
   const reasons = decision.allow ? [] : decision.reasons.map((r) => `${r.rule}: ${r.message}`);
   const decided = taskEntry(run, task.id, {
     type: 'policy.decided',

@@ -2,6 +2,7 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import { digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
+import { spellSpec } from '../policy/kept-spec.ts';
 import { decide, type Decision } from '../policy/decide.ts';
 import { chooseRuntime } from '../policy/runtime-choice.ts';
 import { shapeOf, type SandboxSpec } from '../policy/spec.ts';
@@ -74,7 +75,7 @@ export function askSlot(deps: RunsDeps, run: AcceptedRun, task: PlanTask): AskSl
       },
       data: {
         decision: decision.allow ? 'allow' : 'deny',
-        spec: digestOf(spec),
+        spec: spellSpec(spec).digest,
         reasons: reasons.slice(0, 64).map((reason) => cutText(reason, 512)),
       },
     });

@@ -1,6 +1,8 @@
 import { basename, dirname } from 'node:path';
+import type { Digest } from '#contract/ids.ts';
 import type { BlobStore } from '../artifacts/blobs.ts';
 import type { Adopted } from '../engine/engine.ts';
+import { readSpec } from '../policy/kept-spec.ts';
 import type { Permit } from '../policy/permit.ts';
 import type { OverlayMount, SandboxSpec } from '../policy/spec.ts';
 import { policyAgain, loadPlan } from './accept.ts';
@@ -117,8 +119,9 @@ async function specOf(
   { spec }: Released,
 ): Promise<SandboxSpec | undefined> {
   try {
-    const bytes = await blobs.read(spec, { maxBytes: specBytesMax });
-    return JSON.parse(bytes.toString('utf8')) as SandboxSpec;
+    const text = async (digest: Digest) =>
+      (await blobs.read(digest, { maxBytes: specBytesMax })).toString('utf8');
+    return await readSpec(await text(spec), text);
   } catch {
     // Without it nobody can say what the sandbox may be.
     return undefined;

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { SandboxSpec } from '#daemon/policy/spec.ts';
 
@@ -5,5 +6,9 @@ export const seccompFile = new URL('../../policies/seccomp.json', import.meta.ur
 
 /** The profile that tasks run under. */
 export function shippedSeccomp(): SandboxSpec['seccomp'] & { profile: 'custom' } {
-  return { profile: 'custom', json: readFileSync(seccompFile, 'utf8') };
+  return seccompOf(readFileSync(seccompFile, 'utf8'));
+}
+
+export function seccompOf(json: string): SandboxSpec['seccomp'] & { profile: 'custom' } {
+  return { profile: 'custom', json, digest: `sha256:${hash('sha256', json, 'hex')}` };
 }

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto';
 import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import { runtimeFacts } from '../../engine/runtime-facts.ts';
+import { filterName } from '../../policy/spec.ts';
 import { emptyLayer, type Stack } from '../../workspace/layers.ts';
 import { sandboxSpec, type SlotSpecRequest } from '../spec.ts';
 import { type ActionFacts, actionVersion, layerFacts } from './action.ts';
@@ -42,10 +42,7 @@ export function actionFacts({ request, stack, packages }: TaskView): ActionFacts
     image: image.id,
     user,
     runtime: family === 'unknown' ? runtime : family,
-    filter:
-      walls.seccomp.profile === 'builtin'
-        ? 'builtin'
-        : `sha256:${hash('sha256', walls.seccomp.json, 'hex')}`,
+    filter: filterName(walls.seccomp),
     ...(walls.apparmor === undefined ? {} : { apparmor: walls.apparmor }),
     ...(walls.selinux === undefined ? {} : { selinux: walls.selinux }),
     limits: { cpuMilli, memoryBytes, pids, openFiles, fileSizeBytes, tmpBytes },

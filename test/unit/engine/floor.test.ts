@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { limitNames } from '#contract/limits.ts';
-import { floorBreaches } from '#daemon/engine/floor.ts';
+import { floorBreaches, seccompJudge } from '#daemon/engine/floor.ts';
 import type { Mount, SandboxSpec } from '#daemon/policy/spec.ts';
+import { seccompOf } from '#test/support/seccomp.ts';
 import { testLimits, testSpec } from '#test/support/sandbox-spec.ts';
 
 const facts = {
@@ -114,13 +115,25 @@ test('an image by name instead of digest is refused', () => {
 });
 
 test('confinement cannot be switched off', () => {
-  const custom = (json: string) => breaches({ seccomp: { profile: 'custom', json } });
+  const custom = (json: string) => breaches({ seccomp: seccompOf(json) });
   expect(custom('{"defaultAction":"SCMP_ACT_ERRNO"}')).toEqual([]);
   expect(custom('{"defaultAction":"SCMP_ACT_ALLOW"}')).toHaveLength(1);
   expect(custom('{}')).toHaveLength(1);
   expect(custom('null')).toHaveLength(1);
   expect(custom('unconfined')).toHaveLength(1);
   expect(breaches({ apparmor: 'unconfined' })).toHaveLength(1);
+});
+
+test('a profile under the digest of another is refused, also after the right one was seen', () => {
+  const tight = seccompOf('{"defaultAction":"SCMP_ACT_ERRNO"}');
+  const other = seccompOf('{"defaultAction":"SCMP_ACT_KILL"}');
+  const judgeSeccomp = seccompJudge();
+  const judged = (seccomp: SandboxSpec['seccomp']) =>
+    floorBreaches(testSpec({ seccomp }), { ...facts, judgeSeccomp });
+  expect(judged(tight)).toEqual([]);
+  expect(judged({ ...tight, digest: other.digest })).toHaveLength(1);
+  expect(judged({ ...tight, json: other.json })).toHaveLength(1);
+  expect(judged(tight)).toEqual([]);
 });
 
 test('names, commands and variables cannot smuggle anything', () => {

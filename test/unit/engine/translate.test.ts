@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createOptions } from '#daemon/engine/drivers/translate.ts';
+import { seccompOf } from '#test/support/seccomp.ts';
 import { fakeHost } from '#test/support/fake-engine.ts';
 import { testSpec } from '#test/support/sandbox-spec.ts';
 
@@ -38,7 +39,7 @@ test('variables of the image are taken away', () => {
 test('profiles of seccomp and AppArmor and a type of SELinux are passed on as they are', () => {
   const json = '{"defaultAction":"SCMP_ACT_ERRNO"}';
   const spec = testSpec({
-    seccomp: { profile: 'custom', json },
+    seccomp: seccompOf(json),
     apparmor: 'orchestra-sandbox',
     selinux: 'orchestra_sandbox_t',
   });

@@ -5,6 +5,7 @@ import { seal, type EffectivePolicy } from '#daemon/policy/effective.ts';
 import { rules } from '#daemon/policy/rules/index.ts';
 import type { Mount, SandboxSpec } from '#daemon/policy/spec.ts';
 import { baseEnvironment } from '#daemon/tools/environment.ts';
+import { seccompOf } from '#test/support/seccomp.ts';
 import { shippedPolicy, testImage, testImageId } from '#test/support/policies.ts';
 
 const policy = shippedPolicy('ci');
@@ -93,14 +94,14 @@ test.each<[string, string, Partial<SandboxSpec>]>([
   [
     'a profile that allows by default',
     'confinement',
-    { seccomp: { profile: 'custom', json: '{"defaultAction":"SCMP_ACT_ALLOW"}' } },
+    { seccomp: seccompOf('{"defaultAction":"SCMP_ACT_ALLOW"}') },
   ],
   [
     'a profile that only logs',
     'confinement',
-    { seccomp: { profile: 'custom', json: '{"defaultAction":"SCMP_ACT_LOG"}' } },
+    { seccomp: seccompOf('{"defaultAction":"SCMP_ACT_LOG"}') },
   ],
-  ['a profile that is not JSON', 'confinement', { seccomp: { profile: 'custom', json: 'null' } }],
+  ['a profile that is not JSON', 'confinement', { seccomp: seccompOf('null') }],
   ['no AppArmor by name', 'confinement', { apparmor: 'unconfined' }],
   ['a mount of the host', 'mounts', { mounts: [bind('/etc')] }],
   ['a root itself', 'mounts', { mounts: [bind('/state/layers')] }],

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
@@ -22,7 +21,7 @@ export async function writeSeccompFile(
       },
     );
   }
-  const file = path.join(dir, `seccomp-${hash('sha256', seccomp.json, 'hex')}.json`);
+  const file = path.join(dir, `seccomp-${seccomp.digest.slice('sha256:'.length)}.json`);
   // Named by its content, and whole before it has that name: another create may be reading it.
   const part = `${file}.${newRequestId()}`;
   await mkdir(dir, { recursive: true, mode: 0o700 });

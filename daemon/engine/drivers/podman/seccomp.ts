@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { SandboxSpec } from '../../../policy/spec.ts';
-import { seccompName } from '../../asked.ts';
 import { parseJson } from './api.ts';
 import type { OciConfig } from './oci.ts';
 
@@ -16,7 +15,7 @@ export function seccompOf(filter: Filter, asked: SandboxSpec['seccomp']): string
   if (asked.profile === 'builtin') return 'Podman’s own profile';
   const profile = Profile.safeParse(parseJson(asked.json));
   return profile.success && isSame(filter, profile.data)
-    ? seccompName(asked.json)
+    ? asked.digest
     : 'not the profile asked for';
 }
 

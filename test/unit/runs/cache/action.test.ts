@@ -4,6 +4,7 @@ import type { PlanTask } from '#contract/plan.ts';
 import { actionOf, layerFacts, readAction } from '#daemon/runs/cache/action.ts';
 import { actionFacts, isCacheable, type TaskView } from '#daemon/runs/cache/task-action.ts';
 import { emptyLayer } from '#daemon/workspace/layers.ts';
+import { seccompOf } from '#test/support/seccomp.ts';
 import { someDigest } from '#test/support/records.ts';
 import { testLimits } from '#test/support/sandbox-spec.ts';
 
@@ -28,7 +29,7 @@ const request: TaskView['request'] = {
   image: { reference: 'node:20', id: someDigest('a') },
   user: { uid: 1000, gid: 1000 },
   runtime: 'runc',
-  walls: { seccomp: { profile: 'custom', json: '{}' }, apparmor: undefined },
+  walls: { seccomp: seccompOf('{}'), apparmor: undefined },
   task: plain,
 };
 const layer = (digit: string, taskId = digit) => ({ taskId, layer: someDigest(digit), deps: [] });
