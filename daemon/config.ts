@@ -64,9 +64,17 @@ export const ConfigFile = z.strictObject({
   keep_runs: z.number().int().min(0).max(1_000_000).optional(),
   /** What all of that may take on the disk; past it the runs used least lately go. */
   disk_budget: DiskMark.optional(),
+  /** What becomes of the log itself. */
+  audit: z
+    .strictObject({
+      /** Records are kept for so many days, then whole segments of them may go. */
+      keep_days: z.number().int().min(1).max(36_500).optional(),
+    })
+    .optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
 });
 type ConfigFile = z.infer<typeof ConfigFile>;
+type AuditSection = NonNullable<ConfigFile['audit']>;
 
 export type Setting = { name: string; value: string; origin: string };
 
@@ -88,6 +96,7 @@ export type Config = {
   slotsReady: number;
   disk: Marks;
   keep: PruneSettings;
+  audit: { keepDays: number };
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -119,6 +128,15 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     settings.push({ name: key, value: isUnset ? '(none)' : inWords(value), origin });
     return value;
   };
+  const pickOfAudit = <K extends keyof AuditSection>(
+    key: K,
+    fallback: NonNullable<AuditSection[K]>,
+  ) => {
+    const value = document.audit?.[key] ?? fallback;
+    const origin = document.audit?.[key] === undefined ? 'default' : name;
+    settings.push({ name: `audit.${key}`, value: inWords(value), origin });
+    return value;
+  };
   const config = {
     socket: pick('socket', sources.defaults.socket),
     stateDir: pick('state_dir', sources.defaults.state_dir),
@@ -143,6 +161,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
       keepRuns: pick('keep_runs', 50),
       budget: pick('disk_budget', undefined),
     },
+    audit: { keepDays: pickOfAudit('keep_days', 400) },
     logLevel: pick('log_level', 'info'),
   };
   return { ...config, digest: digestOf(config), settings };
