@@ -8,6 +8,10 @@ export type Digest = z.infer<typeof Digest>;
 export const RunId = z.string().regex(/^r-[0-9a-hjkmnp-tv-z]{10}$/, 'not a run id');
 export type RunId = z.infer<typeof RunId>;
 
+/** Who the data in the vault is about: says nothing of the person by itself. */
+export const SubjectId = z.string().regex(/^subj_[0-9a-f]{16}$/, 'not a subject of the vault');
+export type SubjectId = z.infer<typeof SubjectId>;
+
 export const TaskId = z
   .string()
   .regex(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Digest, RunId } from './ids.ts';
+import { Digest, RunId, SubjectId } from './ids.ts';
 import { prunedKinds, pruneReasons } from './prune.ts';
 import { attemptOutcomes, continueModes, failureClasses, LimitName, runOutcomes } from './run.ts';
 
@@ -284,7 +284,11 @@ export const recordTypes = {
   // a run
   'input.copied': note({ snapshot: Digest, files: count, bytes: count }),
   'run.submitted': note({
-    intent: text(2000),
+    /** Of records before there was a vault; later ones carry the commitment to it. */
+    intent: text(2000).optional(),
+    /** What was asked for, as a commitment; the words are in the vault, under this subject. */
+    intent_commitment: hex64.optional(),
+    subject: SubjectId.optional(),
     snapshot: Digest,
     policy: text(64),
     concurrency: count,
@@ -461,6 +465,18 @@ export const recordTypes = {
     kind: z.enum(['file', 'directory']),
   }),
   'artifact.rejected': note({ name: text(48), path: text(512), reason: text(256) }),
+  /**
+   * Said after the run is closed, so not one of its records: `obj` names run and task. `envelope` is
+   * the digest of the signed statement about the task that left it, `bundle` that of the blob with
+   * all statements about the run, a line each.
+   */
+  'artifact.attested': note({
+    name: text(48),
+    sha256: hex64,
+    envelope: Digest,
+    bundle: Digest,
+    key: Digest,
+  }),
   'artifact.downloaded': note({ name: text(48), sha256: hex64 }),
 
   // secrets: never a value, nor anything that is made from one
@@ -469,6 +485,18 @@ export const recordTypes = {
   'secret.granted': note({ attempt: count, names: z.array(text(64)).min(1).max(16) }),
   /** How often output held a secret of the run, in any of its spellings. */
   'secret.masked': note({ attempt: count, times: count }),
+
+  // personal data: the log holds commitments, the vault what they stand for
+  /** Somebody is about to be told what the commitment in record `of` stands for, with its salt. */
+  'data.disclosed': note({
+    of: count,
+    field: text(64),
+    commitment: hex64,
+    subject: SubjectId,
+    reason: text(512).optional(),
+  }),
+  /** The key of a subject is destroyed: what the vault holds of it can never be read again. */
+  'data.erased': act({ subject: SubjectId, reason: text(512) }),
 
   // the store: the log itself is never pruned
   'store.prune': act({

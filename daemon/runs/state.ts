@@ -157,7 +157,7 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
   return {
     id: record.run ?? '',
     state: 'submitted',
-    intent: record.data.intent,
+    intent: record.data.intent ?? '',
     workspace: record.data.workspace,
     snapshot: record.data.snapshot,
     policyName: record.data.policy,
