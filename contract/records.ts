@@ -119,6 +119,23 @@ export const recordTypes = {
   'log.loss.acknowledged': note({ expected_size: count, found_size: count, reason: text(512) }),
   'log.verified': note({ records: count, verdict: text(32), reason: text(64), duration_ms: count }),
   'log.read': note({ what: text(32), query: text(512), records: count }),
+  /** Before the first byte leaves: `from_seq` up to, not including, `to_seq`, of which `records` fit. */
+  'log.exported': note({
+    format: text(16),
+    query: text(1024),
+    records: count,
+    from_seq: count,
+    to_seq: count,
+  }),
+  /** A receiver takes nothing for a while; once for each time. What waits for it stays in the log. */
+  'forward.stalled': note({
+    forwarder: text(32),
+    to: text(256),
+    next_seq: count,
+    failing_ms: count,
+    reason: text(256),
+  }),
+  'forward.resumed': note({ forwarder: text(32), next_seq: count, stalled_ms: count }),
   /**
    * Whole segments from the front of the log are let go; this is durable and signed before the first
    * of them is removed, and they are removed oldest first. What a reader may rely on, and a verifier
