@@ -7,6 +7,7 @@ import { describeImage } from '#setup/image/description.ts';
 import type { LogOptions } from './audit/log.ts';
 import type { Log } from './audit/types.ts';
 import { systemClock } from './base/clock.ts';
+import { rememberLast } from './base/remember-last.ts';
 import { cutText } from './base/text.ts';
 import type { Config } from './config.ts';
 import type { Engine, EngineFacts } from './engine/engine.ts';
@@ -18,6 +19,7 @@ import type { Machine } from './engine/machine.ts';
 import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { openPolicyBook } from './policy/book.ts';
+import { refusesByDefault } from './policy/rules/confinement.ts';
 import { openPermitOffice } from './policy/permit.ts';
 import { findWalls } from './walls.ts';
 import { findNpm } from './provision/find-npm.ts';
@@ -222,6 +224,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
     runtime: config.runtime,
     walls,
+    refusesByDefault: rememberLast(refusesByDefault),
     lsm: await kernelModules(engineFacts),
     sandboxUser,
     slots: new Capacity(totals),

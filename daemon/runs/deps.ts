@@ -55,6 +55,8 @@ export type RunsDeps = {
   /** The operator's choice for every task; without one the policy's list decides. */
   runtime: string | undefined;
   walls: Walls;
+  /** Of the seccomp profile in `walls`, parsed once. */
+  refusesByDefault: (json: string) => boolean;
   /** The security modules of the kernel under the sandboxes. */
   lsm: readonly string[];
   sandboxUser: { uid: number; gid: number };

@@ -52,6 +52,7 @@ export function judgeSpec(
     image: { ...run.image, pinned: deps.pins.get(run.image.reference) },
     task: { id: task.id, tool: task.tool },
     roots: deps.mountRoots,
+    refusesByDefault: deps.refusesByDefault,
   });
 }
 

@@ -1,8 +1,9 @@
 import type { SandboxSpec } from '../spec.ts';
-import type { Rule } from './rule.ts';
+import type { JudgeFacts, Rule } from './rule.ts';
 
 /** What is required is there, and nothing that is named lets everything through. */
-export const confinement: Rule = (spec, { isolation }, { engine }) => {
+export const confinement: Rule = (spec, { isolation }, facts) => {
+  const { engine } = facts;
   const { seccomp, apparmor, userns } = isolation;
   const required = (word: string, holds: boolean, reason: string) =>
     word === 'required' && !holds ? [reason] : [];
@@ -26,7 +27,7 @@ export const confinement: Rule = (spec, { isolation }, { engine }) => {
       engine.userns || engine.rootless,
       'user namespaces are required, and root in this engine’s containers is root of the machine',
     ),
-    ...holes(spec),
+    ...holes(spec, facts),
   ];
 };
 
@@ -35,8 +36,9 @@ function isFiltered(runtime: { family: string; seccomp: string } | undefined): b
   return runtime === undefined || runtime.seccomp !== 'ignored' || runtime.family === 'gvisor';
 }
 
-function holes({ seccomp, apparmor, selinux }: SandboxSpec): string[] {
-  const isOpen = seccomp.profile !== 'builtin' && !refusesByDefault(seccomp.json);
+function holes({ seccomp, apparmor, selinux }: SandboxSpec, facts: JudgeFacts): string[] {
+  const refuses = facts.refusesByDefault ?? refusesByDefault;
+  const isOpen = seccomp.profile !== 'builtin' && !refuses(seccomp.json);
   return [
     ...(isOpen ? ['the seccomp profile does not refuse by default'] : []),
     ...(apparmor === 'unconfined' || apparmor === ''
@@ -48,7 +50,8 @@ function holes({ seccomp, apparmor, selinux }: SandboxSpec): string[] {
   ];
 }
 
-function refusesByDefault(json: string): boolean {
+/** Of a seccomp profile, as JSON text. */
+export function refusesByDefault(json: string): boolean {
   try {
     const profile: unknown = JSON.parse(json);
     if (typeof profile !== 'object' || profile === null) return false;

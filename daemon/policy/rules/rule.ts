@@ -23,6 +23,8 @@ export type JudgeFacts = {
   };
   /** Whose sandbox it is. Where it is not said, no secret is granted. */
   task?: { id: string; tool: string };
+  /** `refusesByDefault`, where somebody remembers what it said of the profile that all have. */
+  refusesByDefault?: (json: string) => boolean;
   /** Directories of the daemon's own that mounts may come from, absolute and without links. */
   roots: readonly string[];
 };
