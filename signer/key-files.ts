@@ -3,6 +3,9 @@ import { constants } from 'node:fs';
 import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+/** A key of an epoch by its number, or the one that witnesses know the log by, which stays. */
+type KeyName = number | 'witness';
+
 /** The secret keys of epochs, a file each: made once, read, and destroyed. */
 export class KeyFiles {
   readonly #dir: string;
@@ -16,10 +19,10 @@ export class KeyFiles {
   }
 
   /** Durable once it resolves. */
-  async make(epoch: number): Promise<KeyObject> {
+  async make(name: KeyName): Promise<KeyObject> {
     const { privateKey } = generateKeyPairSync('ed25519');
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    await using file = await open(this.#pathOf(epoch), flags, 0o600);
+    await using file = await open(this.#pathOf(name), flags, 0o600);
     await file.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
     await file.sync();
     await syncFolder(this.#dir);
@@ -27,17 +30,21 @@ export class KeyFiles {
   }
 
   /** Throws where it is not there, is none, or others may read it. */
-  async read(epoch: number): Promise<KeyObject> {
+  async read(name: KeyName): Promise<KeyObject> {
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    await using file = await open(this.#pathOf(epoch), flags);
+    await using file = await open(this.#pathOf(name), flags);
     const { mode, uid, size } = await file.stat();
     const isOwn = (mode & constants.S_IFMT) === constants.S_IFREG && uid === process.getuid?.();
     if (!isOwn || (mode & 0o077) !== 0 || size > keyBytesMax) {
-      throw new Error(`the key of epoch ${epoch} is not a file of mode 0600 of the signer's own`);
+      throw new Error(`the key ${name} is not a file of mode 0600 of the signer's own`);
     }
     const secret = createPrivateKey(await file.readFile());
     if (secret.asymmetricKeyType !== 'ed25519') throw new Error('the key is not an Ed25519 key');
     return secret;
+  }
+
+  async has(name: KeyName): Promise<boolean> {
+    return (await readdir(this.#dir)).includes(`${name}.pem`);
   }
 
   async epochs(): Promise<number[]> {
@@ -61,8 +68,8 @@ export class KeyFiles {
     await syncFolder(this.#dir);
   }
 
-  #pathOf(epoch: number): string {
-    return join(this.#dir, `${epoch}.pem`);
+  #pathOf(name: KeyName): string {
+    return join(this.#dir, `${name}.pem`);
   }
 }
 

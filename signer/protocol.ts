@@ -23,6 +23,8 @@ export type SignerState = {
   origin: string;
   epoch: number;
   vkey: string;
+  /** What witnesses are told to know this log by; it stays when the epoch ends. */
+  witness_vkey: string;
   /** The tree that was signed last; 0 before the first. */
   size: number;
   root: string;

@@ -50,6 +50,8 @@ export class Signer implements Disposable {
   #kept: Kept | undefined;
   #key: KeyObject | undefined;
   #next: KeyObject | undefined;
+  /** Signs beside the key of the epoch, and outlives it: see docs/decisions/0024. */
+  #forWitnesses: KeyObject | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor({ dir, onStep }: SignerOptions, lock: Disposable) {
@@ -128,6 +130,7 @@ export class Signer implements Disposable {
     for (const epoch of epochs) if (!wanted.includes(epoch)) await this.#files.destroy(epoch);
     if (kept === undefined) return;
     this.#key = await this.#files.read(kept.epoch);
+    this.#forWitnesses = await this.#keyForWitnesses();
     if (kept.pending !== undefined) this.#next = await this.#files.read(kept.pending.epoch);
   }
 
@@ -150,6 +153,7 @@ export class Signer implements Disposable {
     if (this.#kept === undefined) {
       const key = await this.#files.make(0);
       this.#onStep('key made');
+      this.#forWitnesses = await this.#keyForWitnesses();
       const root = emptyRoot().toString('base64');
       const kept: Kept = { format: 1, origin, epoch: 0, size: 0, root };
       await writeState(this.#path, kept);
@@ -256,7 +260,13 @@ export class Signer implements Disposable {
   #noteOf({ size, root }: { size: number; root: string }): string {
     const { origin } = this.#stateOf();
     const text = checkpointText({ origin, size, root: Buffer.from(root, 'base64') });
-    return spellNote({ text, signatures: [signNote(text, this.#noteKey())] });
+    const keys = [this.#noteKey(), this.#witnessedKey()];
+    return spellNote({ text, signatures: keys.map((key) => signNote(text, key)) });
+  }
+
+  async #keyForWitnesses(): Promise<KeyObject> {
+    const isThere = await this.#files.has('witness');
+    return isThere ? this.#files.read('witness') : this.#files.make('witness');
   }
 
   #describe(): SignerState {
@@ -265,6 +275,7 @@ export class Signer implements Disposable {
       origin,
       epoch,
       vkey: this.#vkey(),
+      witness_vkey: vkeyOf(this.#witnessedKey()),
       size,
       root,
       ...(last_note === undefined ? {} : { last_note }),
@@ -283,6 +294,11 @@ export class Signer implements Disposable {
   #noteKey() {
     if (this.#key === undefined) throw new Refused('no_state', 'this signer has no key yet');
     return { name: this.#stateOf().origin, secret: this.#key };
+  }
+
+  #witnessedKey() {
+    if (this.#forWitnesses === undefined) throw new Refused('no_state', 'there is no key yet');
+    return { name: this.#stateOf().origin, secret: this.#forWitnesses };
   }
 
   #stateOf(): Kept {
