@@ -44,6 +44,8 @@ export interface Checkpoints {
   addSignatures(size: number, lines: readonly NoteSignature[]): Promise<void>;
   /** In order of their epochs. */
   readonly keys: readonly EpochKey[];
+  /** The key that witnesses are told to know this log by: `witness_vkey` of the signer. */
+  readonly witnessKey?: string | undefined;
   /** Ends the epoch: a new key, on record and signed for by the old one, which is destroyed. */
   rotate(): Promise<void>;
 }
