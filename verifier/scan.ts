@@ -25,6 +25,8 @@ export type Scan = {
   chain: Chain;
   segments: SegmentFile[];
   strays: string[];
+  /** One file was named, not a folder. */
+  single: boolean;
   /** Number of the first record looked at. */
   first: number;
   /** Bytes of good records. */
@@ -39,12 +41,14 @@ export type Scan = {
 /** Reads all segments of a log, in order, up to the first failure. */
 export async function scanLog(path: string, options: ScanOptions = {}): Promise<Scan> {
   const { segments, strays, single } = await listSegments(path);
-  const first = single ? await firstSeqOf(segments[0]) : 0;
-  const chain = new Chain({ seq: first, partial: single && first > 0 });
+  // What a folder lacks at its front, somebody has to have let go: `MissingFront` judges that.
+  const first = single ? await firstSeqOf(segments[0]) : (segments[0]?.first ?? 0);
+  const chain = new Chain({ seq: first, partial: first > 0 });
   const scan: Scan = {
     chain,
     segments,
     strays,
+    single,
     first,
     bytes: 0,
     failure: undefined,

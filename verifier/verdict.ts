@@ -8,6 +8,7 @@ export type Reason =
   | 'oversize'
   | 'clock_regression'
   | 'missing_segment'
+  | 'pruned_undeclared'
   | 'rolled_back'
   | 'run_incomplete'
   | 'torn_tail'

@@ -3,6 +3,7 @@ import type { Chain, Failure } from './chain.ts';
 import type { Envelope } from './envelope.ts';
 import { readHeads } from './heads.ts';
 import { zeroHash } from './limits.ts';
+import { MissingFront } from './pruned.ts';
 import { scanLog, type Scan } from './scan.ts';
 import type { Finding, Head, Reason, Verdict, VerifyExit } from './verdict.ts';
 
@@ -65,6 +66,7 @@ class Collector {
   private readonly expected: { head: Head; source: string; met: boolean }[] = [];
   private exit: VerifyExit = 0;
   private origin: string | undefined;
+  private readonly front = new MissingFront();
 
   expect(head: Head | undefined, source: string, upTo: number | undefined): void {
     if (head === undefined || head.size === 0 || head.size > (upTo ?? Infinity)) return;
@@ -72,7 +74,10 @@ class Collector {
   }
 
   see(record: Envelope, chain: Chain): Failure | undefined {
-    if (record.type === 'log.genesis') this.origin = String(record.data['origin']);
+    this.front.see(record);
+    if (record.type === 'log.genesis' || record.type === 'log.pruned') {
+      this.origin = String(record.data['origin']);
+    }
     if (record.type === 'log.loss.acknowledged') {
       const { expected_size: was, found_size: found } = record.data;
       this.notes.push(
@@ -114,7 +119,8 @@ class Collector {
       });
       this.raise(3);
     }
-    if (first > 0) this.add('partial', 3, `records 0 to ${first - 1} are not here`);
+    if (first > 0 && scan.single) this.add('partial', 3, `records 0 to ${first - 1} are not here`);
+    if (first > 0 && !scan.single) this.judgeFront(first);
     const open = [...chain.runs].filter(([, run]) => !run.closed).map(([id]) => id);
     if (open.length > 0) {
       const more = open.length > 5 ? ', …' : '';
@@ -124,6 +130,18 @@ class Collector {
         `${open.length} runs are not closed: ${open.slice(0, 5).join(', ')}${more}`,
       );
     }
+  }
+
+  /** Let go by record: told, and no fault. Gone without one: tampering. */
+  private judgeFront(first: number): void {
+    const failure = this.front.judge();
+    const by = this.front.pruning?.seq;
+    if (failure === undefined) {
+      this.notes.push(`records 0 to ${first - 1} were pruned, as record ${by ?? 0} says`);
+      return;
+    }
+    this.findings.push(finding(failure.reason, '', failure.seq, failure.detail));
+    this.raise(1);
   }
 
   add(reason: Reason, exit: VerifyExit, detail: string, scan?: Scan): void {

@@ -5,16 +5,51 @@ const stride = 128;
 
 export type RunSpan = { first: number; last: number; records: number; closed: boolean };
 export type Spot = { seq: number; segment: number; offset: number };
-type Seen = { seq: number; type: string; run?: string | undefined };
+type Seen = {
+  seq: number;
+  type: string;
+  run?: string | undefined;
+  rseq?: number | undefined;
+  data: Readonly<Record<string, unknown>>;
+};
 
 /** Where durable records lie: enough to find any of them fast, little enough to keep in memory. */
 export class Catalog {
   readonly runs = new Map<string, RunSpan>();
   /** First numbers of all segments, ascending. */
-  readonly segments: number[] = [];
-  private readonly spots: Spot[] = [];
+  segments: number[] = [];
+  private spots: Spot[] = [];
+  private seenFrom: number | undefined;
+  private prunedTo = 0;
+
+  /** The first record that is there: those before it were let go. */
+  get first(): number {
+    return Math.max(this.prunedTo, this.seenFrom ?? 0);
+  }
+
+  /** The first record that was ever added here, which may have been let go since. */
+  get scanned(): number {
+    return this.seenFrom ?? 0;
+  }
 
   add(record: Seen, segment: number, offset: number): void {
+    this.seenFrom ??= record.seq;
+    this.place(record, segment, offset);
+    if (record.type === 'log.pruned') this.forget(Number(record.data['to_seq']));
+  }
+
+  // Its files may be there for a while; from its record on, nobody looks into them any more.
+  private forget(to: number): void {
+    this.prunedTo = Math.max(this.prunedTo, to);
+    this.segments = this.segments.filter((first) => first >= to);
+    this.spots = this.spots.filter(({ seq }) => seq >= to);
+    for (const [run, span] of this.runs) {
+      if (span.last < to) this.runs.delete(run);
+      else span.first = Math.max(span.first, to);
+    }
+  }
+
+  private place(record: Seen, segment: number, offset: number): void {
     if (this.segments.at(-1) !== segment) this.segments.push(segment);
     if (record.seq % stride === 0 || offset === 0)
       this.spots.push({ seq: record.seq, segment, offset });
@@ -23,7 +58,8 @@ export class Catalog {
     const closes = record.type === 'run.closed';
     const span = this.runs.get(run);
     if (span === undefined) {
-      this.runs.set(run, { first: record.seq, last: record.seq, records: 1, closed: closes });
+      const records = (record.rseq ?? 0) + 1;
+      this.runs.set(run, { first: record.seq, last: record.seq, records, closed: closes });
     } else {
       span.last = record.seq;
       span.records += 1;

@@ -118,6 +118,10 @@ class OpenLog implements Log {
     return this.durable.size;
   }
 
+  get first(): number {
+    return this.parts.catalog.first;
+  }
+
   get head(): LogHead {
     return this.durable;
   }
@@ -168,7 +172,7 @@ class OpenLog implements Log {
     const { dir } = this.parts.options;
     const { run, type } = range;
     const head = this.durable;
-    let from = Math.max(0, range.from ?? 0);
+    let from = Math.max(this.first, range.from ?? 0);
     let to = Math.min(range.to ?? head.size, head.size);
     if (run !== undefined) {
       const span = this.parts.catalog.runs.get(run);
@@ -189,6 +193,7 @@ class OpenLog implements Log {
     const stopped = () => signal?.aborted === true;
     while (!stopped()) {
       const { size } = this.durable;
+      next = Math.max(next, this.first);
       if (next < size) {
         // Close at hand or back on the disk; never a queue that the writer would have to fill.
         const lines = this.recent.from(next) ?? this.read({ from: next, to: size, run });
@@ -269,6 +274,7 @@ class OpenLog implements Log {
       onDurable: (line) => {
         deepFreeze(line.record);
         catalog.add(line.record, line.segment, line.offset);
+        if (line.record.type === 'log.pruned') this.forgetRuns();
         this.recent.push(line);
         this.durable = { size: line.record.seq + 1, hash: line.hash };
         onRecord(line.record as AnyRecord);
@@ -276,6 +282,12 @@ class OpenLog implements Log {
       onBatch: (facts) => this.afterBatch(facts),
       onFailure: (error) => this.block(error),
     };
+  }
+
+  private forgetRuns(): void {
+    const { catalog, recovered } = this.parts;
+    const { runs } = recovered.scan.chain;
+    for (const run of runs.keys()) if (!catalog.runs.has(run)) runs.delete(run);
   }
 
   private afterBatch(facts: { bytes: number; rotated: boolean; closedRun: boolean }): void {

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { AnyRecord } from '#contract/records.ts';
 import { readHeads, type Heads } from '#verifier/heads.ts';
+import { MissingFront } from '#verifier/pruned.ts';
 import { scanLog, type Scan, type ScanOptions } from '#verifier/scan.ts';
 import type { Finding } from '#verifier/verdict.ts';
 import { deepFreeze } from '../base/freeze.ts';
 import type { Catalog } from './catalog.ts';
 import { syncFolder } from './disk.ts';
+import { carriedBy } from './retention/carried.ts';
 import type { AnyEntry } from './types.ts';
 
 export type Recovered = {
@@ -45,20 +47,33 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   let origin: string | undefined;
   let openedAt = 0;
   let headHash: string | undefined;
+  const front = new MissingFront();
   const scan = await scanSeen(dir, {
     chunkBytes: 1024 * 1024,
     // Where records are gone for good no head is ever met: then all that is left is checked.
     seen: acceptLoss === undefined ? heads?.newest : undefined,
     onRecord: (record, chain, place) => {
-      if (record.type === 'log.genesis') origin = String(record.data['origin']);
+      front.see(record);
+      if (record.type === 'log.genesis' || record.type === 'log.pruned') {
+        origin = String(record.data['origin']);
+      }
       if (place.offset === 0) openedAt = Date.parse(record.ts);
       if (chain.seq === heads?.newest?.size) headHash = chain.head;
       catalog.add(record, place.segment.first, place.offset);
+      // What a pruned part said and is still in force is told where the log says it again.
+      const carried = carriedBy(record, catalog.scanned);
+      if (carried !== undefined) onRecord(deepFreeze(carried) as AnyRecord);
       onRecord(deepFreeze(record) as unknown as AnyRecord);
       return undefined;
     },
   });
   if (scan.failure !== undefined) throw broken(scan.failure);
+  const gone = front.judge();
+  if (gone !== undefined) {
+    throw broken({ ...gone, file: scan.segments[0]?.name ?? '', offset: 0 });
+  }
+  // The writer goes on with what the catalog knows: runs that were pruned are forgotten.
+  for (const run of scan.chain.runs.keys()) if (!catalog.runs.has(run)) scan.chain.runs.delete(run);
   const loss = lossOf(scan, heads, headHash);
   if (loss !== undefined && acceptLoss === undefined) throw rolledBack(loss);
 

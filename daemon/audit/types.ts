@@ -54,7 +54,7 @@ export type LogLine = {
 };
 
 export type LogRange = {
-  /** First sequence number, 0 if left out. */
+  /** First sequence number; the first that is there if left out, or where that one was pruned. */
   from?: number | undefined;
   /** The sequence number to stop before; the end of the durable log if left out. */
   to?: number | undefined;
@@ -80,6 +80,8 @@ export type LogHead = { size: number; hash: string };
 export interface Log {
   /** Records durable so far; the sequence number of the next one, once it is durable. */
   readonly size: number;
+  /** Number of the first record that is there: 0 until `log.pruned` says that what came before went. */
+  readonly first: number;
   readonly head: LogHead;
   readonly origin: string;
 
