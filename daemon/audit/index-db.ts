@@ -1,25 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
 import { OrchestraError } from '#contract/errors.ts';
-import type { RecordType } from '#contract/records.ts';
-import { broken } from './reader.ts';
-import { readLine } from './read-line.ts';
+import { conditionsOf, matches, rankOf, type RecordFilter } from './reading/filter.ts';
+import { statsOf, type IndexStats } from './reading/index-stats.ts';
+import { blockRecords, IndexWriter, schema, schemaVersion } from './reading/index-writer.ts';
+import { readLines } from './reading/read-lines.ts';
 import type { Log, LogLine } from './types.ts';
 import { Wakeup } from './wakeup.ts';
 
-export type IndexQuery = {
-  run?: string | undefined;
-  type?: RecordType | undefined;
-  /** Name of the actor, or `uid:N`, or its kind. */
-  actor?: string | undefined;
-  outcome?: string | undefined;
-  /** UTC milliseconds, both inclusive. */
-  since?: number | undefined;
-  until?: number | undefined;
-  /** Letters that the line has to contain, as they are. */
-  text?: string | undefined;
+export type IndexQuery = RecordFilter & {
   order?: 'oldest' | 'newest' | undefined;
   /** At most 1,000 a page; 100 if left out. */
   limit?: number | undefined;
@@ -31,8 +22,21 @@ export type IndexPage = {
   lines: LogLine[];
   /** Where the next page starts; undefined where there is none. */
   next: number | undefined;
+  /** Numbers that this page answers for, `from` up to, not including, `to`. */
+  scanned: Range;
 };
 
+export type Range = { from: number; to: number };
+
+/** Where a line lies, and what it has to be. */
+export type Place = { seq: number; segment: number; offset: number; length: number; hash: string };
+
+/**
+ * What the index says is never taken for what was recorded: a line comes from its segment, is hashed
+ * there and compared with its row. Rows that are missing from what a page looks at are noticed by
+ * their number; a row that was changed so that no filter meets it is not, which is what reading the
+ * segments is for.
+ */
 export interface LogIndex {
   /** Records that are indexed. */
   readonly size: number;
@@ -40,29 +44,22 @@ export interface LogIndex {
   query(query?: IndexQuery): Promise<IndexPage>;
   /** One record by its number. */
   find(seq: number): Promise<LogLine | undefined>;
+  /** Where the records of a run lie, in order: as many as the log counts, or it throws. */
+  placesOfRun(run: string): Promise<Place[]>;
+  /** Numbers that the filter meets, its text left aside, as far as the index knows. */
+  numbers(filter: RecordFilter, range: Range): Promise<number[]>;
+  /** Counts of whole UTC days, `2026-11-22`, both inclusive. */
+  stats(days?: { since?: string | undefined; until?: string | undefined }): Promise<IndexStats>;
   close(): Promise<void>;
 }
 
 const indexName = 'index.sqlite';
-const schemaVersion = 1;
 const burstMs = 25;
 const batchMax = 512;
 const pageMax = 1_000;
 const againMs = 2_000;
 /** A search for letters reads lines; a page gives up after so many and says where to go on. */
 const scanMax = 20_000;
-
-const schema = `
-  CREATE TABLE records (
-    seq INTEGER PRIMARY KEY, ts INTEGER NOT NULL, type TEXT NOT NULL, run TEXT, actor TEXT NOT NULL,
-    uid INTEGER, kind TEXT NOT NULL, outcome TEXT NOT NULL,
-    segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, hash TEXT NOT NULL
-  ) STRICT;
-  CREATE INDEX by_run ON records (run, seq) WHERE run IS NOT NULL;
-  CREATE INDEX by_type ON records (type, seq);
-  CREATE INDEX by_ts ON records (ts, seq);
-  PRAGMA user_version = ${schemaVersion};
-`;
 
 /**
  * The index beside the log. It follows the log on its own and nothing waits for it; deleted while
@@ -98,7 +95,8 @@ async function openFresh(path: string, log: Log): Promise<DatabaseSync> {
     const rows = database.prepare('SELECT count(*) AS n FROM records').get()?.['n'];
     if (last !== undefined) {
       const seq = Number(last['seq']);
-      if (rows !== seq + 1) throw new Error('the index has gaps');
+      const counted = database.prepare('SELECT sum(records) AS n FROM counts').get()?.['n'];
+      if (rows !== seq + 1 || counted !== rows) throw new Error('the index has gaps');
       let there: string | undefined;
       for await (const line of log.read({ from: seq, to: seq + 1 })) there = line.hash;
       if (there !== last['hash']) throw new Error('the index belongs to another log');
@@ -114,7 +112,7 @@ class FollowingIndex implements LogIndex {
   private readonly dir: string;
   private readonly log: Log;
   private readonly database: DatabaseSync;
-  private readonly insert: StatementSync;
+  private readonly writer: IndexWriter;
   private readonly progress = new Wakeup();
   /** Resolved, and made anew, by whoever waits for the index to catch up. */
   private hurry = Promise.withResolvers<void>();
@@ -129,9 +127,7 @@ class FollowingIndex implements LogIndex {
     this.database = database;
     const row = database.prepare('SELECT coalesce(max(seq) + 1, 0) AS size FROM records').get();
     this.indexed = Number(row?.['size']);
-    this.insert = database.prepare(
-      'INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-    );
+    this.writer = new IndexWriter(database);
     this.following = this.follow();
   }
 
@@ -142,27 +138,65 @@ class FollowingIndex implements LogIndex {
   async query(query: IndexQuery = {}): Promise<IndexPage> {
     await this.caughtUp();
     const limit = Math.min(Math.max(1, query.limit ?? 100), pageMax);
+    const search = new Search(query, this.indexed);
     const lines: LogLine[] = [];
-    let { cursor } = query;
-    for (let scanned = 0; scanned < scanMax;) {
-      const wanted = query.text === undefined ? limit - lines.length : pageMax;
-      const rows = this.rows({ ...query, cursor }, wanted);
-      for (const row of rows) {
-        const line = await this.fetch(row);
-        cursor = line.record.seq;
-        if (query.text === undefined || line.line.includes(query.text)) lines.push(line);
-        if (lines.length === limit) return { lines, next: cursor };
+    let looked = 0;
+    for (let slice = search.next(); slice !== undefined; slice = search.next()) {
+      if (!this.mayHold(slice, query)) {
+        search.done(slice);
+        continue;
       }
-      if (rows.length < wanted) return { lines, next: undefined };
-      scanned += rows.length;
+      const wanted = query.text === undefined ? limit - lines.length : pageMax;
+      const rows = this.rows(query, slice, wanted);
+      let last: number | undefined;
+      for await (const line of this.fetch(rows)) {
+        last = line.record.seq;
+        looked += 1;
+        if (query.text === undefined || matches(line, { text: query.text })) lines.push(line);
+        if (lines.length === limit) break;
+      }
+      const isCut = lines.length === limit || rows.length === wanted;
+      const seen = search.done(slice, isCut ? last : undefined);
+      this.assertWhole(seen, query);
+      if (lines.length === limit || looked >= scanMax) break;
+      await turn();
     }
-    return { lines, next: cursor };
+    return { lines, next: search.cursor, scanned: search.scanned };
   }
 
   async find(seq: number): Promise<LogLine | undefined> {
     await this.caughtUp();
+    if (seq >= this.indexed) return undefined;
     const row = this.database.prepare('SELECT * FROM records WHERE seq = ?').get(seq);
-    return row === undefined ? undefined : this.fetch(row as Row);
+    if (row === undefined) throw changed(seq);
+    for await (const line of this.fetch([row as Row])) return line;
+    return undefined;
+  }
+
+  async placesOfRun(run: string): Promise<Place[]> {
+    await this.caughtUp();
+    const rows = this.database
+      .prepare('SELECT seq, segment, offset, length, hash FROM records WHERE run = ? ORDER BY seq')
+      .all(run) as Place[];
+    // One that came since then is not missed.
+    const records = this.log.runState(run)?.records ?? 0;
+    if (rows.length < records && this.indexed >= this.log.size) throw changed(rows.at(-1)?.seq);
+    return rows;
+  }
+
+  async numbers(filter: RecordFilter, { from, to }: Range): Promise<number[]> {
+    await this.caughtUp();
+    const { sql, values } = conditionsOf(filter);
+    const where = ['seq >= ?', 'seq < ?', ...sql].join(' AND ');
+    return this.database
+      .prepare(`SELECT seq FROM records WHERE ${where} ORDER BY seq`)
+      .all(from, to, ...values)
+      .map((row) => Number(row['seq']));
+  }
+
+  async stats(days: { since?: string; until?: string } = {}): Promise<IndexStats> {
+    await this.caughtUp();
+    return statsOf(this.database, days);
   }
 
   async close(): Promise<void> {
@@ -223,63 +257,150 @@ class FollowingIndex implements LogIndex {
   }
 
   private write(batch: readonly LogLine[]): void {
-    this.database.exec('BEGIN');
-    for (const { record, segment, offset, length, hash } of batch) {
-      const { actor } = record;
-      this.insert.run(
-        record.seq,
-        Date.parse(record.ts),
-        record.type,
-        record.run ?? null,
-        actor.name ?? '',
-        actor.uid ?? null,
-        actor.kind,
-        record.outcome,
-        segment,
-        offset,
-        length,
-        hash,
-      );
-    }
-    this.database.exec('COMMIT');
+    this.writer.write(batch);
     this.indexed += batch.length;
     this.progress.wake();
   }
 
-  private rows(query: IndexQuery, limit: number): Row[] {
-    const newest = query.order === 'newest';
-    const where: string[] = [];
-    const values: (string | number)[] = [];
-    const add = (sql: string, value: string | number | undefined) => {
-      if (value === undefined) return;
-      where.push(sql);
-      values.push(value);
-    };
-    add('run = ?', query.run);
-    add('type = ?', query.type);
-    add('outcome = ?', query.outcome);
-    add('ts >= ?', query.since);
-    add('ts <= ?', query.until);
-    add(newest ? 'seq < ?' : 'seq > ?', query.cursor);
-    const uid = /^uid:(\d{1,10})$/.exec(query.actor ?? '')?.[1];
-    if (uid !== undefined) add('uid = ?', Number(uid));
-    else if (query.actor === 'daemon' || query.actor === 'user' || query.actor === 'task') {
-      add('kind = ?', query.actor);
-    } else add('actor = ?', query.actor);
-    const filter = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`;
-    const sql = `SELECT * FROM records ${filter} ORDER BY seq ${newest ? 'DESC' : 'ASC'} LIMIT ?`;
-    return this.database.prepare(sql).all(...values, limit) as Row[];
+  /** Where a stretch has no record of the time that is asked for, nobody has to look. */
+  private mayHold({ from, to }: Range, { since, until }: RecordFilter): boolean {
+    if (since === undefined && until === undefined) return true;
+    const rows = this.database
+      .prepare('SELECT min_ts, max_ts FROM blocks WHERE block >= ? AND block <= ?')
+      .all(Math.floor(from / blockRecords), Math.floor((to - 1) / blockRecords));
+    return (
+      rows.length === 0 ||
+      rows.some(
+        (row) =>
+          Number(row['max_ts']) >= (since ?? -Infinity) &&
+          Number(row['min_ts']) <= (until ?? Infinity),
+      )
+    );
+  }
+
+  private rows(query: IndexQuery, { from, to }: Range, limit: number): Row[] {
+    const { sql, values } = conditionsOf(query);
+    const where = ['seq >= ?', 'seq < ?', ...sql].join(' AND ');
+    const order = query.order === 'newest' ? 'DESC' : 'ASC';
+    // A run is asked for whole, and has far fewer records than there are of a type.
+    const by = query.run === undefined ? '' : 'INDEXED BY by_run';
+    const text = `SELECT * FROM records ${by} WHERE ${where} ORDER BY seq ${order} LIMIT ?`;
+    return this.database.prepare(text).all(from, to, ...values, limit) as Row[];
+  }
+
+  // Of what a page answers for no number may be missing, whatever was asked for. Where a run is
+  // asked for the log itself knows how many records it has.
+  private assertWhole({ from, to }: Range, { run }: RecordFilter): void {
+    const count = (where: string, ...values: (string | number)[]) =>
+      Number(
+        this.database.prepare(`SELECT count(*) AS n FROM records WHERE ${where}`).get(...values)?.[
+          'n'
+        ],
+      );
+    if (run === undefined) {
+      if (count('seq >= ? AND seq < ?', from, to) !== to - from) throw changed(from);
+    } else if (count('run = ?', run) < (this.log.runState(run)?.records ?? 0)) {
+      if (this.indexed >= this.log.size) throw changed(from);
+    }
   }
 
   // The index only says where to look; what is handed out are the bytes of the segment.
-  private async fetch(row: Row): Promise<LogLine> {
-    const { seq, segment, offset, length, hash } = row;
-    const line = await readLine(this.dir, { segment, offset, length });
-    if (line?.hash !== hash || line.record.seq !== seq) {
-      throw broken({ record: { seq }, segment, offset });
+  private async *fetch(rows: readonly Row[]): AsyncGenerator<LogLine, void, undefined> {
+    for await (const { place: row, line } of readLines(this.dir, rows)) {
+      if (line === undefined || !isOf(line, row)) {
+        // Whose fault it is: where the log still reads as it was written, it is the index's.
+        await Array.fromAsync(this.log.read({ from: row.seq, to: row.seq + 1 }));
+        throw changed(row.seq);
+      }
+      yield line;
     }
-    return line;
   }
 }
 
-type Row = { seq: number; segment: number; offset: number; length: number; hash: string };
+type Row = Place & {
+  ts: number;
+  type: string;
+  run: string | null;
+  actor: string;
+  uid: number | null;
+  kind: string;
+  outcome: string;
+  sev: number;
+};
+
+function isOf({ record, hash }: LogLine, row: Row): boolean {
+  const { actor } = record;
+  return (
+    hash === row.hash &&
+    record.seq === row.seq &&
+    Date.parse(record.ts) === row.ts &&
+    record.type === row.type &&
+    (record.run ?? null) === row.run &&
+    (actor.name ?? '') === row.actor &&
+    (actor.uid ?? null) === row.uid &&
+    actor.kind === row.kind &&
+    record.outcome === row.outcome &&
+    rankOf(record.sev) === row.sev
+  );
+}
+
+function changed(seq: number | undefined): OrchestraError {
+  return new OrchestraError(
+    'audit.index_changed',
+    `The index does not say what the log says${seq === undefined ? '' : `, at or after record ${seq}`}`,
+    {
+      hint: 'the log is read without it: orchestra audit list --from-segments; index.sqlite may be deleted while the daemon is stopped, and is made again',
+    },
+  );
+}
+
+/** Goes through the numbers of a log in blocks, in either direction. */
+class Search {
+  readonly #newest: boolean;
+  #from: number;
+  #to: number;
+  readonly #start: number;
+  readonly #step: number;
+
+  constructor({ order, cursor, run }: IndexQuery, size: number) {
+    this.#newest = order === 'newest';
+    this.#step = run === undefined ? blockRecords : Infinity;
+    this.#from = this.#newest ? 0 : Math.min(size, (cursor ?? -1) + 1);
+    this.#to = this.#newest ? Math.min(size, cursor ?? size) : size;
+    this.#start = this.#newest ? this.#to : this.#from;
+  }
+
+  /** What is to be looked at next; undefined at the end. */
+  next(): Range | undefined {
+    if (this.#from >= this.#to) return undefined;
+    if (this.#step === Infinity) return { from: this.#from, to: this.#to };
+    if (this.#newest) {
+      const block = Math.floor((this.#to - 1) / this.#step) * this.#step;
+      return { from: Math.max(this.#from, block), to: this.#to };
+    }
+    const block = (Math.floor(this.#from / this.#step) + 1) * this.#step;
+    return { from: this.#from, to: Math.min(this.#to, block) };
+  }
+
+  /** All of a stretch is done, or as far as one record; answers what that is. */
+  done({ from, to }: Range, last?: number): Range {
+    if (this.#newest) {
+      this.#to = last ?? from;
+      return { from: this.#to, to };
+    }
+    this.#from = last === undefined ? to : last + 1;
+    return { from, to: this.#from };
+  }
+
+  get scanned(): Range {
+    return this.#newest
+      ? { from: this.#to, to: this.#start }
+      : { from: this.#start, to: this.#from };
+  }
+
+  /** Where the next page starts. */
+  get cursor(): number | undefined {
+    if (this.#from >= this.#to) return undefined;
+    return this.#newest ? this.#to : this.#from - 1;
+  }
+}

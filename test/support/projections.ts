@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import type { AnyRecord } from '#contract/records.ts';
+import { rankOf } from '#daemon/audit/reading/filter.ts';
 import { scanLog } from '#verifier/scan.ts';
 
 /** Something that is a fold over the log and nothing else: as it is, and made anew. */
@@ -34,7 +35,7 @@ export async function assertRebuilt(
   const rows: Record<string, unknown>[] = [];
   const scan = await scanLog(dir, {
     onRecord: (record, chain, { segment, offset, length }) => {
-      const { seq, ts, type, run, actor, outcome } = record as unknown as AnyRecord;
+      const { seq, ts, type, run, actor, outcome, sev } = record as unknown as AnyRecord;
       rows.push({
         seq,
         ts: Date.parse(ts),
@@ -44,6 +45,7 @@ export async function assertRebuilt(
         uid: actor.uid ?? null,
         kind: actor.kind,
         outcome,
+        sev: rankOf(sev),
         segment: segment.first,
         offset,
         length,
