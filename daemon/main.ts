@@ -26,6 +26,7 @@ const usage = `orchestrad: runs plans in locked containers and keeps the record
 
 const root = new URL('..', import.meta.url);
 const policiesDir = new URL('policies', root).pathname;
+const lastWordsMs = 60_000;
 
 async function main(): Promise<void> {
   armFailpoints(process.env['ORCHESTRA_FAILPOINTS']);
@@ -72,6 +73,8 @@ async function main(): Promise<void> {
     return;
   }
   logger.fatal({ err: reason }, 'the log cannot be written any more; nothing may run');
+  // A disk that hangs does not let go of its calls, and what cannot be recorded must not go on.
+  setTimeout(() => process.exit(exitCodes.unreachable), lastWordsMs).unref();
   await daemon.stop('log blocked');
   process.exitCode = exitCodes.unreachable;
 }

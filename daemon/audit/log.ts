@@ -37,6 +37,8 @@ export type LogOptions = {
   freeBytes?: ((dir: string) => Promise<number>) | undefined;
   /** Records that may wait for the disk before `daemon.busy`. */
   pendingMax?: number | undefined;
+  /** How long the disk may take for one write before the log blocks. */
+  stallMs?: number | undefined;
 };
 
 const MiB = 1024 * 1024;
@@ -271,6 +273,7 @@ class OpenLog implements Log {
       segmentBytes: options.segmentBytes ?? 64 * MiB,
       segmentMs: options.segmentMs ?? 24 * 60 * 60 * 1000,
       pendingMax: options.pendingMax ?? 65_536,
+      stallMs: options.stallMs ?? 30_000,
       onDurable: (line) => {
         deepFreeze(line.record);
         catalog.add(line.record, line.segment, line.offset);

@@ -6,6 +6,7 @@ import { jumpBetween, type Stamp } from '#verifier/clock.ts';
 import { zeroHash } from '#verifier/limits.ts';
 import { segmentName } from '#verifier/segments.ts';
 import type { Clock } from '../base/clock.ts';
+import { within } from '../base/deadline.ts';
 import type { LogDisk, LogFile } from './disk.ts';
 import { draftOf, type Draft } from './draft.ts';
 import type { AnyEntry, LogHead, LogLine } from './types.ts';
@@ -29,6 +30,8 @@ export type WriterOptions = {
   segmentBytes: number;
   segmentMs: number;
   pendingMax: number;
+  /** How long one write with its sync may take before the disk counts as gone. */
+  stallMs: number;
   /** Called for each durable record in order, before its promise resolves. */
   onDurable: (line: LogLine) => void;
   /** Called after a batch became durable and was handed out. */
@@ -258,12 +261,18 @@ export class Writer {
     for (const { lines } of groups) for (const { line } of lines) text += `${line}\n`;
     const bytes = Buffer.from(text);
     const rotated = first !== this.fileFirst;
-    if (rotated) await this.rotate(first);
-    if (this.file === undefined) throw new Error('the segment is not open');
-    await this.file.append(bytes);
-    await this.file.datasync();
+    const work = rotated ? this.rotate(first).then(() => this.write(bytes)) : this.write(bytes);
+    // Whether a disk that hangs will ever have taken the bytes, nobody can say: it is like an error.
+    await within(work, this.options.stallMs, () => new Error('the disk hangs'));
     if (this.failure !== undefined) throw this.failure;
     this.deliver(groups, { bytes: bytes.length, rotated });
+  }
+
+  private async write(bytes: Buffer): Promise<void> {
+    const { file } = this;
+    if (file === undefined) throw new Error('the segment is not open');
+    await file.append(bytes);
+    await file.datasync();
   }
 
   // Whole groups of one segment, so that what was appended together becomes durable together.

@@ -96,6 +96,22 @@ test('a failed sync ends the log: all that waits and all that comes is rejected,
   expect((await verifyLog(it.dir)).exit).toBe(0);
 });
 
+test('a disk that hangs ends the log like one that fails, and whatever it says later counts for nothing', async () => {
+  const disk = new FlakyDisk();
+  await using it = await testLog({ disk, stallMs: 20 });
+  const { size } = it.log;
+  const late = Promise.withResolvers<void>();
+  disk.onSync = () => late.promise;
+  await expect(it.log.append(noise('hung'))).rejects.toMatchObject({ code: 'audit.unavailable' });
+  late.resolve();
+  await expect(it.log.append(noise('later'))).rejects.toMatchObject({ code: 'audit.unavailable' });
+  expect([it.log.size, it.folded.length]).toEqual([size, size]);
+  await it.log.close();
+  const again = await reopen(it.dir);
+  await again.close();
+  expect((await verifyLog(it.dir)).exit).toBe(0);
+});
+
 test('a write that takes half of a line and then fails is mended at the next start', async () => {
   const disk = new FlakyDisk();
   await using it = await testLog({ disk });
