@@ -3,6 +3,7 @@ import { Attestation, AttestFiles } from './attestation.ts';
 import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName } from './ids.ts';
 import { framesType } from './output-frames.ts';
+import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
 import { LogRecord } from './records.ts';
 import {
@@ -301,6 +302,24 @@ export const endpoints = {
     summary: 'The report as Markdown',
     answer: 'bytes',
     changes: false,
+  }),
+  runProvenance: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/provenance',
+    summary:
+      'How the artifacts of a closed run came to be: signed SLSA provenance, of all or of `artifact`',
+    answer: 'json',
+    changes: true,
+    query: z.object({ artifact: z.string().min(1).max(128).optional() }),
+    response: ProvenanceAnswer,
+  }),
+  provenanceKey: endpoint({
+    method: 'GET',
+    path: '/v1/provenance/key',
+    summary: 'The key that provenance is signed with',
+    answer: 'json',
+    changes: false,
+    response: ProvenanceKey,
   }),
   taskLog: endpoint({
     method: 'GET',

@@ -38,6 +38,8 @@ import { CheckpointSigner } from './runs/checkpoint-signer.ts';
 import { learnFromPast } from './runs/learn-from.ts';
 import { clearOutput } from './runs/left-output.ts';
 import { BackgroundPruning } from './runs/prune/background.ts';
+import { Attested } from './runs/provenance/attested.ts';
+import { Provenance } from './runs/provenance/provenance.ts';
 import { PrunedRuns } from './runs/prune/pruned-runs.ts';
 import { Pruner } from './runs/prune/pruner.ts';
 import { Runs } from './runs/runs.ts';
@@ -96,6 +98,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const actions = new ActionCache();
   const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
+  const attested = new Attested();
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
   await using opened = new AsyncDisposableStack();
@@ -111,6 +114,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       actions.fold(record);
       flaky.fold(record);
       pruned.fold(record);
+      attested.fold(record);
     },
   });
   opened.defer(() => log.close());
@@ -168,7 +172,16 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   opened.defer(() => workspace.close());
   await recordSwept(log, workspace);
   const { store } = workspace;
-  const pruner = new Pruner({ log, states, pruned, store, clock, logger, settings: config.keep });
+  const pruner = new Pruner({
+    log,
+    states,
+    pruned,
+    store,
+    clock,
+    logger,
+    settings: config.keep,
+    alsoOf: (run) => attested.bundleOf(run),
+  });
   workspace.disk.space.reclaim = () => pruner.makeRoom();
   const policies = await openPolicyBook({
     log,
@@ -199,6 +212,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     clock,
     tell: tellComponents(log),
   });
+  const signer = new CheckpointSigner(join(stateDir, 'keys', 'report.key'), config.trustedKeys);
   const deps: RunsDeps = {
     stateDir,
     installId,
@@ -234,7 +248,14 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     flights: new Flights(),
     flaky,
     circuits,
-    signer: new CheckpointSigner(join(stateDir, 'keys', 'report.key'), config.trustedKeys),
+    signer,
+    provenance: new Provenance({
+      log,
+      blobs: workspace.blobs,
+      attested,
+      key: () => signer.key(),
+      logger,
+    }),
     openRunsMax: config.openRuns,
   };
   const runs = new Runs(deps);

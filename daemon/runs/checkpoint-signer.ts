@@ -21,7 +21,7 @@ export class CheckpointSigner {
   }
 
   async sign(checkpoint: UnsignedCheckpoint): Promise<RunCheckpoint> {
-    const key = await this.#own();
+    const key = await this.key();
     const sig = sign(null, bytesOf(checkpoint), key.secret).toString('base64');
     const signature = { key: key.id, public_key: key.spki.toString('base64'), sig };
     return { ...checkpoint, signature };
@@ -49,7 +49,7 @@ export class CheckpointSigner {
     ) {
       throw invalid('Its signature does not fit: it was changed after a daemon wrote it');
     }
-    const own = await this.#own();
+    const own = await this.key();
     if (signature.key !== own.id && !this.#trusted.has(signature.key)) {
       throw new OrchestraError(
         'access.denied',
@@ -62,7 +62,8 @@ export class CheckpointSigner {
     return read.data;
   }
 
-  async #own(): Promise<Key> {
+  /** Of this installation; made when it is first needed. */
+  async key(): Promise<Key> {
     const key = (this.#key ??= readOrMakeKey(this.#keyFile));
     key.catch(() => (this.#key = undefined));
     return key;

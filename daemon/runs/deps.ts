@@ -22,6 +22,7 @@ import type { ActionHistory } from './failures/action-history.ts';
 import type { ImagePins, Images } from './images.ts';
 import type { PrunedRuns } from './prune/pruned-runs.ts';
 import type { Pruner } from './prune/pruner.ts';
+import type { Provenance } from './provenance/provenance.ts';
 import type { RunStates } from './state.ts';
 
 /** What the story of a run needs from the rooms below; made once, in `main.ts`. */
@@ -73,6 +74,8 @@ export type RunsDeps = {
   circuits: Circuits;
   /** Signs checkpoints, and knows whose may be gone on from. */
   signer: CheckpointSigner;
+  /** Says how artifacts came to be, once a run is closed. */
+  provenance: Provenance;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */
   openRunsMax: number;
 };

@@ -371,6 +371,7 @@ export class Runs {
         void run.pause.lift();
       }
       await Promise.all(open.map((run) => run.done));
+      await this.#deps.provenance.settled();
     };
     const late = () => new OrchestraError('daemon.stopping', 'Runs did not end in time');
     await within(end(), deadlineMs, late);
@@ -422,6 +423,8 @@ export class Runs {
     void tellStory(this.#deps, run, beginning).finally(() => {
       timer[Symbol.dispose]();
       this.#open.delete(id);
+      const closed = this.#deps.states.find(id);
+      if (closed?.closedAt !== undefined) this.#deps.provenance.attest(closed);
       done.resolve();
     });
     return run;

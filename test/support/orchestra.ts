@@ -16,6 +16,7 @@ import { guardEngine } from '#daemon/engine/guard.ts';
 import { labelNames } from '#daemon/engine/labels.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
 import { ImagePins } from '#daemon/runs/images.ts';
+import { Attested } from '#daemon/runs/provenance/attested.ts';
 import { RunStates } from '#daemon/runs/state.ts';
 import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
 import { assertRebuilt, projection } from './projections.ts';
@@ -181,6 +182,7 @@ export class Orchestra implements AsyncDisposable {
   async ended(run: RunId): Promise<void> {
     await this.rooms.runs.open(run)?.done;
     await this.rooms.deps.sandbox.slots.settled();
+    await this.rooms.deps.provenance.settled();
   }
 
   /** Submits, and waits for the end. */
@@ -217,12 +219,14 @@ export class Orchestra implements AsyncDisposable {
     if (!isBehind) await this.#index.query({ limit: 1 });
     await this.#index.close();
     await this.rooms.close();
-    const { states, pins } = this.rooms.deps;
+    const { states, pins, provenance } = this.rooms.deps;
+    const { attested } = provenance;
     await assertRebuilt(
       { dir: this.rooms.auditDir, index: this.#indexFile },
       [
         projection(states, new RunStates(), (fold) => fold.all()),
         projection(pins, new ImagePins(), (fold) => fold.get(reference)),
+        projection(attested, new Attested(), (fold) => fold.all()),
       ],
       { isBehind, size },
     );

@@ -5,6 +5,7 @@ import { auditRoutes } from './audit.ts';
 import type { RouteDeps } from './deps.ts';
 import { tellingOfPruned } from './pruned.ts';
 import { policyRoutes } from './policies.ts';
+import { provenanceRoutes } from './provenance.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
 import { snapshotRoutes } from './snapshots.ts';
@@ -21,6 +22,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...auditRoutes(deps),
     ...attestationRoutes(deps),
     ...policyRoutes(deps),
+    ...provenanceRoutes(deps),
     ...secretRoutes(deps),
     ...storeRoutes(deps),
   };

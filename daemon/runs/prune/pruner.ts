@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
-import type { RunId } from '#contract/ids.ts';
+import type { Digest, RunId } from '#contract/ids.ts';
 import type { PruneAnswer, PruneReason, PruneStore } from '#contract/prune.ts';
 import type { Actor, RecordData } from '#contract/records.ts';
 import { graceMs } from '../../artifacts/freshen.ts';
@@ -11,6 +11,7 @@ import { cutText } from '../../base/text.ts';
 import { markBytes, type Mark } from '../../workspace/free-space.ts';
 import type { PrunedPart, RunRoots } from '../../workspace/prune/request.ts';
 import type { Store, StoreWork } from '../../workspace/prune/store.ts';
+import { DigestBag } from './digest-bag.ts';
 import { dayMs, endOf, heldRuns, keptByRule, type KeepRule, type PrunableRun } from './keep.ts';
 import type { PrunedRuns } from './pruned-runs.ts';
 import { readRoots } from './roots.ts';
@@ -28,6 +29,8 @@ export type PrunerDeps = {
   clock: Clock;
   logger: Pick<Logger, 'warn'>;
   settings: PruneSettings;
+  /** What was said of a run after its last record: blobs that go with it. */
+  alsoOf?: (run: string) => Digest | undefined;
 };
 
 type Asked = {
@@ -162,7 +165,7 @@ export class Pruner {
   }
 
   async #find({ rule, grace, signal }: Asked): Promise<Found> {
-    const { log, states, pruned, settings, store } = this.#deps;
+    const { log, states, pruned, settings, store, alsoOf } = this.#deps;
     const now = this.#now();
     const runs = states.all().filter(({ id }) => pruned.find(id) === undefined);
     const held = heldRuns(runs);
@@ -178,9 +181,10 @@ export class Pruner {
     function rank(run: PrunableRun): number {
       return held.has(run.id) ? Infinity : usedAt(run);
     }
-    const wanted = kept.flatMap(({ id }): RunRoots[] =>
-      [roots.of.get(id)].filter((x) => x !== undefined),
-    );
+    const wanted = kept.flatMap(({ id }): RunRoots[] => {
+      const own = roots.of.get(id);
+      return own === undefined ? [] : [withAlso(own, alsoOf?.(id))];
+    });
     const budget = settings.budget && markBytes(settings.budget, await store.space.read());
     const fits =
       budget === undefined ? wanted.length : fitting(await store.weigh(wanted, signal), budget);
@@ -249,6 +253,13 @@ export class Pruner {
     const steady = this.#began.now + Math.floor((clock.mono() - this.#began.mono) / 1_000);
     return Math.min(clock.now(), steady);
   }
+}
+
+function withAlso(roots: RunRoots, also: Digest | undefined): RunRoots {
+  if (also === undefined) return roots;
+  const bag = new DigestBag();
+  bag.add(also);
+  return { ...roots, digests: Buffer.concat([roots.digests, bag.bytes]) };
 }
 
 function reasonOf(error: unknown, { aborted }: AbortSignal): string {

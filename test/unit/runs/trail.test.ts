@@ -189,9 +189,17 @@ const elsewhere: Readonly<Record<string, string>> = {
 };
 
 /** What belongs to no run, and comes when it comes. */
-const besides = ['daemon/runs/failures/tell-components.ts', 'daemon/runs/checkpoints.ts'];
+const besides = [
+  'daemon/runs/failures/tell-components.ts',
+  'daemon/runs/checkpoints.ts',
+  'daemon/runs/provenance/provenance.ts',
+];
 
 const testedElsewhere: Readonly<Record<string, string>> = {
+  'log.exported': 'test/unit/audit/export/export.test.ts',
+  'forward.stalled': 'test/unit/audit/forward/forwarder.test.ts',
+  'forward.resumed': 'test/unit/audit/forward/forwarder.test.ts',
+  'artifact.attested': 'test/unit/runs/provenance.test.ts',
   'store.prune': 'test/unit/runs/prune/pruner.test.ts',
   'run.pruned': 'test/unit/runs/prune/pruner.test.ts',
   'container.confirmed': 'test/unit/engine/exits.test.ts',
