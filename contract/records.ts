@@ -119,6 +119,15 @@ export const recordTypes = {
   'log.loss.acknowledged': note({ expected_size: count, found_size: count, reason: text(512) }),
   'log.verified': note({ records: count, verdict: text(32), reason: text(64), duration_ms: count }),
   'log.read': note({ what: text(32), query: text(512), records: count }),
+  /** Of the run that `obj` names, every line with its proof was handed out, to be checked elsewhere. */
+  'log.extracted': note({
+    records: count,
+    first_seq: count,
+    last_seq: count,
+    tree_size: count,
+    /** The run was closed: nothing more of it can come. */
+    complete: z.boolean(),
+  }),
   /** Before the first byte leaves: `from_seq` up to, not including, `to_seq`, of which `records` fit. */
   'log.exported': note({
     format: text(16),
