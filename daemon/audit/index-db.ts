@@ -92,11 +92,15 @@ async function openFresh(path: string, log: Log): Promise<DatabaseSync> {
     if (version === 0) database.exec(schema);
     else if (version !== schemaVersion) throw new Error('the index has another version');
     const last = database.prepare('SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1').get();
+    const first = Number(database.prepare('SELECT min(seq) AS n FROM records').get()?.['n']);
     const rows = database.prepare('SELECT count(*) AS n FROM records').get()?.['n'];
     if (last !== undefined) {
       const seq = Number(last['seq']);
       const counted = database.prepare('SELECT sum(records) AS n FROM counts').get()?.['n'];
-      if (rows !== seq + 1 || counted !== rows) throw new Error('the index has gaps');
+      // What was pruned while it was away is dropped later; what was pruned before is not there.
+      if (rows !== seq + 1 - first || counted !== rows || first > log.first) {
+        throw new Error('the index has gaps');
+      }
       let there: string | undefined;
       for await (const line of log.read({ from: seq, to: seq + 1 })) there = line.hash;
       if (there !== last['hash']) throw new Error('the index belongs to another log');
@@ -138,7 +142,7 @@ class FollowingIndex implements LogIndex {
   async query(query: IndexQuery = {}): Promise<IndexPage> {
     await this.caughtUp();
     const limit = Math.min(Math.max(1, query.limit ?? 100), pageMax);
-    const search = new Search(query, this.indexed);
+    const search = new Search(query, { from: this.log.first, to: this.indexed });
     const lines: LogLine[] = [];
     let looked = 0;
     for (let slice = search.next(); slice !== undefined; slice = search.next()) {
@@ -166,7 +170,7 @@ class FollowingIndex implements LogIndex {
 
   async find(seq: number): Promise<LogLine | undefined> {
     await this.caughtUp();
-    if (seq >= this.indexed) return undefined;
+    if (seq >= this.indexed || seq < this.log.first) return undefined;
     const row = this.database.prepare('SELECT * FROM records WHERE seq = ?').get(seq);
     if (row === undefined) throw changed(seq);
     for await (const line of this.fetch([row as Row])) return line;
@@ -178,10 +182,8 @@ class FollowingIndex implements LogIndex {
     const rows = this.database
       .prepare('SELECT seq, segment, offset, length, hash FROM records WHERE run = ? ORDER BY seq')
       .all(run) as Place[];
-    // One that came since then is not missed.
-    const records = this.log.runState(run)?.records ?? 0;
-    if (rows.length < records && this.indexed >= this.log.size) throw changed(rows.at(-1)?.seq);
-    return rows;
+    if (this.lacksOf(run, rows.length)) throw changed(rows.at(-1)?.seq);
+    return rows.filter(({ seq }) => seq >= this.log.first);
   }
 
   async numbers(filter: RecordFilter, { from, to }: Range): Promise<number[]> {
@@ -242,12 +244,14 @@ class FollowingIndex implements LogIndex {
   private async followOn(): Promise<void> {
     let batch: LogLine[] = [];
     const { signal } = this.stop;
+    await this.forgetPruned();
     for await (const line of this.log.follow({ from: this.indexed, signal })) {
       batch.push(line);
       // As large as what is there already, so that a record is never held back.
       if (batch.length < batchMax && line.record.seq + 1 < this.log.size) continue;
       this.write(batch);
       this.failure = undefined;
+      if (batch.some(({ record }) => record.type === 'log.pruned')) await this.forgetPruned();
       batch = [];
       // Inserting is synchronous. Far behind, others get a turn in between; close to the end, what
       // comes in a burst goes in together, unless somebody waits.
@@ -258,8 +262,12 @@ class FollowingIndex implements LogIndex {
 
   private write(batch: readonly LogLine[]): void {
     this.writer.write(batch);
-    this.indexed += batch.length;
+    this.indexed = (batch.at(-1)?.record.seq ?? -1) + 1;
     this.progress.wake();
+  }
+
+  private async forgetPruned(): Promise<void> {
+    while (!this.stop.signal.aborted && this.writer.forget(this.log.first)) await turn();
   }
 
   /** Where a stretch has no record of the time that is asked for, nobody has to look. */
@@ -297,11 +305,15 @@ class FollowingIndex implements LogIndex {
           'n'
         ],
       );
-    if (run === undefined) {
-      if (count('seq >= ? AND seq < ?', from, to) !== to - from) throw changed(from);
-    } else if (count('run = ?', run) < (this.log.runState(run)?.records ?? 0)) {
-      if (this.indexed >= this.log.size) throw changed(from);
-    }
+    if (run !== undefined && this.log.first === 0) {
+      if (this.lacksOf(run, count('run = ?', run))) throw changed(from);
+    } else if (count('seq >= ? AND seq < ?', from, to) !== to - from) throw changed(from);
+  }
+
+  // Records that came since the index was asked are not missed, nor are those that were pruned.
+  private lacksOf(run: string, records: number): boolean {
+    if (this.log.first > 0 || this.indexed < this.log.size) return false;
+    return records < (this.log.runState(run)?.records ?? 0);
   }
 
   // The index only says where to look; what is handed out are the bytes of the segment.
@@ -362,10 +374,10 @@ class Search {
   readonly #start: number;
   readonly #step: number;
 
-  constructor({ order, cursor, run }: IndexQuery, size: number) {
+  constructor({ order, cursor, run }: IndexQuery, { from: first, to: size }: Range) {
     this.#newest = order === 'newest';
-    this.#step = run === undefined ? blockRecords : Infinity;
-    this.#from = this.#newest ? 0 : Math.min(size, (cursor ?? -1) + 1);
+    this.#step = run === undefined || first > 0 ? blockRecords : Infinity;
+    this.#from = this.#newest ? first : Math.max(first, Math.min(size, (cursor ?? -1) + 1));
     this.#to = this.#newest ? Math.min(size, cursor ?? size) : size;
     this.#start = this.#newest ? this.#to : this.#from;
   }

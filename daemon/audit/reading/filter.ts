@@ -75,8 +75,9 @@ export function rankOf(sev: string): number {
 }
 
 /** What an actor is called where there is room for one word. */
-export function wordFor({ name, uid, kind }: Actor): string {
-  return name ?? (uid === undefined ? kind : `uid:${uid}`);
+export function wordFor({ name = '', uid, kind }: Actor): string {
+  if (name !== '') return name;
+  return uid === undefined ? kind : `uid:${uid}`;
 }
 
 function isOfType(type: string, wanted: string): boolean {

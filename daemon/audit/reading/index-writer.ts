@@ -86,6 +86,33 @@ export class IndexWriter {
     for (const [hour, records] of hours) this.#hour.run(hour, records);
     this.#database.exec('COMMIT');
   }
+
+  /** Drops some of the records before a number that were pruned; false where none is left. */
+  forget(before: number): boolean {
+    const { n } = this.#database.prepare('SELECT min(seq) AS n FROM records').get() ?? {};
+    const from = Number(n ?? before);
+    if (from >= before) return false;
+    const to = Math.min(before, (Math.floor(from / blockRecords) + 1) * blockRecords);
+    this.#database.exec(`
+      BEGIN;
+      INSERT INTO counts
+        SELECT strftime('%Y-%m-%d', ts / 1000, 'unixepoch') AS day, type, outcome, sev,
+          CASE WHEN actor <> '' THEN actor WHEN uid IS NOT NULL THEN 'uid:' || uid ELSE kind END AS who,
+          -count(*), -sum(length + 1)
+        FROM records WHERE seq < ${to} GROUP BY day, type, outcome, sev, who
+        ON CONFLICT DO UPDATE SET
+          records = records + excluded.records, bytes = bytes + excluded.bytes;
+      DELETE FROM counts WHERE records = 0;
+      INSERT INTO hours
+        SELECT ts / ${hourMs} AS hour, -count(*) FROM records WHERE seq < ${to} GROUP BY hour
+        ON CONFLICT DO UPDATE SET records = records + excluded.records;
+      DELETE FROM hours WHERE records = 0;
+      DELETE FROM blocks WHERE block < ${Math.floor(to / blockRecords)};
+      DELETE FROM records WHERE seq < ${to};
+      COMMIT;
+    `);
+    return true;
+  }
 }
 
 type Span = { min: number; max: number };

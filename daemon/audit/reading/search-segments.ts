@@ -21,9 +21,9 @@ export async function searchSegments(
   query: IndexQuery,
 ): Promise<SegmentPage> {
   const { order, cursor, text, limit = 100, ...filter } = query;
-  const { size } = log;
+  const { size, first } = log;
   const isNewest = order === 'newest';
-  const start = isNewest ? Math.min(size, cursor ?? size) : Math.min(size, (cursor ?? -1) + 1);
+  const start = Math.max(first, Math.min(size, isNewest ? (cursor ?? size) : (cursor ?? -1) + 1));
   const lines: LogLine[] = [];
   const met: number[] = [];
   let at = start;
@@ -36,7 +36,7 @@ export async function searchSegments(
     if (lines.length >= limit || Math.abs(at - start) >= scanMax) break;
   }
   const scanned: Range = isNewest ? { from: at, to: start } : { from: start, to: at };
-  const isDone = isNewest ? at === 0 : at >= size;
+  const isDone = isNewest ? at <= first : at >= size;
   return {
     lines,
     scanned,
@@ -57,8 +57,8 @@ async function hiddenAmong(
 }
 
 async function* backwards(log: Log, to: number): AsyncGenerator<LogLine, void, undefined> {
-  for (let end = to; end > 0; end -= stepRecords) {
-    const from = Math.max(0, end - stepRecords);
+  for (let end = to; end > log.first; end -= stepRecords) {
+    const from = Math.max(log.first, end - stepRecords);
     const step = await Array.fromAsync(log.read({ from, to: end }));
     yield* step.reverse();
   }

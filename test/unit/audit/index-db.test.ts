@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { LogRecord } from '#contract/records.ts';
 import { openIndex, type LogIndex } from '#daemon/audit/index-db.ts';
+import { IndexWriter, schema } from '#daemon/audit/reading/index-writer.ts';
 import { matches, wordFor } from '#daemon/audit/reading/filter.ts';
 import { searchSegments } from '#daemon/audit/reading/search-segments.ts';
 import type { AnyEntry, Log } from '#daemon/audit/types.ts';
@@ -307,4 +308,33 @@ test('the index catches up with what was appended while it was away', async () =
   expect((await again.query({ text: 'while away' })).lines).toHaveLength(1);
   await again.close();
   await log.close();
+});
+
+test('rows of records that were pruned are dropped, and their counts with them', async () => {
+  const clock = new FakeClock();
+  await using it = await testLog({ clock });
+  const index = await openIndex(it);
+  for (let n = 0; n < 40; n += 1) {
+    await it.log.append(entryOf(n));
+    clock.pass(3_000_000);
+  }
+  await index.query();
+  await index.close();
+  const database = new DatabaseSync(join(it.dir, 'index.sqlite'));
+  const writer = new IndexWriter(database);
+  expect(writer.forget(25)).toBe(true);
+  expect(writer.forget(25)).toBe(false);
+  const left = ['records', 'counts', 'hours'].map((table) =>
+    database.prepare(`SELECT * FROM ${table}`).all(),
+  );
+  const anew = new DatabaseSync(':memory:');
+  anew.exec(schema);
+  const lines = await Array.fromAsync(it.log.read({ from: 25 }));
+  new IndexWriter(anew).write(lines);
+  const expected = ['records', 'counts', 'hours'].map((table) =>
+    anew.prepare(`SELECT * FROM ${table}`).all(),
+  );
+  expect(left).toEqual(expected);
+  database.close();
+  anew.close();
 });
