@@ -243,6 +243,21 @@ export const commands: readonly CommandSpec[] = [
     ],
   },
   {
+    name: 'provenance',
+    args: '<run> [artifact] [file]',
+    first: 'run',
+    text: 'how artifacts came to be, signed; verify FILE [ARTIFACT] checks it without a daemon',
+    group: 'Trust',
+    options: [
+      { flags: '-o, --out <file>', text: 'write it there', values: 'file' },
+      {
+        flags: '--key <key>',
+        text: 'with verify: the key that signed it, as a file or its sha256:…; see provenance key',
+      },
+    ],
+    load: async () => (await import('./commands/provenance.ts')).provenance,
+  },
+  {
     name: 'diff',
     args: '<run>',
     first: 'run',

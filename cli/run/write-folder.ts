@@ -39,7 +39,7 @@ export async function writeCheckpoint(
 }
 
 /**
- * Writes `<base>/<run>/` as the user who calls: report, plan, checkpoint, and the exact bytes of
+ * Writes `<base>/<run>/` as the user who calls: report, plan, checkpoint, provenance, and the exact bytes of
  * every task's output (read them with `orchestra logs`, which makes them harmless). A workspace may
  * hold a link where the folder should be, so no link is followed below `within`, and every file is
  * written beside its place and then renamed into it. Answers the folder.
@@ -51,7 +51,10 @@ export async function writeRunFolder(
 ): Promise<string> {
   const { within } = place;
   const folder = await makeRunFolder(view.id, place);
-  await writeText(folder, 'report.md', client, view.id, 'runReport');
+  await Promise.all([
+    writeText(folder, 'report.md', client, view.id, 'runReport'),
+    writeProvenance(client, view, folder),
+  ]);
   if (view.plan !== undefined) {
     await writeText(folder, 'plan.json', client, view.id, 'runPlan');
     if (view.checkpoint !== undefined) await writeCheckpoint(client, view.id, folder);
@@ -82,6 +85,22 @@ async function writeText(
 ): Promise<void> {
   const content = await client.content(endpoint, { params: { id }, bytesMax: documentBytesMax });
   await replaceFile(path.join(folder, name), [content]);
+}
+
+/** What is signed about its artifacts, a line each. */
+async function writeProvenance(client: Client, view: RunView, folder: string): Promise<void> {
+  const isDone = (state: string) => state === 'succeeded' || state === 'cached';
+  const left = view.tasks.some(({ state, artifacts }) => isDone(state) && artifacts.length > 0);
+  if (!left || view.closedAt === undefined) return;
+  try {
+    const { envelopes } = await client.call('runProvenance', { params: { id: view.id } });
+    const lines = envelopes.map((envelope) => Buffer.from(`${JSON.stringify(envelope)}\n`));
+    await replaceFile(path.join(folder, 'provenance.jsonl'), lines);
+  } catch (error) {
+    // An older daemon has none to give; and content that is gone does not cost the report.
+    const codes: readonly string[] = ['route.unknown', 'blob.unknown', 'artifact.unknown'];
+    if (!(error instanceof OrchestraError) || !codes.includes(error.code)) throw error;
+  }
 }
 
 async function* bytesOf(client: Client, run: string, task: string): AsyncGenerator<Uint8Array> {
