@@ -19,6 +19,7 @@ export async function bundle(root: string): Promise<void> {
     entryPoints: {
       orchestra: 'cli/main.ts',
       orchestrad: 'daemon/main.ts',
+      'orchestra-witness': 'witness/main.ts',
       ...Object.fromEntries([...workers].map(([file, name]) => [name, file])),
     },
     plugins: [namedWorkers(workers)],
@@ -34,7 +35,9 @@ export async function bundle(root: string): Promise<void> {
     legalComments: 'inline',
     logLevel: 'warning',
   });
-  for (const name of ['orchestra.mjs', 'orchestrad.mjs']) chmodSync(path.join(outdir, name), 0o755);
+  for (const name of ['orchestra', 'orchestrad', 'orchestra-witness']) {
+    chmodSync(path.join(outdir, `${name}.mjs`), 0o755);
+  }
 }
 
 const carried = new Set(['commander', 'picocolors', 'string-width']);

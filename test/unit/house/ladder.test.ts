@@ -3,7 +3,17 @@ import { dirname, join, posix, relative } from 'node:path';
 import { expect, test } from 'vitest';
 
 const root = new URL('../../..', import.meta.url).pathname;
-const outside = ['contract', 'verifier', 'setup', 'cli', 'test', 'bench', 'images'];
+const outside = [
+  'contract',
+  'verifier',
+  'signer',
+  'witness',
+  'setup',
+  'cli',
+  'test',
+  'bench',
+  'images',
+];
 
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -14,7 +24,7 @@ function sources(folder: string): string[] {
 /** What a file imports: paths from the root for our own files, package names for the rest. */
 function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8');
-  const specifiers = text.matchAll(/(?:from|import)\s*\(?\s*'([^'\s]+)'/g);
+  const specifiers = text.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)'([^'\s]+)'/g);
   return [...specifiers].map(([, specifier = '']) => {
     if (specifier.startsWith('#')) return specifier.slice(1);
     if (!specifier.startsWith('.')) return specifier;
@@ -52,6 +62,8 @@ test('a file of the daemon imports only from its own room or from rooms further 
 test.each([
   ['contract', ['contract'], /^zod$/],
   ['verifier', ['verifier'], /^node:/],
+  ['signer', ['signer', 'verifier'], /^node:/],
+  ['witness', ['witness', 'signer', 'verifier'], /^node:/],
   ['setup', ['setup', 'contract'], /^(?!cli$|daemon$)/],
   ['cli', ['cli', 'contract', 'setup', 'verifier'], /^(?!daemon$)/],
   ['daemon', ['daemon', 'contract', 'setup', 'verifier'], /^(?!cli$|test$|bench$)/],
