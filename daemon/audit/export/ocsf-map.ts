@@ -1,0 +1,168 @@
+/**
+ * Which OCSF class (1.8.0) an event of each type is, and which of its activities. A word instead of
+ * a number is an activity that OCSF has no number for: it is then 99 under that name.
+ */
+export type Mapping = { class: OcsfClass; activity: number | string; controlled?: true };
+
+export const ocsfClasses = {
+  file: { uid: 1001, category: 1, name: 'File System Activity' },
+  process: { uid: 1007, category: 1, name: 'Process Activity' },
+  log: { uid: 1008, category: 1, name: 'Event Log Activity' },
+  finding: { uid: 2004, category: 2, name: 'Detection Finding' },
+  authentication: { uid: 3002, category: 3, name: 'Authentication' },
+  entity: { uid: 3004, category: 3, name: 'Entity Management' },
+  access: { uid: 3005, category: 3, name: 'User Access Management' },
+  lifecycle: { uid: 6002, category: 6, name: 'Application Lifecycle' },
+  api: { uid: 6003, category: 6, name: 'API Activity' },
+  error: { uid: 6008, category: 6, name: 'Application Error' },
+} as const;
+export type OcsfClass = keyof typeof ocsfClasses;
+
+export const ocsfCategories: Readonly<Record<number, string>> = {
+  1: 'System Activity',
+  2: 'Findings',
+  3: 'Identity & Access Management',
+  6: 'Application Activity',
+};
+
+/** Names of the activities that the map uses, by class. */
+export const ocsfActivities: Readonly<Record<OcsfClass, Readonly<Record<number, string>>>> = {
+  file: { 1: 'Create', 2: 'Read', 4: 'Delete' },
+  process: { 1: 'Launch', 2: 'Terminate', 3: 'Open' },
+  log: { 2: 'Delete', 3: 'Export', 4: 'Archive', 5: 'Rotate', 6: 'Start', 7: 'Stop' },
+  finding: { 1: 'Create' },
+  authentication: { 1: 'Logon' },
+  entity: { 1: 'Create', 2: 'Read', 3: 'Update', 4: 'Delete', 8: 'Enable' },
+  access: { 1: 'Assign Privileges' },
+  lifecycle: { 1: 'Install', 3: 'Start', 4: 'Stop', 6: 'Enable', 7: 'Disable' },
+  api: { 1: 'Create', 2: 'Read', 3: 'Update', 4: 'Delete' },
+  error: { 1: 'General Error' },
+};
+
+const on = (name: OcsfClass, activity: number | string): Mapping => ({ class: name, activity });
+/** The act that was allowed or refused, with the word on it. */
+const decided = (name: OcsfClass, activity: number | string): Mapping => ({
+  class: name,
+  activity,
+  controlled: true,
+});
+
+export const ocsfMap: Readonly<Record<string, Mapping>> = {
+  'log.genesis': on('log', 6),
+  'log.segment.opened': on('log', 5),
+  'log.segment.closed': on('log', 4),
+  'log.recovered': on('log', 'Recover'),
+  'log.loss.acknowledged': on('log', 'Acknowledge Loss'),
+  'log.verified': on('log', 'Verify'),
+  'log.read': on('log', 'Read'),
+  'log.exported': on('log', 3),
+  'log.extracted': on('log', 3),
+  'log.pruned': on('log', 2),
+  'log.carried': on('log', 'Carry Over'),
+  'log.hold.set': on('log', 'Set Hold'),
+  'log.hold.cleared': on('log', 'Clear Hold'),
+  'log.heartbeat': on('log', 'Heartbeat'),
+  'log.unanchored': on('log', 'Lack Anchor'),
+  'anchor.requested': on('log', 'Request Anchor'),
+  'anchor.sent': on('log', 'Anchor'),
+  'anchor.failed': on('log', 'Anchor'),
+  'witness.cosigned': on('log', 'Cosign'),
+  'witness.refused': on('log', 'Cosign'),
+  'forward.stalled': on('log', 'Forward'),
+  'forward.resumed': on('log', 'Forward'),
+  'attestation.made': on('log', 'Attest'),
+  'artifact.attested': on('file', 'Attest'),
+  'run.attested': on('log', 'Attest'),
+  'evidence.made': on('log', 'Export Evidence'),
+  'clock.jump': on('log', 'Notice Clock Jump'),
+  'data.disclosed': on('api', 2),
+  'data.erased': on('api', 4),
+  'key.created': on('entity', 1),
+  'key.rotated': on('entity', 3),
+  'key.destroyed': on('entity', 4),
+
+  'daemon.started': on('lifecycle', 3),
+  'daemon.stopping': on('lifecycle', 4),
+  'daemon.stopped': on('lifecycle', 4),
+  'daemon.crashed': on('error', 1),
+  'daemon.error': on('error', 1),
+  'config.loaded': on('entity', 8),
+  'runtime.accepted': on('entity', 8),
+  'policy.loaded': on('entity', 8),
+  'policy.rejected': decided('entity', 8),
+  'component.opened': on('lifecycle', 7),
+  'component.closed': on('lifecycle', 6),
+
+  'auth.succeeded': on('authentication', 1),
+  'api.rejected': decided('api', 'Call'),
+
+  'input.copied': on('file', 1),
+  'run.submitted': on('api', 1),
+  'run.accepted': decided('api', 1),
+  'run.refused': decided('api', 1),
+  'run.cancel.requested': on('api', 3),
+  'run.pause.requested': on('api', 3),
+  'run.unpaused': on('api', 3),
+  'run.recovered': on('api', 3),
+  'run.cancelled': on('api', 3),
+  'run.timed_out': on('api', 3),
+  'run.closed': on('api', 3),
+  'plan.requested': on('api', 'Request Plan'),
+  'plan.made': on('api', 'Make Plan'),
+  'plan.failed': on('api', 'Make Plan'),
+  'policy.decided': decided('process', 1),
+  'checkpoint.saved': on('file', 1),
+
+  'task.started': on('process', 1),
+  'task.finished': on('process', 2),
+  'attempt.ended': on('process', 2),
+  'attempt.unknown': on('process', 'Lose'),
+  'attempt.adopted': on('process', 3),
+  'failure.classified': on('error', 1),
+  'retry.scheduled': on('process', 'Schedule'),
+  'task.cached': on('process', 'Reuse Result'),
+  'task.blocked': on('process', 'Wait'),
+  'task.skipped': on('process', 'Skip'),
+  'sandbox.violation': on('finding', 1),
+  'sandbox.receipt': on('process', 'Compare Settings'),
+  'layer.sealed': on('file', 1),
+  'layer.left_out': on('file', 'Leave Out'),
+  'layer.dropped': on('file', 4),
+  'layer.carried': on('file', 1),
+  'limit.exceeded': on('finding', 1),
+  'artifact.collected': on('file', 1),
+  'artifact.rejected': decided('file', 1),
+  'artifact.left_out': on('file', 'Leave Out'),
+  'artifact.downloaded': on('file', 2),
+
+  'secret.set': on('entity', 3),
+  'secret.removed': on('entity', 4),
+  'secret.granted': on('access', 1),
+  'secret.masked': on('finding', 1),
+
+  'store.prune': on('file', 4),
+  'run.pruned': on('file', 4),
+  'workspace.cleaned': on('file', 4),
+
+  'image.resolved': on('entity', 2),
+  'image.refused': decided('entity', 2),
+  'provision.requested': on('api', 'Provision'),
+  'provision.finished': on('api', 'Provision'),
+  'package.fetched': on('lifecycle', 1),
+  'package.refused': decided('lifecycle', 1),
+
+  'container.create': on('process', 'Create Container'),
+  'container.settings.mismatch': on('finding', 1),
+  'container.start': on('process', 1),
+  'container.release': on('process', 1),
+  'container.signal': on('process', 'Signal'),
+  'container.freeze': on('process', 'Freeze'),
+  'container.thaw': on('process', 'Thaw'),
+  'container.adopted': on('process', 3),
+  'container.remove': on('process', 'Remove Container'),
+  'container.exited': on('process', 2),
+  'container.confirmed': on('process', 2),
+  'container.oom_killed': on('process', 2),
+  'container.killed': on('process', 2),
+  'container.reconciled': on('process', 'Reconcile'),
+};
