@@ -3,9 +3,13 @@ import * as fs from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
-import type { ChangeSet, LayerEntry } from '#contract/snapshot.ts';
+import type { ChangeSet, LayerEntry, LeftOut } from '#contract/snapshot.ts';
 import { freshen } from '../artifacts/freshen.ts';
 import { openXattrs } from '../artifacts/xattr.ts';
+import { packed, unpacked } from './copies/copying.ts';
+import type { PackRequest } from './copies/pack.ts';
+import type { Unpacked } from './copies/unpack.ts';
+import type { DiskUse } from './measure.ts';
 import { checkLayer, type LayerCheck, putLayerAside } from './check-layer.ts';
 import { layerDigest, readLayer } from './manifest.ts';
 import type { Place, SealedLayer, Stack } from './operations.ts';
@@ -38,15 +42,19 @@ export class Layers {
   readonly #place: Place;
   readonly #pool: WorkerPool;
   readonly #trash: Trash;
+  readonly #copying: WorkerPool;
+  /** Of layers that were read back: what of them was left behind, which their seal says too. */
+  readonly #leftBehind = new Map<string, Pick<Unpacked, 'leftOut' | 'leftOutCount'>>();
   /** Of layers that were found sound: what would show that nobody has written to them since. */
   readonly #stamps = new Map<Digest, string>();
   /** The last answer: whoever applies a change set asks again with every file of it. */
   #compared: { key: string; changes: ChangeSet } | undefined;
 
-  constructor(place: Place, pool: WorkerPool, trash: Trash) {
+  constructor(place: Place, pool: WorkerPool, trash: Trash, copying = pool) {
     this.#place = place;
     this.#pool = pool;
     this.#trash = trash;
+    this.#copying = copying;
   }
 
   /**
@@ -79,13 +87,44 @@ export class Layers {
   }
 
   /**
+   * What a task sees of these directories, as a tar stream, for an engine that does not see them.
+   * Everything in it belongs to `owner`.
+   */
+  send(request: PackRequest): AsyncIterable<Uint8Array> {
+    return packed(this.#copying, request);
+  }
+
+  /**
+   * Takes what a task left there, as a tar stream of its whole workspace, and makes of it what the
+   * kernel would have put into the layer. To be called before `seal`, and again from the start where
+   * it was cut off. Stops where the task left more than it may: then the answer says so.
+   */
+  async readBack(
+    { id, stack }: Pick<PreparedLayer, 'id' | 'stack'>,
+    tar: AsyncIterable<Uint8Array>,
+    { allowance, signal }: { allowance: DiskUse; signal?: AbortSignal },
+  ): Promise<Pick<Unpacked, 'use' | 'isOver'>> {
+    const dir = join(this.#place.stateDir, 'l', id);
+    this.#leftBehind.delete(id);
+    await fs.rm(join(dir, 'spool'), { force: true });
+    await fs.rmdir(join(dir, 'u')).catch(() => this.#trash.put(join(dir, 'u')));
+    await this.#makeDir(join(dir, 'u'));
+    const request = { place: this.#place, id, stack, allowance };
+    const { use, isOver, ...left } = await unpacked(this.#copying, request, tar, signal);
+    if (left.leftOutCount > 0) this.#leftBehind.set(id, left);
+    return { use, isOver };
+  }
+
+  /**
    * Hashes what the task left and gives the layer its digest. Content stays in the layer. Equal changes give equal digests. Owners, times and special mode bits are not part of it;
    * sockets, pipes and devices are left out and listed.
    */
   async seal(prepared: PreparedLayer, signal?: AbortSignal): Promise<SealedLayer> {
     const { id, stack } = prepared;
+    const left = this.#leftBehind.get(id);
+    this.#leftBehind.delete(id);
     await this.#removeWork(id);
-    if (await this.#removeUntouched(id)) return nothing;
+    if (await this.#removeUntouched(id)) return withLeft(nothing, left);
     const { sealed, kept, stamp } = await this.#pool.run(
       'seal',
       { place: this.#place, id, stack },
@@ -93,11 +132,12 @@ export class Layers {
     );
     if (kept) this.#stamped(sealed.digest, stamp);
     else await this.#trash.put(join(this.#place.stateDir, 'l', id));
-    return sealed;
+    return withLeft(sealed, left);
   }
 
   /** Nothing of it is in its place when this resolves; the room on disk is free a little later. */
   async drop(prepared: Pick<PreparedLayer, 'id'>): Promise<void> {
+    this.#leftBehind.delete(prepared.id);
     await this.#trash.put(join(this.#place.stateDir, 'l', prepared.id));
   }
 
@@ -212,17 +252,20 @@ export class Layers {
   }
 
   async #makeRoom(): Promise<Pick<PreparedLayer, 'id' | 'upper' | 'work'>> {
-    const { stateDir, uid, gid } = this.#place;
+    const { stateDir } = this.#place;
     const id = randomBytes(5).toString('hex');
     const dir = join(stateDir, 'l', id);
     const [upper, work] = [join(dir, 'u'), join(dir, 'w')];
     await fs.mkdir(dir, { mode: 0o700 });
-    for (const path of [upper, work]) {
-      await fs.mkdir(path, { mode: 0o755 });
-      await fs.chmod(path, 0o755);
-      if (process.getuid?.() === 0) await fs.chown(path, uid, gid);
-    }
+    for (const path of [upper, work]) await this.#makeDir(path);
     return { id, upper, work };
+  }
+
+  async #makeDir(path: string): Promise<void> {
+    const { uid, gid } = this.#place;
+    await fs.mkdir(path, { mode: 0o755 });
+    await fs.chmod(path, 0o755);
+    if (process.getuid?.() === 0) await fs.chown(path, uid, gid);
   }
 
   /**
@@ -251,6 +294,19 @@ export class Layers {
   }
 }
 
+function withLeft(
+  sealed: SealedLayer,
+  left: { leftOut: LeftOut[]; leftOutCount: number } | undefined,
+): SealedLayer {
+  if (left === undefined) return sealed;
+  return {
+    ...sealed,
+    leftOut: [...left.leftOut, ...sealed.leftOut].slice(0, leftOutMax),
+    leftOutCount: left.leftOutCount + sealed.leftOutCount,
+  };
+}
+
+const leftOutMax = 1000;
 const stampsMax = 100_000;
 const smallManifestBytes = 16 * 1024;
 const smallBytes = 256 * 1024;

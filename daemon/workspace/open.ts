@@ -71,7 +71,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     await chmod(join(stateDir, name), 0o700);
   }
   const threads = options.threads ?? openThreads();
-  const { files: pool, uploads, measuring } = threads;
+  const { files: pool, uploads, measuring, copying } = threads;
   const blobs = await BlobStore.open(join(stateDir, 'blobs'));
   const place = {
     stateDir,
@@ -85,7 +85,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
   });
   const trash = new Trash(stateDir, pool, options.trashQuietMs);
-  const layers = new Layers(place, pool, trash);
+  const layers = new Layers(place, pool, trash, copying);
   const space = new FreeSpace(stateDir, options.marks);
   space.reclaim = () => trash.emptied();
   const swept = {

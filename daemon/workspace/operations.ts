@@ -7,6 +7,8 @@ import type { PrunedPart, PruneWork, WeighRequest } from './prune/request.ts';
 import type { CollectRequest, Collected } from '../artifacts/collect.ts';
 import type { CheckedBlob } from './intact.ts';
 import type { Part } from './subset.ts';
+import type { PackRequest } from './copies/pack.ts';
+import type { UnpackRequest, Unpacked } from './copies/unpack.ts';
 
 /** Where things are and whom they belong to: what every operation is told. */
 export type Place = { stateDir: string; uid: number; gid: number; limits: TreeLimits };
@@ -57,6 +59,8 @@ export type Operations = {
   remove: { args: { path: string }; value: number };
   weigh: { args: WeighRequest; value: number[] };
   prune: { args: PruneWork; value: PrunedPart[] };
+  pack: { args: PackRequest; value: undefined };
+  unpack: { args: UnpackRequest; value: Unpacked };
   own: { args: { place: Place }; value: number };
   measure: { args: MeasureRequest; value: DiskUse | undefined };
 };

@@ -110,29 +110,38 @@ class Scan {
 
   root(dir: Beneath): void {
     if (stripAttributes(this.#xattrs, dir.fd)) this.#leaveOut('.', 'attribute');
-    this.directory(dir, { path: '', depth: 0, hidden: false, anew: false });
+    const at = { path: '', depth: 0, hidden: false };
+    this.directory(dir, at, this.#list(dir, at));
   }
 
-  directory(dir: Beneath, at: Where): void {
-    const { path: prefix, depth } = at;
+  #list(dir: Beneath, { depth }: Where): Listed[] {
     const { limits } = this.#place;
     if (depth > limits.depthMax)
       throw tooLarge(`directories nested deeper than ${limits.depthMax}`);
-    let listed: Listed[];
     try {
-      listed = dir.entries(limits.entriesMax - this.#seen);
+      const listed = dir.entries(limits.entriesMax - this.#seen);
+      this.#seen += listed.length;
+      return listed;
     } catch (cause) {
       if (cause instanceof RangeError) throw tooLarge(`more than ${limits.entriesMax} entries`);
       throw cause;
     }
-    this.#seen += listed.length;
+  }
+
+  /** Answers how many names directly in it were deleted. */
+  directory(dir: Beneath, at: Where, listed: readonly Listed[]): number {
+    const { path: prefix } = at;
+    const { limits } = this.#place;
+    let deleted = 0;
     for (const each of listed) {
       const { name } = each;
       const path = prefix === '' ? name : `${prefix}/${name}`;
       if (path.length > limits.pathBytesMax) throw tooLarge('a path that is too long');
       this.#entry(dir, each, { ...at, path });
+      const last = this.entries.at(-1);
+      if (last?.type === 'whiteout' && last.path === textOfBytes(path)) deleted += 1;
     }
-    if (at.anew) this.#deleteOthers(dir, prefix, new Set(listed.map(({ name }) => name)));
+    return deleted;
   }
 
   #entry(dir: Beneath, { name, kind }: Listed, where: Where): void {
@@ -153,26 +162,7 @@ class Scan {
     } else if (stat.isDirectory()) {
       if (stripAttributes(this.#xattrs, dir.at(name))) this.#leaveOut(path, 'attribute');
       if ((stat.mode & 0o7777) !== 0o755) fs.chmodSync(dir.at(name), 0o755);
-      const over = below?.type === 'dir';
-      const opaque = isOpaque(this.#xattrs, dir.at(name));
-      if (!over) {
-        // The kernel marks every new directory; kept, the mark would hide a sibling task's files.
-        if (opaque) this.#xattrs.remove(dir.at(name), opaqueName);
-        this.#add({ type: 'dir', path }, below);
-      } else if (opaque && this.#partial) this.#xattrs.remove(dir.at(name), opaqueName);
-      else if (opaque) this.#add({ type: 'dir', path, opaque: true }, below);
-      const anew = over && this.#partial && (opaque || where.anew);
-      {
-        using child = dir.dir(name);
-        this.directory(child, {
-          path: where.path,
-          depth: where.depth + 1,
-          hidden: where.hidden || !over || (opaque && !this.#partial),
-          anew,
-        });
-      }
-      // The kernel copies a directory up when something in it is merely looked at for writing.
-      if (over && (!opaque || this.#partial)) removeEmpty(dir, name);
+      this.#child(dir, name, where, below);
     } else if (stat.isSymbolicLink()) {
       if (stripAttributes(this.#xattrs, dir.at(name))) this.#leaveOut(path, 'attribute');
       const target = textOfBytes(dir.readlink(name));
@@ -182,6 +172,89 @@ class Scan {
       fs.unlinkSync(dir.at(name));
       const reason = stat.isSocket() ? 'socket' : stat.isFIFO() ? 'fifo' : 'device';
       this.#leaveOut(path, reason);
+    }
+  }
+
+  /**
+   * A directory over another one is told by what is in it, not by how it came to that: whether it was
+   * removed and made anew, or emptied name by name, the same content is the same layer. Where no
+   * name of below is left it counts as made anew (opaque), else each that is gone is marked.
+   */
+  #child(dir: Beneath, name: ByteString, where: Where, below: LayerEntry | undefined): void {
+    const path = textOfBytes(where.path);
+    const opaque = isOpaque(this.#xattrs, dir.at(name));
+    using child = dir.dir(name);
+    const inside = { path: where.path, depth: where.depth + 1, hidden: false };
+    const listed = this.#list(child, inside);
+    if (below?.type !== 'dir') {
+      // The kernel marks every new directory; kept, the mark would hide a sibling task's files.
+      if (opaque) this.#xattrs.remove(dir.at(name), opaqueName);
+      this.#add({ type: 'dir', path }, below);
+      this.directory(child, { ...inside, hidden: true }, listed);
+      return;
+    }
+    if (opaque && !this.#partial && this.#hasNoneOf(child, listed, path)) {
+      this.#add({ type: 'dir', path, opaque: true }, below);
+      this.directory(child, { ...inside, hidden: true }, listed);
+      return;
+    }
+    if (opaque) {
+      this.#markMissing(child, listed, path);
+      this.#xattrs.remove(dir.at(name), opaqueName);
+      this.#seen -= listed.length;
+    }
+    const begin = this.entries.length;
+    const deleted = this.directory(child, inside, opaque ? this.#list(child, inside) : listed);
+    if (!this.#partial && deleted > 0 && deleted === count(this.#below.children(path))) {
+      this.#xattrs.set(dir.at(name), opaqueName, 'y');
+      this.#replaceMarks(child, { path, begin, below });
+    }
+    // The kernel copies a directory up when something in it is merely looked at for writing.
+    else removeEmpty(dir, name);
+  }
+
+  /** Nothing of what was there before has its name in the directory, and there was something. */
+  #hasNoneOf(child: Beneath, listed: readonly Listed[], path: string): boolean {
+    const names = namesIn(child, listed);
+    let before = 0;
+    for (const { path: each } of this.#below.children(path)) {
+      if (names.has(lastOf(bytesOfText(each)))) return false;
+      before += 1;
+    }
+    return before > 0;
+  }
+
+  /**
+   * Says of a directory that was made anew name by name what is gone of it, and of the directories
+   * in it that they were made anew as well. Until then it keeps its own mark: a seal that is cut off
+   * begins once more.
+   */
+  #markMissing(child: Beneath, listed: readonly Listed[], path: string): void {
+    const names = new Map(listed.map((each) => [each.name, each.kind]));
+    for (const before of this.#below.children(path)) {
+      const name = lastOf(bytesOfText(before.path));
+      const kind = names.get(name);
+      if (kind === undefined) {
+        this.#makeWhiteout ??= openWhiteouts();
+        this.#makeWhiteout(child.at(name));
+      } else if (before.type === 'dir' && child.lstat(name)?.isDirectory() === true) {
+        this.#xattrs.set(child.at(name), opaqueName, 'y');
+      }
+    }
+  }
+
+  /** One mark for the whole directory, in place of one for each name. */
+  #replaceMarks(
+    child: Beneath,
+    { path, begin, below }: { path: string; begin: number; below: LayerEntry },
+  ): void {
+    const inside = this.entries.splice(begin);
+    this.#add({ type: 'dir', path, opaque: true }, below);
+    for (const entry of inside) {
+      if (entry.type === 'whiteout' && isDirectlyIn(entry.path, path)) {
+        fs.unlinkSync(child.at(lastOf(bytesOfText(entry.path))));
+        this.changes.deleted -= 1;
+      } else this.entries.push(entry);
     }
   }
 
@@ -228,15 +301,6 @@ class Scan {
     return isKept;
   }
 
-  /** Of a directory that was made anew: what the task saw in it and did not make again. */
-  #deleteOthers(dir: Beneath, prefix: ByteString, made: ReadonlySet<ByteString>): void {
-    for (const child of this.#below.children(textOfBytes(prefix))) {
-      const path = bytesOfText(child.path);
-      const name = path.slice(path.lastIndexOf('/') + 1);
-      if (!made.has(name)) this.#delete(dir, name, path);
-    }
-  }
-
   /** Marks what the task saw there as deleted, name by name; directories stay, for what it did not see. */
   #delete(dir: Beneath, name: ByteString, path: ByteString): void {
     this.#seen += 1;
@@ -255,7 +319,10 @@ class Scan {
     if (process.getuid?.() === 0) fs.lchownSync(dir.at(name), this.#place.uid, this.#place.gid);
     {
       using child = dir.dir(name);
-      this.#deleteOthers(child, path, new Set());
+      for (const each of this.#below.children(textOfBytes(path))) {
+        const inside = bytesOfText(each.path);
+        this.#delete(child, lastOf(inside), inside);
+      }
     }
     removeEmpty(dir, name);
   }
@@ -273,8 +340,30 @@ class Scan {
   }
 }
 
-/** `hidden`: nothing of below shows through here. `anew`: what the task saw here before, it deleted. */
-type Where = { path: ByteString; depth: number; hidden: boolean; anew: boolean };
+/** `hidden`: nothing of below shows through here. */
+type Where = { path: ByteString; depth: number; hidden: boolean };
+
+/** Without those that are marked as deleted. */
+function namesIn(dir: Beneath, listed: readonly Listed[]): Set<ByteString> {
+  const isThere = ({ name, kind }: Listed) => {
+    const stat = kind === 'unsaid' ? dir.lstat(name) : undefined;
+    return stat === undefined || !isWhiteout(stat);
+  };
+  return new Set(listed.filter(isThere).map(({ name }) => name));
+}
+
+function count(of: Iterable<unknown>): number {
+  let all = 0;
+  for (const _ of of) all += 1;
+  return all;
+}
+
+const lastOf = (path: ByteString): ByteString => path.slice(path.lastIndexOf('/') + 1);
+
+function isDirectlyIn(path: string, dir: string): boolean {
+  const bytes = bytesOfText(path);
+  return bytes.slice(0, Math.max(0, bytes.lastIndexOf('/'))) === bytesOfText(dir);
+}
 
 function removeEmpty(dir: Beneath, name: ByteString): void {
   try {

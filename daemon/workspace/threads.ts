@@ -6,6 +6,8 @@ export type Threads = {
   uploads: WorkerPool;
   /** Of its own: a task that fills the disk must not wait for others to be sealed. */
   measuring: WorkerPool;
+  /** Of its own: an engine that is far away is slow, and whoever writes to it waits. */
+  copying: WorkerPool;
   /** Of its own: its threads step back behind everybody else's, for good. */
   pruning: WorkerPool;
   close(): Promise<void>;
@@ -16,14 +18,16 @@ export function openThreads(workerUrl = new URL('./worker.ts', import.meta.url))
   const files = new WorkerPool(workerUrl);
   const uploads = new WorkerPool(workerUrl);
   const measuring = new WorkerPool(workerUrl);
+  const copying = new WorkerPool(workerUrl);
   const pruning = new WorkerPool(workerUrl);
   return {
     files,
     uploads,
     measuring,
+    copying,
     pruning,
     close: async () => {
-      await Promise.all([files, uploads, measuring, pruning].map((pool) => pool.close()));
+      await Promise.all([files, uploads, measuring, copying, pruning].map((pool) => pool.close()));
     },
   };
 }

@@ -39,9 +39,15 @@ export class Tree {
     return this.#find(path)?.placed !== undefined;
   }
 
-  /** What is directly in a directory. */
+  /** Which directory of the stack holds it; the lowest where nobody knows. */
+  origin(path: string): number {
+    return this.#find(path)?.placed?.origin ?? 0;
+  }
+
+  /** What is directly in a directory, of all of it where `path` is empty. */
   *children(path: string): Generator<TreeEntry> {
-    for (const child of this.#find(path)?.children?.values() ?? []) {
+    const node = path === '' ? this.#root : this.#find(path);
+    for (const child of node?.children?.values() ?? []) {
       if (child.placed !== undefined) yield child.placed.entry;
     }
   }

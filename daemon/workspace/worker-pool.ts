@@ -9,11 +9,22 @@ export type ToWorker =
   | { kind: 'start'; name: keyof Operations; args: unknown; streamed: boolean }
   | { kind: 'data'; batch: Batch }
   | { kind: 'end' }
+  /** A piece of what it makes was taken: there is room for another. */
+  | { kind: 'room' }
   /** An upload is about to come. */
   | { kind: 'warm' };
-export type FromWorker = { kind: 'taken' } | { kind: 'done'; value: unknown } | Failure;
+export type FromWorker =
+  | { kind: 'taken' }
+  | { kind: 'piece'; bytes: Uint8Array<ArrayBuffer> }
+  | { kind: 'done'; value: unknown }
+  | Failure;
 
-export type RunOptions = { input?: AsyncIterable<Batch>; signal?: AbortSignal };
+export type RunOptions = {
+  input?: AsyncIterable<Batch>;
+  /** What it makes, piece by piece; the next one comes once this one is taken. */
+  output?: (piece: Uint8Array<ArrayBuffer>) => Promise<void>;
+  signal?: AbortSignal;
+};
 
 const workersMax = 2;
 const waitingMax = 256;
@@ -39,7 +50,7 @@ export class WorkerPool {
   async run<N extends keyof Operations>(
     name: N,
     args: Operations[N]['args'],
-    { input, signal }: RunOptions = {},
+    { input, output, signal }: RunOptions = {},
   ): Promise<Operations[N]['value']> {
     signal?.throwIfAborted();
     await this.#turn();
@@ -48,7 +59,7 @@ export class WorkerPool {
       signal?.throwIfAborted();
       if (this.#closed) throw new OrchestraError('daemon.stopping', 'The workspace is closed');
       worker = this.#take();
-      const value = await converse(worker, { name, args, input, signal });
+      const value = await converse(worker, { name, args, input, output, signal });
       this.#keep(worker);
       worker = undefined;
       return value as Operations[N]['value'];
@@ -133,7 +144,8 @@ class WorkerFailure extends Error {}
 type Call = {
   name: keyof Operations;
   args: unknown;
-  input: AsyncIterable<Batch> | undefined;
+  input: RunOptions['input'];
+  output: RunOptions['output'];
   signal: AbortSignal | undefined;
 };
 
@@ -167,7 +179,10 @@ class Window {
   }
 }
 
-async function converse(worker: Worker, { name, args, input, signal }: Call): Promise<unknown> {
+async function converse(
+  worker: Worker,
+  { name, args, input, output, signal }: Call,
+): Promise<unknown> {
   const answer = Promise.withResolvers<unknown>();
   // The feeder may stop on the failure before anybody awaits the answer.
   answer.promise.catch(() => undefined);
@@ -178,7 +193,10 @@ async function converse(worker: Worker, { name, args, input, signal }: Call): Pr
   };
   const onMessage = (message: FromWorker): void => {
     if (message.kind === 'taken') window.taken();
-    else if (message.kind === 'failed') fail(new WorkerFailure('', { cause: errorOf(message) }));
+    else if (message.kind === 'piece') {
+      const taken = output?.(message.bytes) ?? Promise.resolve();
+      taken.then(() => send({ kind: 'room' }), fail);
+    } else if (message.kind === 'failed') fail(new WorkerFailure('', { cause: errorOf(message) }));
     else answer.resolve(message.value);
   };
   const onExit = (): void => fail(new Error('the file worker ended'));

@@ -4,6 +4,7 @@ import { checkBlobs } from './check-blobs.ts';
 import { checkLayer } from './check-layer.ts';
 import { collect } from '../artifacts/collect.ts';
 import { armFailpoints } from '../base/failpoints.ts';
+import { Copies } from './copies/copies-thread.ts';
 import { openXattrs, type Xattrs } from '../artifacts/xattr.ts';
 import type { Operations } from './operations.ts';
 import { giveToOwner } from './owners.ts';
@@ -21,7 +22,7 @@ import type { FromWorker, ToWorker } from './worker-pool.ts';
 
 /** The program of a file worker: one operation after another, each made of synchronous calls. */
 type Table = {
-  [N in Exclude<keyof Operations, 'ingest'>]: (
+  [N in Exclude<keyof Operations, 'ingest' | 'pack' | 'unpack'>]: (
     args: Operations[N]['args'],
   ) => Operations[N]['value'];
 };
@@ -58,13 +59,19 @@ function serve(port: NonNullable<typeof parentPort>): void {
   const operations = operationsOf(openXattrs());
   const say = (message: FromWorker): void => port.postMessage(message);
   const uploads = new Uploads(say);
+  const copies = new Copies(port, openXattrs());
   port.on('message', (message: ToWorker) => {
     if (message.kind === 'warm') uploads.warm();
-    else if (message.kind === 'data') uploads.data(message.batch);
-    else if (message.kind === 'end') uploads.end();
-    else if (message.name === 'ingest') {
+    else if (message.kind === 'room') copies.room();
+    else if (message.kind === 'data') {
+      if (!copies.data(message.batch)) uploads.data(message.batch);
+    } else if (message.kind === 'end') {
+      if (!copies.end()) uploads.end();
+    } else if (message.name === 'ingest') {
       uploads.start(message.args as Operations['ingest']['args']);
-    } else {
+    } else if (message.name === 'pack') copies.pack(message.args as Operations['pack']['args']);
+    else if (message.name === 'unpack') copies.unpack(message.args as Operations['unpack']['args']);
+    else {
       try {
         const operation = operations[message.name] as (args: unknown) => unknown;
         say({ kind: 'done', value: operation(message.args) });
