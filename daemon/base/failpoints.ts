@@ -7,6 +7,8 @@ import { channel } from 'node:diagnostics_channel';
 export const failpoints = [
   'before-blob-rename',
   'after-blob-rename',
+  'before-tile-rename',
+  'after-tile-rename',
   'after-run-submitted',
   'after-run-accepted',
   'after-package-fetched',
