@@ -1,11 +1,18 @@
 import { z } from 'zod';
 import { Attestation, AttestFiles } from './attestation.ts';
+import {
+  AuditFollow,
+  AuditPage,
+  AuditQuery,
+  AuditShown,
+  AuditStats,
+  AuditStatsQuery,
+} from './audit.ts';
 import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName } from './ids.ts';
 import { framesType } from './output-frames.ts';
 import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
-import { LogRecord } from './records.ts';
 import {
   ChangeSet,
   MissingAnswer,
@@ -90,24 +97,6 @@ export const Check = z.strictObject({
   remedy: z.string().optional(),
 });
 export type Check = z.infer<typeof Check>;
-
-export const AuditQuery = z.object({
-  ...Page,
-  cursor: Count.optional(),
-  run: RunId.optional(),
-  type: z.string().max(64).optional(),
-  actor: z.string().max(64).optional(),
-  outcome: z.enum(['ok', 'denied', 'failed', 'unknown']).optional(),
-  /** UTC times, ISO 8601, both inclusive. */
-  since: z.iso.datetime().optional(),
-  until: z.iso.datetime().optional(),
-  text: z.string().max(256).optional(),
-  /** The newest N instead of a page from the oldest on; still answered oldest first. */
-  last: z.coerce.number().int().min(1).max(500).optional(),
-});
-
-export const AuditRow = z.strictObject({ record: LogRecord, hash: z.string() });
-export type AuditRow = z.infer<typeof AuditRow>;
 
 export const Verdict = z.looseObject({
   exit_code: z.number().int(),
@@ -373,30 +362,45 @@ export const endpoints = {
   auditList: endpoint({
     method: 'GET',
     path: '/v1/audit/records',
-    summary: 'Records by filter, oldest first; `last` gives the newest N',
+    summary: 'Records by filter, oldest first; `last` gives the newest N, `order` the newest first',
     answer: 'json',
     changes: true,
     query: AuditQuery,
-    response: z.strictObject({
-      items: z.array(AuditRow),
-      next_cursor: z.number().int().optional(),
-    }),
+    response: AuditPage,
   }),
   auditShow: endpoint({
     method: 'GET',
     path: '/v1/audit/records/:seq',
-    summary: 'One record, re-hashed from its segment',
+    summary:
+      'One record, re-hashed from its segment, with its line and the proof that it is covered',
     answer: 'json',
     changes: true,
-    response: AuditRow,
+    response: AuditShown,
   }),
   auditFollow: endpoint({
     method: 'GET',
     path: '/v1/audit/follow',
-    summary: 'All records from a sequence number on, live',
+    summary: 'Records from a sequence number on that the filter meets, live',
     answer: 'events',
     changes: true,
-    query: z.object({ from: Count.optional() }),
+    query: AuditFollow,
+  }),
+  auditStats: endpoint({
+    method: 'GET',
+    path: '/v1/audit/stats',
+    summary: 'How many records there are by type, outcome, severity, actor and day',
+    answer: 'json',
+    changes: true,
+    query: AuditStatsQuery,
+    response: AuditStats,
+  }),
+  auditExtract: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/extract',
+    summary:
+      'Every record of a run with the proof that it is in the log, as a tar that can be checked elsewhere',
+    answer: 'bytes',
+    changes: true,
   }),
   auditHead: endpoint({
     method: 'GET',

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { AuditRow } from '#contract/api.ts';
+import type { AuditRow } from '#contract/audit.ts';
 import { parseHost } from '#setup/engine/find.ts';
 import { askJson } from '#setup/engine/http.ts';
 import { pidsBelowCgroup, shimsOf } from '#setup/engine/processes.ts';

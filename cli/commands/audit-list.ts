@@ -1,4 +1,4 @@
-import type { AuditRow } from '#contract/api.ts';
+import type { AuditRow } from '#contract/audit.ts';
 import type { LogRecord } from '#contract/records.ts';
 import type { Command, Context } from '../context.ts';
 import { choiceOption, countOption, flagOption, parseCount, textOption } from '../options.ts';

@@ -198,7 +198,7 @@ class FollowingIndex implements LogIndex {
 
   async stats(days: { since?: string; until?: string } = {}): Promise<IndexStats> {
     await this.caughtUp();
-    return statsOf(this.database, days);
+    return statsOf(this.database, this.indexed - this.log.first, days);
   }
 
   async close(): Promise<void> {

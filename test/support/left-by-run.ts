@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AuditRow } from '#contract/api.ts';
+import type { AuditRow } from '#contract/audit.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { Client } from '#cli/client/client.ts';
 import { FrameReader } from '#contract/output-frames.ts';

@@ -4,6 +4,8 @@ import { hourMs } from './index-writer.ts';
 
 export type Tally = { name: string; records: number; bytes: number };
 export type IndexStats = {
+  /** All that the index counts, whatever the days, and all that there is to count. */
+  size: { index: number; log: number };
   records: number;
   bytes: number;
   firstAt: number | undefined;
@@ -22,6 +24,7 @@ const rowsMax = 1_000;
 /** Counts of whole days, both inclusive, from tables that are kept with the index. */
 export function statsOf(
   database: DatabaseSync,
+  expected: number,
   { since = '0000-00-00', until = '9999-99-99' }: { since?: string; until?: string },
 ): IndexStats {
   const by = (column: string, order = 'records DESC, name') =>
@@ -42,7 +45,9 @@ export function statsOf(
   const heartbeats = types.find(({ name }) => name === 'log.heartbeat')?.records ?? 0;
   const sum = (what: 'records' | 'bytes') => outcomes.reduce((all, each) => all + each[what], 0);
   const { first, last, ...hours } = hoursOf(database, days);
+  const counted = database.prepare('SELECT sum(records) AS n FROM counts').get()?.['n'];
   return {
+    size: { index: Number(counted ?? 0), log: expected },
     records: sum('records'),
     bytes: sum('bytes'),
     firstAt: first,

@@ -1,5 +1,6 @@
 import type { Check } from '#contract/api.ts';
 import type { LogIndex } from '../../audit/index-db.ts';
+import type { Checkpoints } from '../../audit/tree/types.ts';
 import type { Runs } from '../../runs/runs.ts';
 import type { RunsDeps } from '../../runs/deps.ts';
 
@@ -9,6 +10,8 @@ export type RouteDeps = {
   runsDeps: RunsDeps;
   index: LogIndex;
   auditDir: string;
+  /** Absent where nobody signs the log. */
+  checkpoints?: Checkpoints | undefined;
   settings: { name: string; value: string; origin: string }[];
   doctor(): Promise<Check[]>;
   isStopping(): boolean;
