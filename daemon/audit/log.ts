@@ -15,7 +15,7 @@ import { recoverLog, type Recovered } from './recovery.ts';
 import { Room } from './room.ts';
 import type { AnyEntry, Entry, FollowOptions, Log, LogHead, LogLine, LogRange } from './types.ts';
 import { Wakeup } from './wakeup.ts';
-import { Writer, type WriterOptions } from './writer.ts';
+import { Writer, type RunTip, type WriterOptions } from './writer.ts';
 
 export type LogOptions = {
   /** The log's own folder; made if it is not there, mode 0700. */
@@ -124,6 +124,10 @@ class OpenLog implements Log {
     return this.parts.catalog.first;
   }
 
+  get segments(): readonly number[] {
+    return this.parts.catalog.segments;
+  }
+
   get head(): LogHead {
     return this.durable;
   }
@@ -182,10 +186,18 @@ class OpenLog implements Log {
       from = Math.max(from, span.first);
       to = Math.min(to, span.last + 1);
     }
-    for await (const line of readSegments(dir, this.parts.catalog, { from, to }, head)) {
-      if (run !== undefined && line.record.run !== run) continue;
-      if (type !== undefined && line.record.type !== type) continue;
-      yield line;
+    try {
+      for await (const line of readSegments(dir, this.parts.catalog, { from, to }, head)) {
+        if (run !== undefined && line.record.run !== run) continue;
+        if (type !== undefined && line.record.type !== type) continue;
+        yield line;
+      }
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT' || from >= this.first) throw cause;
+      throw new OrchestraError('record.unknown', 'Records were pruned while they were read', {
+        hint: `ask again: the log begins at record ${this.first} now`,
+        cause,
+      });
     }
   }
 
@@ -216,6 +228,10 @@ class OpenLog implements Log {
   runState(run: string): { records: number; closed: boolean } | undefined {
     const span = this.parts.catalog.runs.get(run);
     return span && { records: span.records, closed: span.closed };
+  }
+
+  runTip(run: string): RunTip | undefined {
+    return this.parts.recovered.scan.chain.runs.get(run);
   }
 
   openRuns(): string[] {
@@ -277,20 +293,24 @@ class OpenLog implements Log {
       onDurable: (line) => {
         deepFreeze(line.record);
         catalog.add(line.record, line.segment, line.offset);
-        if (line.record.type === 'log.pruned') this.forgetRuns();
         this.recent.push(line);
         this.durable = { size: line.record.seq + 1, hash: line.hash };
         onRecord(line.record as AnyRecord);
       },
+      onPruned: (to) => this.forgetRuns(to),
       onBatch: (facts) => this.afterBatch(facts),
       onFailure: (error) => this.block(error),
     };
   }
 
-  private forgetRuns(): void {
+  // In the tick in which the record got its number: what is said of such a run from then on begins
+  // anew. Not where something of it is on its way to the disk: its end is not known to be gone.
+  private forgetRuns(to: number): void {
     const { catalog, recovered } = this.parts;
     const { runs } = recovered.scan.chain;
-    for (const run of runs.keys()) if (!catalog.runs.has(run)) runs.delete(run);
+    for (const [run, { last, records }] of catalog.runs) {
+      if (last < to && runs.get(run)?.records === records) runs.delete(run);
+    }
   }
 
   private afterBatch(facts: { bytes: number; rotated: boolean; closedRun: boolean }): void {

@@ -82,6 +82,8 @@ export interface Log {
   readonly size: number;
   /** Number of the first record that is there: 0 until `log.pruned` says that what came before went. */
   readonly first: number;
+  /** First numbers of the segments that are there, ascending; the last one is written to. */
+  readonly segments: readonly number[];
   readonly head: LogHead;
   readonly origin: string;
 
@@ -109,6 +111,11 @@ export interface Log {
 
   /** How many durable records a run has, and whether it was closed. */
   runState(run: string): { records: number; closed: boolean } | undefined;
+  /**
+   * What the next record of a run continues, as of this tick: also what is on its way to the disk.
+   * Undefined where it has none, or where all that it had was pruned.
+   */
+  runTip(run: string): { records: number; last: string; closed: boolean } | undefined;
   /** Runs that have records but no `run.closed`: what recovery has to reconcile. */
   openRuns(): string[];
 

@@ -32,6 +32,8 @@ export type WriterOptions = {
   pendingMax: number;
   /** How long one write with its sync may take before the disk counts as gone. */
   stallMs: number;
+  /** Called in the tick in which a `log.pruned` gets its number. */
+  onPruned: (to: number) => void;
   /** Called for each durable record in order, before its promise resolves. */
   onDurable: (line: LogLine) => void;
   /** Called after a batch became durable and was handed out. */
@@ -231,6 +233,7 @@ export class Writer {
       length,
     };
     if (tip !== undefined) tip.last = leaf;
+    if (record.type === 'log.pruned') this.options.onPruned(record.data.to_seq);
     if (this.stamp === undefined || record.type !== 'log.segment.opened') this.stamp = now;
     this.seq += 1;
     this.head = leaf;

@@ -24,14 +24,18 @@ export type ImageRow = {
 
 /** Which digest each reference was first resolved or last pinned to: a fold over the log. */
 export class ImagePins {
-  readonly #pins = new Map<string, Digest>();
+  readonly #pins = new Map<string, { id: Digest; seq: number }>();
 
+  /** One that is said again, because its record was pruned, does not undo a newer one. */
   fold(record: AnyRecord): void {
-    if (record.type === 'image.resolved') this.#pins.set(record.data.reference, record.data.id);
+    if (record.type !== 'image.resolved') return;
+    const { reference, id } = record.data;
+    if ((this.#pins.get(reference)?.seq ?? -1) > record.seq) return;
+    this.#pins.set(reference, { id, seq: record.seq });
   }
 
   get(reference: string): Digest | undefined {
-    return this.#pins.get(reference);
+    return this.#pins.get(reference)?.id;
   }
 }
 

@@ -130,6 +130,7 @@ export class RunStates {
   readonly #runs = new Map<string, RunFacts>();
 
   fold(record: AnyRecord): void {
+    if (record.type === 'log.pruned') this.#forget(record.data.to_seq);
     if (record.run === undefined) return;
     if (record.type === 'run.submitted' && !this.#runs.has(record.run)) {
       this.#runs.set(record.run, submitted(record));
@@ -141,6 +142,11 @@ export class RunStates {
     run.audit.last = record.seq;
     run.audit.records += 1;
     apply(run, record);
+  }
+
+  /** Runs that began in what was let go; what is left of one is too little to be shown. */
+  #forget(to: number): void {
+    for (const [id, { audit }] of this.#runs) if (audit.first < to) this.#runs.delete(id);
   }
 
   find(id: string): RunFacts | undefined {
