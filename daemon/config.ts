@@ -2,8 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
-import { Size } from '#contract/units.ts';
+import { Size, spellDuration } from '#contract/units.ts';
 import { Digest } from '#contract/ids.ts';
+import {
+  anchoringKeys,
+  anchoringSettings,
+  type AnchoringSettings,
+} from './audit/anchoring/settings.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
 import type { PruneSettings } from './runs/prune/pruner.ts';
@@ -69,6 +74,8 @@ export const ConfigFile = z.strictObject({
     .strictObject({
       /** Records are kept for so many days, then whole segments of them may go. */
       keep_days: z.number().int().min(1).max(36_500).optional(),
+      /** Who else holds the log's checkpoints, and what happens when nobody does. */
+      ...anchoringKeys,
     })
     .optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
@@ -97,6 +104,7 @@ export type Config = {
   disk: Marks;
   keep: PruneSettings;
   audit: { keepDays: number };
+  anchoring: AnchoringSettings;
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -128,10 +136,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     settings.push({ name: key, value: isUnset ? '(none)' : inWords(value), origin });
     return value;
   };
-  const pickOfAudit = <K extends keyof AuditSection>(
-    key: K,
-    fallback: NonNullable<AuditSection[K]>,
-  ) => {
+  const pickOfAudit = <K extends 'keep_days'>(key: K, fallback: NonNullable<AuditSection[K]>) => {
     const value = document.audit?.[key] ?? fallback;
     const origin = document.audit?.[key] === undefined ? 'default' : name;
     settings.push({ name: `audit.${key}`, value: inWords(value), origin });
@@ -164,7 +169,32 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     audit: { keepDays: pickOfAudit('keep_days', 400) },
     logLevel: pick('log_level', 'info'),
   };
-  return { ...config, digest: digestOf(config), settings };
+  settings.push(...anchoringRows(document.audit, name));
+  const { anchors, witnesses, max_unanchored } = document.audit ?? {};
+  const digest = digestOf({ ...config, anchors, witnesses, max_unanchored });
+  return { ...config, anchoring: anchoringSettings(document.audit ?? {}), digest, settings };
+}
+
+// Names only: a command or an address may hold what is not for everybody.
+function anchoringRows(section: AuditSection | undefined, file: string): Setting[] {
+  const { anchors, witnesses, max_unanchored: limit } = section ?? {};
+  const names = (all: readonly { name: string }[]) => all.map(({ name }) => name).join(' ');
+  const rows = {
+    anchors: anchors && names(anchors),
+    witnesses: witnesses && `${witnesses.quorum} of ${names(witnesses.members)}`,
+    max_unanchored:
+      limit &&
+      [
+        limit.action,
+        ...(limit.records === undefined ? [] : [`at ${limit.records} records`]),
+        ...(limit.age === undefined ? [] : [`at ${spellDuration(limit.age)}`]),
+      ].join(' '),
+  };
+  return Object.entries(rows).map(([key, value]) => ({
+    name: `audit.${key}`,
+    value: value ?? '(none)',
+    origin: value === undefined ? 'default' : file,
+  }));
 }
 
 function inWords(value: unknown): string {

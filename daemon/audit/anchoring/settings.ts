@@ -34,7 +34,7 @@ const Witness = z.strictObject({
   every: Duration.optional(),
 });
 
-/** The keys of `daemon/config.ts` that are about anchoring. */
+/** Keys of the section `audit` in the settings file. */
 export const anchoringKeys = {
   anchors: z.array(Anchor).max(16).optional(),
   witnesses: z
@@ -159,5 +159,5 @@ function unique(key: string, named: readonly { name: string }[]): void {
 }
 
 function invalid(message: string): OrchestraError {
-  return new OrchestraError('config.invalid', message, { hint: 'docs/CONFIG.md, Anchoring' });
+  return new OrchestraError('config.invalid', message, { hint: 'see docs/CONFIG.md, Anchoring' });
 }
