@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AnchoringView, AnchorNow } from './anchoring.ts';
 import { Attestation, AttestFiles } from './attestation.ts';
 import {
   AuditFollow,
@@ -9,7 +10,7 @@ import {
   AuditStatsQuery,
 } from './audit.ts';
 import { TaskReceipt } from './explain.ts';
-import { Digest, RunId, SecretName } from './ids.ts';
+import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
 import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
@@ -32,6 +33,7 @@ import {
   RunView,
   SubmitRun,
 } from './run.ts';
+import { DiscloseData, Disclosure, EraseSubject, SubjectRow } from './vault.ts';
 
 /**
  * The endpoint table: the daemon's routes, the typed client and `/openapi.json` are made from it.
@@ -410,6 +412,33 @@ export const endpoints = {
     changes: false,
     response: z.strictObject({ size: z.number().int(), hash: z.string(), origin: z.string() }),
   }),
+  auditDisclose: endpoint({
+    method: 'POST',
+    path: '/v1/audit/records/:seq/disclose',
+    summary:
+      'What the commitment in a record stands for, with its salt; that it was told is recorded',
+    answer: 'json',
+    changes: true,
+    body: DiscloseData,
+    response: Disclosure,
+  }),
+  auditSubjects: endpoint({
+    method: 'GET',
+    path: '/v1/audit/subjects',
+    summary: 'Whom the subjects of the vault stand for; that it was asked is recorded',
+    answer: 'json',
+    changes: true,
+    response: z.strictObject({ items: z.array(SubjectRow) }),
+  }),
+  auditErase: endpoint({
+    method: 'POST',
+    path: '/v1/audit/subjects/:subject/erase',
+    summary: 'Destroys the key of a subject: nothing the vault holds of it can be read again',
+    answer: 'json',
+    changes: true,
+    body: EraseSubject,
+    response: z.strictObject({ subject: SubjectId }),
+  }),
   auditVerify: endpoint({
     method: 'POST',
     path: '/v1/audit/verify',
@@ -417,6 +446,23 @@ export const endpoints = {
     answer: 'json',
     changes: true,
     response: Verdict,
+  }),
+  auditWitnesses: endpoint({
+    method: 'GET',
+    path: '/v1/audit/witnesses',
+    summary: 'How much of the log the anchors and witnesses hold',
+    answer: 'json',
+    changes: false,
+    response: AnchoringView,
+  }),
+  auditAnchor: endpoint({
+    method: 'POST',
+    path: '/v1/audit/anchor',
+    summary: 'Signs what is there and gives it to every anchor and witness now',
+    answer: 'json',
+    changes: true,
+    body: AnchorNow,
+    response: AnchoringView,
   }),
   storePrune: endpoint({
     method: 'POST',

@@ -1,4 +1,5 @@
 import type { Check } from '#contract/api.ts';
+import type { Anchoring } from '../../audit/anchoring/anchoring.ts';
 import type { LogIndex } from '../../audit/index-db.ts';
 import type { Checkpoints } from '../../audit/tree/types.ts';
 import type { Runs } from '../../runs/runs.ts';
@@ -12,6 +13,8 @@ export type RouteDeps = {
   auditDir: string;
   /** Absent where nobody signs the log. */
   checkpoints?: Checkpoints | undefined;
+  /** Absent where nobody signs the log. */
+  anchoring?: Anchoring | undefined;
   settings: { name: string; value: string; origin: string }[];
   doctor(): Promise<Check[]>;
   isStopping(): boolean;

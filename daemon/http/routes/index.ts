@@ -1,4 +1,5 @@
 import type { Routes } from '../app.ts';
+import { anchoringRoutes } from './anchoring.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { attestationRoutes } from './attestations.ts';
 import { auditRoutes } from './audit.ts';
@@ -11,6 +12,7 @@ import { secretRoutes } from './secrets.ts';
 import { snapshotRoutes } from './snapshots.ts';
 import { storeRoutes } from './store.ts';
 import { systemRoutes } from './system.ts';
+import { vaultRoutes } from './vault.ts';
 
 /** Every row of the endpoint table; one that is missing here does not compile. */
 export function allRoutes(deps: RouteDeps): Routes {
@@ -20,11 +22,13 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...runRoutes(deps),
     ...artifactRoutes(deps),
     ...auditRoutes(deps),
+    ...anchoringRoutes(deps),
     ...attestationRoutes(deps),
     ...policyRoutes(deps),
     ...provenanceRoutes(deps),
     ...secretRoutes(deps),
     ...storeRoutes(deps),
+    ...vaultRoutes(deps),
   };
   return tellingOfPruned(routes, deps);
 }
