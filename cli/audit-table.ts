@@ -41,4 +41,10 @@ export const auditCommands: readonly CommandSpec[] = [
     ],
     load: async () => (await import('./commands/audit-verify.ts')).auditVerify,
   },
+  {
+    name: 'coverage',
+    text: 'every type of record, and the test that makes a daemon emit it',
+    group: 'Trust',
+    load: async () => (await import('./commands/audit-coverage.ts')).auditCoverage,
+  },
 ];

@@ -196,6 +196,10 @@ const besides = [
 ];
 
 const testedElsewhere: Readonly<Record<string, string>> = {
+  'log.pruned': 'test/unit/audit/retention/prune.test.ts',
+  'log.carried': 'test/unit/audit/retention/prune.test.ts',
+  'log.hold.set': 'test/unit/audit/retention/prune.test.ts',
+  'log.hold.cleared': 'test/unit/audit/retention/prune.test.ts',
   'log.exported': 'test/unit/audit/export/export.test.ts',
   'forward.stalled': 'test/unit/audit/forward/forwarder.test.ts',
   'forward.resumed': 'test/unit/audit/forward/forwarder.test.ts',

@@ -107,6 +107,17 @@ test('a hold that was set long ago is in force when its own record is gone', asy
   expect(it.pruner.holds).toEqual([]);
 });
 
+test('who sets and clears a hold, and why, is on record', async () => {
+  await using it = await TestLog.open();
+  await it.pruner.setHold({ name: 'a', reason: 'x' }, admin);
+  await it.pruner.clearHold({ name: 'a', reason: 'y' }, admin);
+  const holds = it.folded.filter(({ type }) => type.startsWith('log.hold.'));
+  expect(holds).toMatchObject([
+    { type: 'log.hold.set', actor: admin, sev: 'notice', data: { hold: 'a', reason: 'x' } },
+    { type: 'log.hold.cleared', actor: admin, sev: 'warn', data: { hold: 'a', reason: 'y' } },
+  ]);
+});
+
 test('two holds of a name, one that ends before it begins, and one that is not there are refused', async () => {
   await using it = await TestLog.open();
   await it.pruner.setHold({ name: 'a', reason: 'x' }, admin);

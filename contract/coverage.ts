@@ -1,0 +1,377 @@
+/**
+ * Of every type of record, the test that makes the daemon emit it. `test/unit/house/coverage.test.ts`
+ * holds it against the registry and the tests, and says what to add here for a new type.
+ */
+type Proof = readonly [file: string, test: string];
+
+export const recordCoverage: Readonly<Record<string, Proof>> = {
+  'anchor.failed': [
+    'test/unit/audit/anchoring/hooks.test.ts',
+    'a hook that does `%s` has failed, and says why',
+  ],
+  'anchor.sent': [
+    'test/unit/audit/anchoring/hooks.test.ts',
+    'a hook gets the signed checkpoint and nothing of the daemon’s environment',
+  ],
+  'api.rejected': [
+    'test/unit/http/edge.test.ts',
+    'an unknown route is refused and recorded with its caller',
+  ],
+  'artifact.attested': [
+    'test/unit/runs/provenance.test.ts',
+    'each artifact is on record with the digest of its statement, after the run and not of it',
+  ],
+  'artifact.collected': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'artifact.downloaded': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of those who bring a workspace, read the log, fetch an artifact or pin an image',
+  ],
+  'artifact.left_out': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that leaves what is not taken along',
+  ],
+  'artifact.rejected': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task without the output that it promised',
+  ],
+  'attempt.adopted': [
+    'test/e2e/taken-over.test.ts',
+    'a task runs on while its daemon is dead, and the next one misses no line of it',
+  ],
+  'attempt.ended': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of an engine that does not make the container',
+  ],
+  'attempt.unknown': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of an engine that makes the container and never says so',
+  ],
+  'attestation.made': [
+    'test/unit/audit/attest.test.ts',
+    'a signature covers the digests and the record that says so, whose hash it names',
+  ],
+  'auth.succeeded': [
+    'test/unit/http/edge.test.ts',
+    'the kernel names the caller of the first call of a connection that changes something',
+  ],
+  'checkpoint.saved': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'clock.jump': [
+    'test/unit/audit/append.test.ts',
+    'a clock that jumps %s leaves a record of it before the next one',
+  ],
+  'component.closed': [
+    'test/unit/runs/failures/circuits.test.ts',
+    'one may try, the others wait for what comes of it',
+  ],
+  'component.opened': [
+    'test/unit/runs/failures/circuits.test.ts',
+    'three failures in a row open it, and the log learns until when',
+  ],
+  'config.loaded': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts for the first time and ends',
+  ],
+  'container.adopted': [
+    'test/engine/adopt.test.ts',
+    'runs on, and every line comes once and in order, with the way it ended',
+  ],
+  'container.confirmed': [
+    'test/unit/engine/exits.test.ts',
+    'the kernel tells an exit before the engine does, and the engine confirms it on record',
+  ],
+  'container.create': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'container.exited': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'container.freeze': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run that stands still and goes on',
+  ],
+  'container.killed': ['test/unit/runs/trail.test.ts', 'the trail of a task past its time'],
+  'container.oom_killed': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that is killed for memory',
+  ],
+  'container.reconciled': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts after one that was killed in the middle of a task',
+  ],
+  'container.release': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'container.remove': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'container.settings.mismatch': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of an engine that makes another container than it was told',
+  ],
+  'container.signal': ['test/unit/runs/trail.test.ts', 'the trail of a task past its time'],
+  'container.start': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'container.thaw': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run that stands still and goes on',
+  ],
+  'daemon.crashed': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts after one that was killed in the middle of a task',
+  ],
+  'daemon.error': [
+    'test/unit/http/edge.test.ts',
+    'that something of ours broke is on record before the caller hears of it',
+  ],
+  'daemon.started': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts for the first time and ends',
+  ],
+  'daemon.stopped': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts for the first time and ends',
+  ],
+  'daemon.stopping': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts for the first time and ends',
+  ],
+  'failure.classified': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that fails, and one that waited for it',
+  ],
+  'image.refused': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of an image that is not the pinned one any more',
+  ],
+  'image.resolved': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of those who bring a workspace, read the log, fetch an artifact or pin an image',
+  ],
+  'input.copied': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of those who bring a workspace, read the log, fetch an artifact or pin an image',
+  ],
+  'key.created': [
+    'test/unit/audit/extract/extractor.test.ts',
+    'each key is told by its record, and by what the key before it signed last',
+  ],
+  'key.rotated': [
+    'test/unit/audit/extract/extractor.test.ts',
+    'each key is told by its record, and by what the key before it signed last',
+  ],
+  'layer.dropped': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that fails, and one that waited for it',
+  ],
+  'layer.left_out': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that leaves what is not taken along',
+  ],
+  'layer.sealed': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'limit.exceeded': ['test/unit/runs/trail.test.ts', 'the trail of a task past its time'],
+  'log.carried': [
+    'test/unit/audit/retention/prune.test.ts',
+    'records that stay in force are carried over with a proof, once and again',
+  ],
+  'log.exported': [
+    'test/unit/audit/export/export.test.ts',
+    'who, which and how many is durable before the first byte leaves',
+  ],
+  'log.extracted': [
+    'test/unit/audit/extract/extractor.test.ts',
+    'who took which run is on record before a byte leaves',
+  ],
+  'log.genesis': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts for the first time and ends',
+  ],
+  'log.hold.cleared': [
+    'test/unit/audit/retention/prune.test.ts',
+    'who sets and clears a hold, and why, is on record',
+  ],
+  'log.hold.set': [
+    'test/unit/audit/retention/prune.test.ts',
+    'who sets and clears a hold, and why, is on record',
+  ],
+  'log.loss.acknowledged': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a log that rotates, is torn, and then loses a record',
+  ],
+  'log.pruned': [
+    'test/unit/audit/retention/prune.test.ts',
+    'the record names each file that went, as it was',
+  ],
+  'log.read': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of those who bring a workspace, read the log, fetch an artifact or pin an image',
+  ],
+  'log.recovered': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a log that rotates, is torn, and then loses a record',
+  ],
+  'log.segment.closed': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a log that rotates, is torn, and then loses a record',
+  ],
+  'log.segment.opened': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a log that rotates, is torn, and then loses a record',
+  ],
+  'log.unanchored': [
+    'test/unit/audit/anchoring/unanchored.test.ts',
+    'past the limit no run is taken, once is it on record, and it clears by itself',
+  ],
+  'log.verified': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of those who bring a workspace, read the log, fetch an artifact or pin an image',
+  ],
+  'package.fetched': ['test/unit/runs/trail.test.ts', 'the trail of a run that needs a package'],
+  'package.refused': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a package whose bytes are not those of the lockfile',
+  ],
+  'plan.failed': ['test/unit/runs/trail.test.ts', 'the trail of a plan that is none'],
+  'plan.made': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'plan.requested': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'policy.decided': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'policy.loaded': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts for the first time and ends',
+  ],
+  'policy.rejected': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon with a policy that nobody can read',
+  ],
+  'provision.finished': ['test/unit/runs/trail.test.ts', 'the trail of a run that needs a package'],
+  'provision.requested': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run that needs a package',
+  ],
+  'retry.scheduled': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of an engine that does not make the container',
+  ],
+  'run.accepted': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'run.cancel.requested': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run that its user cancels',
+  ],
+  'run.cancelled': ['test/unit/runs/trail.test.ts', 'the trail of a run that its user cancels'],
+  'run.closed': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'run.pause.requested': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run that is paused and goes on',
+  ],
+  'run.pruned': [
+    'test/unit/runs/prune/pruner.test.ts',
+    'each run that is dropped is, before anything of it goes, and what went afterwards',
+  ],
+  'run.recovered': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts after one that was killed in the middle of a task',
+  ],
+  'run.refused': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a package whose bytes are not those of the lockfile',
+  ],
+  'run.submitted': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'run.timed_out': ['test/unit/runs/trail.test.ts', 'the trail of a run past its time'],
+  'run.unpaused': ['test/unit/runs/trail.test.ts', 'the trail of a run that is paused and goes on'],
+  'runtime.accepted': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon on a runtime that is known to be broken, as the operator accepted',
+  ],
+  'sandbox.receipt': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'sandbox.violation': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that the filter of system calls kills',
+  ],
+  'secret.granted': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a secret that is set, granted, shown by another task, and removed',
+  ],
+  'secret.masked': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a secret that is set, granted, shown by another task, and removed',
+  ],
+  'secret.removed': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a secret that is set, granted, shown by another task, and removed',
+  ],
+  'secret.set': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a secret that is set, granted, shown by another task, and removed',
+  ],
+  'store.prune': [
+    'test/unit/runs/prune/pruner.test.ts',
+    'each run that is dropped is, before anything of it goes, and what went afterwards',
+  ],
+  'task.blocked': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that waits for an engine that is out of order',
+  ],
+  'task.cached': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a failed run that somebody resumes',
+  ],
+  'task.finished': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'task.skipped': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that fails, and one that waited for it',
+  ],
+  'task.started': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a run with an artifact and a task after it',
+  ],
+  'witness.cosigned': [
+    'test/unit/audit/anchoring/witnesses.test.ts',
+    'a witness that was away gets the proof from where it was, and signs the newest',
+  ],
+  'witness.refused': [
+    'test/unit/audit/anchoring/witnesses.test.ts',
+    '%s is on record as such, and nothing of it counts',
+  ],
+  'workspace.cleaned': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a daemon that starts after one that was killed in the middle of a task',
+  ],
+};
