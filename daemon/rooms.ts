@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { describeImage } from '#setup/image/description.ts';
 import type { LogOptions } from './audit/log.ts';
+import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
+import type { Checkpoints } from './audit/tree/types.ts';
 import type { Log } from './audit/types.ts';
 import { systemClock } from './base/clock.ts';
 import { rememberLast } from './base/remember-last.ts';
@@ -40,6 +42,7 @@ import { clearOutput } from './runs/left-output.ts';
 import { BackgroundPruning } from './runs/prune/background.ts';
 import { Attested } from './runs/provenance/attested.ts';
 import { Provenance } from './runs/provenance/provenance.ts';
+import { logNeeds } from './runs/prune/log-needs.ts';
 import { PrunedRuns } from './runs/prune/pruned-runs.ts';
 import { Pruner } from './runs/prune/pruner.ts';
 import { Runs } from './runs/runs.ts';
@@ -78,6 +81,8 @@ export type Rooms = {
   auditDir: string;
   /** To be started once everything else is ready. */
   pruning: BackgroundPruning;
+  /** Lets the oldest part of the log go, once somebody signs it. */
+  logPruner(checkpoints: Pick<Checkpoints, 'sign' | 'tree'>): LogPruner;
   /** In this order: first no run goes on, then the end is on record, then everything is let go. */
   endRuns(reason: string, how?: { leave?: boolean }): Promise<void>;
   recordEnd(): Promise<void>;
@@ -99,6 +104,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
   const attested = new Attested();
+  const retention = new RetentionFolds();
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
   await using opened = new AsyncDisposableStack();
@@ -114,6 +120,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       actions.fold(record);
       flaky.fold(record);
       pruned.fold(record);
+      retention.fold(record);
       attested.fold(record);
     },
   });
@@ -284,6 +291,16 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     runs,
     auditDir,
     pruning,
+    logPruner: (checkpoints) =>
+      new LogPruner({
+        dir: auditDir,
+        log,
+        checkpoints,
+        folds: retention,
+        needs: () => logNeeds({ log, states, pruned, startedSeq: () => lifecycle.startedSeq }),
+        clock,
+        keepDays: config.audit.keepDays,
+      }),
     endRuns: async (reason, { leave = false } = {}) => {
       pruning[Symbol.dispose]();
       await pruner.close();

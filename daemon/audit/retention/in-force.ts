@@ -45,6 +45,8 @@ function keyOf(record: AnyRecord): string | undefined {
     case 'key.rotated':
     case 'key.destroyed':
       return `${record.type} ${record.data.epoch} ${record.seq}`;
+    case 'data.erased':
+      return `erased ${record.data.subject}`;
     case 'image.resolved':
       return `image ${record.data.reference}`;
     default:

@@ -7,7 +7,7 @@ import { syncFolder } from '../disk.ts';
 import type { Checkpoints } from '../tree/types.ts';
 import type { AnyEntry, Log } from '../types.ts';
 import { Holds, type NewHold } from './holds.ts';
-import type { InForce, InForcePlace } from './in-force.ts';
+import { InForce, type InForcePlace } from './in-force.ts';
 import { planPrune, type Need, type PrunePlan } from './plan.ts';
 import type { SegmentFacts } from './survey.ts';
 
@@ -32,11 +32,7 @@ export type LogPruneRequest = { keepDays?: number | undefined; dryRun: boolean }
 export class RetentionFolds {
   readonly holds = new Holds();
   pruned: (RecordData<'log.pruned'> & { seq: number }) | undefined;
-  readonly inForce: InForce;
-
-  constructor(inForce: InForce) {
-    this.inForce = inForce;
-  }
+  readonly inForce = new InForce();
 
   fold(record: AnyRecord): void {
     this.holds.fold(record);

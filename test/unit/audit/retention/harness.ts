@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Actor, AnyRecord } from '#contract/records.ts';
-import { InForce } from '#daemon/audit/retention/in-force.ts';
 import {
   LogPruner,
   RetentionFolds,
@@ -59,7 +58,7 @@ export class FakeCheckpoints {
 export class TestLog implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly checkpoints = new FakeCheckpoints();
-  folds = new RetentionFolds(new InForce());
+  folds = new RetentionFolds();
   folded: AnyRecord[] = [];
   needs: Need[] = [];
   log!: Log;
@@ -78,7 +77,7 @@ export class TestLog implements AsyncDisposable {
 
   /** As a daemon that starts: everything is folded anew. */
   async reopen(more: Partial<LogPrunerDeps> = {}): Promise<void> {
-    this.folds = new RetentionFolds(new InForce());
+    this.folds = new RetentionFolds();
     this.folded = [];
     this.log = await reopen(this.dir, {
       clock: this.clock,
