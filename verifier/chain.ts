@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { hash } from 'node:crypto';
 import { whyNotCanonical } from './canonical.ts';
-import { jumpBetween, type Stamp } from './clock.ts';
+import { jumpBetween, millisOf, type Stamp } from './clock.ts';
 import { whyNotRecord, type Envelope } from './envelope.ts';
 import { lineBytesMax, zeroHash } from './limits.ts';
 import type { Reason } from './verdict.ts';
@@ -146,8 +146,9 @@ export class Chain {
   }
 
   private time(record: Envelope): Failure | undefined {
-    const now = { ts: Date.parse(record.ts), mono: record.mono, boot: record.boot };
-    if (Number.isNaN(now.ts)) return this.fail('schema', 'the time is no time');
+    const ts = millisOf(record.ts);
+    if (ts === undefined) return this.fail('schema', 'the time is no time');
+    const now = { ts, mono: record.mono, boot: record.boot };
     const before = this.stamp;
     // Nothing can stand before the first record of a segment, not even a `clock.jump`: the record
     // behind it answers for the time since the end of the segment before.

@@ -35,7 +35,7 @@ export class MissingFront {
   see(record: Envelope): void {
     const { seq, type, run, rseq, rprev } = record;
     this.#first ??= { seq, prev: record.prev };
-    if (type === 'log.pruned') this.pruning = { seq, ...(record.data as Omit<Pruning, 'seq'>) };
+    if (type === 'log.pruned') this.pruning = pruningOf(record);
     if (this.#first.seq === 0 || run === undefined || this.#begun.has(run)) return;
     this.#begun.add(run);
     if (rseq !== 0 && this.#cut.size < sightingsMax) {
@@ -77,6 +77,26 @@ export class MissingFront {
 /** The hash of the last record that went where a log begins at `first`; undefined where none did. */
 function lastBefore({ to_seq, segments }: Pruning, first: number): string | undefined {
   const next = (at: number) => segments[at + 1]?.first_seq ?? to_seq;
-  if (!Array.isArray(segments)) return undefined;
   return segments.find((_, at) => next(at) === first)?.last;
+}
+
+/** Undefined where it does not say what such a record has to say: then it lets nothing go. */
+function pruningOf({ seq, data }: Envelope): Pruning | undefined {
+  const { to_seq: to, segments, spans } = data;
+  const isWhole =
+    typeof to === 'number' &&
+    isListOf(segments, { first_seq: 'number', last: 'string' }) &&
+    isListOf(spans, { run: 'string', records: 'number', last: 'string' });
+  return isWhole ? { seq, ...(data as Omit<Pruning, 'seq'>) } : undefined;
+}
+
+function isListOf(list: unknown, fields: Readonly<Record<string, string>>): boolean {
+  if (!Array.isArray(list)) return false;
+  return list.every(
+    (item: unknown) =>
+      typeof item === 'object' &&
+      Object.entries(fields).every(
+        ([name, kind]) => typeof (item as Record<string, unknown>)[name] === kind,
+      ),
+  );
 }

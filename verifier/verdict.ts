@@ -10,6 +10,16 @@ export type Reason =
   | 'missing_segment'
   | 'pruned_undeclared'
   | 'rolled_back'
+  | 'fork'
+  | 'bad_signature'
+  | 'wrong_epoch_key'
+  | 'heartbeat_gap'
+  /** Nothing brought along from outside vouches for it. */
+  | 'unpinned'
+  /** Too much of it is not signed, or nothing is. */
+  | 'unsigned'
+  /** Not witnessed as the policy demands. */
+  | 'unanchored'
   | 'run_incomplete'
   | 'torn_tail'
   | 'partial'
@@ -45,11 +55,22 @@ export type Verdict = {
   origin: string | undefined;
   segments: number;
   bytes: number;
+  /** The worst first. */
   findings: Finding[];
+  /** The first of the findings that decide, and its record; absent where all is well. */
+  reason?: Reason | undefined;
+  seq?: number | undefined;
   /** Things to know that are no findings, such as an acknowledged loss. */
   notes: string[];
   runs: number;
   openRuns: number;
+  keys: { epoch: number; vkey: string; seq: number }[];
+  signed?: { size: number; epoch: number } | undefined;
+  witnessed?: { size: number; by: { name: string; at: number }[] } | undefined;
+  /** Records, from the start, that something from outside vouches for. */
+  trusted: number;
+  /** Signed notes that contradict each other. */
+  evidence: string[];
   /** How far the guarantee reaches, in words. */
   reach: string;
   durationMs: number;

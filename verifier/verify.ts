@@ -1,13 +1,20 @@
-import { stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Chain, Failure } from './chain.ts';
 import type { Envelope } from './envelope.ts';
 import { readHeads } from './heads.ts';
+import { HeartbeatWatch } from './heartbeats.ts';
 import { zeroHash } from './limits.ts';
 import { MissingFront } from './pruned.ts';
+import { reachOf } from './reach.ts';
 import { scanLog, type Scan } from './scan.ts';
-import type { Finding, Head, Reason, Verdict, VerifyExit } from './verdict.ts';
+import { listSegments } from './segments.ts';
+import { Signatures, unsignedMax } from './signatures.ts';
+import { readTrust, type TrustOptions } from './trust.ts';
+import { Findings } from './weigh.ts';
+import type { Finding, Head, Reason, Verdict } from './verdict.ts';
 
-export type VerifyOptions = {
+export type VerifyOptions = TrustOptions & {
   /** What somebody outside remembered of this log. */
   expectedHead?: Head | undefined;
   /** Look at this many records only: while a log is being written, its end is not yet whole. */
@@ -22,27 +29,55 @@ export type VerifyOptions = {
  */
 export async function verifyLog(path: string, options: VerifyOptions = {}): Promise<Verdict> {
   const started = process.hrtime.bigint();
+  const trust = readTrust(options);
+  const isUsable = typeof trust !== 'string';
   const collector = new Collector();
+  const signatures = new Signatures(
+    await folderOf(path),
+    isUsable ? trust : { keys: [], outside: [], policy: undefined },
+    options.upTo,
+  );
   let scan: Scan | undefined;
   try {
+    if (!isUsable) throw Object.assign(new Error(), { code: trust });
     const info = await stat(path);
     // Heads first: the log only grows, so one that is noted now has to be found below.
     const heads = info.isDirectory() ? await headsOf(path, collector) : undefined;
     collector.expect(heads, 'heads.jsonl', options.upTo);
     collector.expect(options.expectedHead, 'the expected head', undefined);
+    await signatures.gather(await firstOf(path), info.isDirectory());
+    let first: number | undefined;
     scan = await scanLog(path, {
       upTo: options.upTo,
       chunkBytes: options.chunkBytes,
-      onRecord: (record, chain) => collector.see(record, chain),
+      onRecord: (record, chain) => {
+        first ??= record.seq;
+        signatures.see(record, chain, first);
+        return collector.see(record, chain);
+      },
     });
-    if (scan.failure !== undefined) collector.findings.push(scan.failure);
+    if (scan.failure !== undefined) collector.findings.add(scan.failure, true);
     collector.finish(scan);
+    await signatures.judge(scan);
+    collector.judgeSignatures(scan, signatures, trust);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'error';
-    collector.add('unreadable', 2, `could not be read: ${code}`);
+    collector.add('unreadable', `could not be read: ${code}`);
   }
   const durationMs = Number((process.hrtime.bigint() - started) / 1_000_000n);
-  return collector.verdict(scan, durationMs);
+  return collector.verdict(scan, signatures, durationMs);
+}
+
+/** Where the checkpoints of what is looked at would lie. */
+async function folderOf(path: string): Promise<string> {
+  const info = await lstat(path).catch(() => undefined);
+  return info?.isFile() === true ? dirname(path) : path;
+}
+
+async function firstOf(path: string): Promise<number> {
+  const { segments, single } = await listSegments(path);
+  // A single file that is not the first part of the log gives no tree.
+  return single ? Math.max(segments[0]?.first ?? 0, 0) : (segments[0]?.first ?? 0);
 }
 
 // A line in it that is no head is a finding about that file, the segments are looked at all the same.
@@ -55,18 +90,18 @@ async function headsOf(path: string, collector: Collector): Promise<Head | undef
     return heads?.newest;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== undefined) throw error;
-    collector.findings.push(finding('schema', 'heads.jsonl', 0, (error as Error).message));
+    collector.findings.add(finding('schema', 'heads.jsonl', 0, (error as Error).message));
     return undefined;
   }
 }
 
 class Collector {
-  readonly findings: Finding[] = [];
+  readonly findings = new Findings();
   readonly notes: string[] = [];
   private readonly expected: { head: Head; source: string; met: boolean }[] = [];
-  private exit: VerifyExit = 0;
   private origin: string | undefined;
   private readonly front = new MissingFront();
+  private readonly heartbeats = new HeartbeatWatch();
 
   expect(head: Head | undefined, source: string, upTo: number | undefined): void {
     if (head === undefined || head.size === 0 || head.size > (upTo ?? Infinity)) return;
@@ -75,6 +110,7 @@ class Collector {
 
   see(record: Envelope, chain: Chain): Failure | undefined {
     this.front.see(record);
+    this.heartbeats.see(record);
     if (record.type === 'log.genesis' || record.type === 'log.pruned') {
       this.origin = String(record.data['origin']);
     }
@@ -82,6 +118,11 @@ class Collector {
       const { expected_size: was, found_size: found } = record.data;
       this.notes.push(
         `record ${record.seq}: a loss was acknowledged (${String(was)} records expected, ${String(found)} found)`,
+      );
+    }
+    if (record.type === 'key.created' && record.data['lost'] !== undefined) {
+      this.notes.push(
+        `record ${record.seq}: the key before was given up, nothing of it vouches for this one`,
       );
     }
     for (const expected of this.expected) {
@@ -108,27 +149,51 @@ class Collector {
       // A remembered head from before the part that is looked at says nothing about it.
       if (met || head.size <= first) continue;
       const detail = `${source} knows ${head.size} records, here are ${chain.seq}`;
-      this.add('rolled_back', 1, detail, scan);
+      this.add('rolled_back', detail, scan);
     }
-    if (records === 0) this.add('empty', 2, 'there are no records: nothing to check');
+    if (records === 0) this.add('empty', 'there are no records: nothing to check');
     if (tail !== undefined) {
       const detail = `${tail.bytes} bytes without a line feed at the end: a crash, or a record being written`;
-      this.findings.push({
-        ...finding('torn_tail', tail.segment.name, chain.seq, detail),
-        offset: tail.offset,
-      });
-      this.raise(3);
+      const torn = finding('torn_tail', tail.segment.name, chain.seq, detail);
+      this.findings.add({ ...torn, offset: tail.offset });
     }
-    if (first > 0 && scan.single) this.add('partial', 3, `records 0 to ${first - 1} are not here`);
+    if (first > 0 && scan.single) this.add('partial', `records 0 to ${first - 1} are not here`);
     if (first > 0 && !scan.single) this.judgeFront(first);
     const open = [...chain.runs].filter(([, run]) => !run.closed).map(([id]) => id);
     if (open.length > 0) {
       const more = open.length > 5 ? ', …' : '';
-      this.add(
-        'run_incomplete',
-        3,
-        `${open.length} runs are not closed: ${open.slice(0, 5).join(', ')}${more}`,
+      const detail = `${open.length} runs are not closed: ${open.slice(0, 5).join(', ')}${more}`;
+      this.add('run_incomplete', detail, undefined);
+    }
+    const { gap } = this.heartbeats;
+    if (gap !== undefined) this.findings.add(finding('heartbeat_gap', '', gap.seq, gap.detail));
+  }
+
+  /** What no signature covers, or none of somebody outside. */
+  judgeSignatures(scan: Scan, signatures: Signatures, trust: TrustRead): void {
+    const { signed, trusted, witnessed } = signatures.assurance;
+    for (const one of signatures.findings) this.findings.add(one);
+    this.notes.push(...signatures.notes);
+    const { seq: size } = scan.chain;
+    if (scan.failure !== undefined || size === scan.first) return;
+    const isMet = this.expected.some((one) => one.met && one.source !== 'heads.jsonl');
+    if (trust.keys.length > 0 && size - trusted > unsignedMax) {
+      const detail = `nothing that is pinned vouches for records ${trusted} to ${size - 1}`;
+      this.findings.add(finding('unsigned', '', trusted, detail));
+    } else if (trust.keys.length > 0 && trusted === 0) {
+      this.findings.add(
+        finding('unsigned', '', 0, 'nothing that is pinned vouches for any record'),
       );
+    } else if (signatures.isSigned && trusted === 0 && !isMet) {
+      const detail = `its keys are known from itself only: it is internally consistent${signed === undefined ? '' : ' and signed'}, which anybody can make`;
+      this.findings.add(finding('unpinned', '', 0, detail));
+    }
+    const { policy } = trust;
+    if (policy === undefined) return;
+    const anchored = policy.quorum === 'none' ? (signed?.size ?? 0) : (witnessed?.size ?? 0);
+    if (anchored === 0 || size - anchored > (policy.maxUnanchored ?? Infinity)) {
+      const detail = `the policy asks for more: ${size - anchored} records are not witnessed`;
+      this.findings.add(finding('unanchored', '', anchored, detail));
     }
   }
 
@@ -140,29 +205,23 @@ class Collector {
       this.notes.push(`records 0 to ${first - 1} were pruned, as record ${by ?? 0} says`);
       return;
     }
-    this.findings.push(finding(failure.reason, '', failure.seq, failure.detail));
-    this.raise(1);
+    this.findings.add(finding(failure.reason, '', failure.seq, failure.detail), true);
   }
 
-  add(reason: Reason, exit: VerifyExit, detail: string, scan?: Scan): void {
+  add(reason: Reason, detail: string, scan?: Scan): void {
     const last = scan?.segments.at(-1);
     const place = { ...finding(reason, last?.name ?? '', scan?.chain.seq ?? 0, detail) };
-    this.findings.push({ ...place, offset: last?.bytes ?? 0 });
-    this.raise(exit);
+    this.findings.add({ ...place, offset: last?.bytes ?? 0 });
   }
 
-  verdict(scan: Scan | undefined, durationMs: number): Verdict {
+  verdict(scan: Scan | undefined, signatures: Signatures, durationMs: number): Verdict {
     const chain = scan?.chain;
     const first = scan?.first ?? 0;
     const size = chain?.seq ?? 0;
-    // Whatever raised no exit of its own is an inconsistency.
-    if (scan?.failure !== undefined || this.findings.some((f) => f.file === 'heads.jsonl'))
-      this.exit = 1;
+    const { assurance } = signatures;
+    const outside = this.expected.find((e) => e.met && e.source !== 'heads.jsonl')?.head.size;
     return {
-      exit: this.exit,
-      verdict: ({ 0: 'verified', 1: 'tampered', 2: 'unchecked', 3: 'incomplete' } as const)[
-        this.exit
-      ],
+      ...this.findings.summary,
       records: size - first,
       firstSeq: first,
       lastGoodSeq: size > first ? size - 1 : -1,
@@ -170,30 +229,18 @@ class Collector {
       origin: this.origin,
       segments: scan?.segments.length ?? 0,
       bytes: scan?.bytes ?? 0,
-      findings: this.findings,
       notes: this.notes,
       runs: chain?.runs.size ?? 0,
       openRuns: [...(chain?.runs.values() ?? [])].filter((run) => !run.closed).length,
-      reach: this.reach(first, size),
+      ...assurance,
+      trusted: Math.max(assurance.trusted, outside ?? 0),
+      reach: reachOf({ first, size, outside, isSigned: signatures.isSigned, ...assurance }),
       durationMs,
     };
   }
-
-  private reach(first: number, size: number): string {
-    if (size <= first) return 'nothing was checked';
-    const outside = this.expected.find((e) => e.met && e.source !== 'heads.jsonl');
-    const range = `records ${first} to ${size - 1}: chain only`;
-    return outside === undefined
-      ? `${range}; nothing outside this host vouches for it`
-      : `${range}; a head remembered elsewhere vouches for the first ${outside.head.size}`;
-  }
-
-  // Tampering outranks everything, then what could not be checked, then what is incomplete.
-  private raise(exit: VerifyExit): void {
-    const rank: Record<VerifyExit, number> = { 0: 0, 3: 1, 2: 2, 1: 3 };
-    if (rank[exit] > rank[this.exit]) this.exit = exit;
-  }
 }
+
+type TrustRead = Exclude<ReturnType<typeof readTrust>, string>;
 
 function finding(reason: Reason, file: string, seq: number, detail: string): Finding {
   return { reason, file, offset: 0, seq, detail };
