@@ -17,5 +17,5 @@ COPY . .
 RUN test -d node_modules/hono || npm ci --omit=dev --ignore-scripts
 # The mounted socket belongs to root, and so does everything that it can do.
 USER 0
-ENTRYPOINT ["node", "daemon/main.ts"]
+ENTRYPOINT ["node", "--max-semi-space-size=16", "daemon/main.ts"]
 CMD ["--engine", "unix:///var/run/docker.sock", "--state-dir", "/var/lib/orchestra/state", "--socket", "/run/orchestra/orchestra.sock"]

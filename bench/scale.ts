@@ -175,7 +175,9 @@ async function child<T>(name: string, args: string[]): Promise<T> {
           `--cpu-prof-dir=${values.profile}`,
           `--cpu-prof-name=${name.replace(':', '-')}.cpuprofile`,
         ];
-  const argv = [...profile, import.meta.filename, '--tasks', values.tasks, ...args];
+  // As `bin/orchestrad.mjs` starts it.
+  const flags = ['--max-semi-space-size=16', ...profile];
+  const argv = [...flags, import.meta.filename, '--tasks', values.tasks, ...args];
   const running = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
   const out = (await Array.fromAsync(running.stdout)).join('');
   // One that was told to kill itself has nothing to say.
