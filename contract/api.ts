@@ -14,6 +14,7 @@ import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
 import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
+import { ClearHold, HoldList, LogPruneAnswer, PruneLog, SetHold } from './retention.ts';
 import {
   ChangeSet,
   MissingAnswer,
@@ -463,6 +464,41 @@ export const endpoints = {
     changes: true,
     body: AnchorNow,
     response: AnchoringView,
+  }),
+  auditPrune: endpoint({
+    method: 'POST',
+    path: '/v1/audit/prune',
+    summary: 'Lets the oldest whole segments of the log go, by a signed record that says so',
+    answer: 'json',
+    changes: true,
+    body: PruneLog,
+    response: LogPruneAnswer,
+  }),
+  auditHolds: endpoint({
+    method: 'GET',
+    path: '/v1/audit/holds',
+    summary: 'What is not pruned, whatever its age',
+    answer: 'json',
+    changes: false,
+    response: HoldList,
+  }),
+  auditHoldSet: endpoint({
+    method: 'POST',
+    path: '/v1/audit/holds',
+    summary: 'Keeps the log, or what was recorded in a time, from being pruned',
+    answer: 'json',
+    changes: true,
+    body: SetHold,
+    response: HoldList,
+  }),
+  auditHoldClear: endpoint({
+    method: 'POST',
+    path: '/v1/audit/holds/clear',
+    summary: 'Takes a hold back',
+    answer: 'json',
+    changes: true,
+    body: ClearHold,
+    response: HoldList,
   }),
   storePrune: endpoint({
     method: 'POST',

@@ -1,6 +1,7 @@
 import type { Check } from '#contract/api.ts';
 import type { Anchoring } from '../../audit/anchoring/anchoring.ts';
 import type { LogIndex } from '../../audit/index-db.ts';
+import type { LogPruner } from '../../audit/retention/log-pruner.ts';
 import type { Checkpoints } from '../../audit/tree/types.ts';
 import type { Runs } from '../../runs/runs.ts';
 import type { RunsDeps } from '../../runs/deps.ts';
@@ -13,6 +14,8 @@ export type RouteDeps = {
   auditDir: string;
   /** Absent where nobody signs the log. */
   checkpoints?: Checkpoints | undefined;
+  /** Absent where nobody signs the log. */
+  logPruner?: LogPruner | undefined;
   /** Absent where nobody signs the log. */
   anchoring?: Anchoring | undefined;
   settings: { name: string; value: string; origin: string }[];

@@ -7,6 +7,7 @@ import type { RouteDeps } from './deps.ts';
 import { tellingOfPruned } from './pruned.ts';
 import { policyRoutes } from './policies.ts';
 import { provenanceRoutes } from './provenance.ts';
+import { retentionRoutes } from './retention.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
 import { snapshotRoutes } from './snapshots.ts';
@@ -28,6 +29,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...provenanceRoutes(deps),
     ...secretRoutes(deps),
     ...storeRoutes(deps),
+    ...retentionRoutes(deps),
     ...vaultRoutes(deps),
   };
   return tellingOfPruned(routes, deps);
