@@ -9,6 +9,7 @@ import {
   AuditStats,
   AuditStatsQuery,
 } from './audit.ts';
+import { CheckpointAnswer, CheckpointQuery } from './checkpoint.ts';
 import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
@@ -447,6 +448,22 @@ export const endpoints = {
     answer: 'json',
     changes: true,
     response: Verdict,
+  }),
+  auditCheckpoint: endpoint({
+    method: 'GET',
+    path: '/v1/audit/checkpoint',
+    summary: 'The newest signed checkpoint, and that it continues one that the caller knows',
+    answer: 'json',
+    changes: false,
+    query: CheckpointQuery,
+    response: CheckpointAnswer,
+  }),
+  auditProof: endpoint({
+    method: 'GET',
+    path: '/v1/audit/records/:seq/proof',
+    summary: 'That a record is in the signed log: a C2SP tlog-proof',
+    answer: 'bytes',
+    changes: false,
   }),
   auditWitnesses: endpoint({
     method: 'GET',

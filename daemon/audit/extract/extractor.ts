@@ -2,13 +2,13 @@ import type { Readable } from 'node:stream';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Actor } from '#contract/records.ts';
 import { zeroHash } from '#verifier/limits.ts';
-import { spellProof, type SignedCheckpoint } from '#verifier/tlog/checkpoint.ts';
+import { spellProof } from '#verifier/tlog/checkpoint.ts';
 import { spellNote } from '#verifier/tlog/note.ts';
 import type { LogIndex, Place } from '../index-db.ts';
 import { readLines } from '../reading/read-lines.ts';
-import type { Checkpoints, EpochKey } from '../tree/types.ts';
+import type { Checkpoints } from '../tree/types.ts';
 import type { Log, LogLine } from '../types.ts';
-import { notesOfSizes } from './final-notes.ts';
+import { EpochRows } from './epoch-rows.ts';
 import { proofLineBytes } from './proof-bytes.ts';
 import { bundleTar, type BundleFile } from './tar.ts';
 
@@ -32,11 +32,11 @@ const blockBytes = 64 * 1024;
  */
 export class Extractor {
   readonly #deps: ExtractorDeps;
-  /** What a key signed last never changes but for signatures of others. */
-  readonly #finals = new Map<number, string>();
+  readonly #epochs: EpochRows;
 
   constructor(deps: ExtractorDeps) {
     this.#deps = deps;
+    this.#epochs = new EpochRows(deps);
   }
 
   async extract(run: string, actor: Actor): Promise<Readable> {
@@ -50,7 +50,7 @@ export class Extractor {
       });
     }
     const checkpoint = await checkpoints.sign(last.seq + 1);
-    const epochs = await this.#epochs(checkpoint);
+    const epochs = await this.#epochs.upTo(checkpoint);
     const { size } = checkpoint;
     await log.append({
       type: 'log.extracted',
@@ -127,50 +127,6 @@ export class Extractor {
       block = '';
     }
     yield Buffer.from(block);
-  }
-
-  /** How each key of the log was made known, up to the one that signed this checkpoint. */
-  async #epochs(checkpoint: SignedCheckpoint): Promise<object[]> {
-    const { checkpoints } = this.#deps;
-    const keys = checkpoints.keys.filter(({ seq }) => seq < checkpoint.size);
-    await this.#findFinals(keys);
-    const rows: object[] = [];
-    for (const { epoch, seq } of keys) {
-      const final = epoch === 0 ? undefined : this.#finals.get(seq + 1);
-      const line = await this.#keyLine(seq);
-      if (line === undefined || (epoch > 0 && final === undefined)) continue;
-      const size = final === undefined ? checkpoint.size : seq + 1;
-      const [proof, consistency] = await Promise.all([
-        checkpoints.tree.inclusion(seq, size),
-        size === checkpoint.size ? [] : checkpoints.tree.consistency(size, checkpoint.size),
-      ]);
-      rows.push({
-        epoch,
-        seq,
-        line,
-        proof: spellProof(proof),
-        checkpoint: final ?? spellNote(checkpoint.note),
-        consistency: spellProof(consistency),
-      });
-    }
-    return rows;
-  }
-
-  async #findFinals(keys: readonly EpochKey[]): Promise<void> {
-    const sizes = keys.flatMap(({ epoch, seq }) => (epoch === 0 ? [] : [seq + 1]));
-    const missing = new Set(sizes.filter((size) => !this.#finals.has(size)));
-    if (missing.size === 0) return;
-    const found = await notesOfSizes(this.#deps.dir, missing);
-    for (const [size, note] of found) this.#finals.set(size, note);
-  }
-
-  /** A key outlives the segment that told of it: then the log has said it again. */
-  async #keyLine(seq: number): Promise<string | undefined> {
-    const line = await this.#deps.index.find(seq);
-    if (line !== undefined) return line.line;
-    const carried = await this.#deps.index.query({ type: 'log.carried', limit: 1_000 });
-    const again = carried.lines.find(({ record }) => record.data['of'] === seq);
-    return again === undefined ? undefined : String(again.record.data['line']);
   }
 }
 

@@ -3,6 +3,7 @@ import { anchoringRoutes } from './anchoring.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { attestationRoutes } from './attestations.ts';
 import { auditRoutes } from './audit.ts';
+import { checkpointRoutes } from './checkpoints.ts';
 import type { RouteDeps } from './deps.ts';
 import { tellingOfPruned } from './pruned.ts';
 import { policyRoutes } from './policies.ts';
@@ -24,6 +25,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...artifactRoutes(deps),
     ...auditRoutes(deps),
     ...anchoringRoutes(deps),
+    ...checkpointRoutes(deps),
     ...attestationRoutes(deps),
     ...policyRoutes(deps),
     ...provenanceRoutes(deps),

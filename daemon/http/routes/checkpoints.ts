@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { OrchestraError } from '#contract/errors.ts';
+import { spellProof, spellTlogProof } from '#verifier/tlog/checkpoint.ts';
+import { spellNote } from '#verifier/tlog/note.ts';
+import { EpochRows } from '../../audit/extract/epoch-rows.ts';
+import type { Routes } from '../app.ts';
+import type { RouteDeps } from './deps.ts';
+
+type Part = Pick<Routes, 'auditCheckpoint' | 'auditProof'>;
+
+/** What anybody may keep against this log. Nothing of it is secret, so nobody's asking is recorded. */
+export function checkpointRoutes({ runsDeps, index, auditDir, checkpoints }: RouteDeps): Part {
+  const rows = checkpoints && new EpochRows({ dir: auditDir, index, checkpoints });
+  const there = () => {
+    if (checkpoints !== undefined && rows !== undefined) return { checkpoints, rows };
+    throw new OrchestraError('audit.unsigned', 'Nobody signs this log');
+  };
+  return {
+    auditCheckpoint: async ({ query: { from, epoch } }) => {
+      const { checkpoints: signed, rows: epochs } = there();
+      const newest = signed.newest ?? (await signed.sign());
+      const isWithin = from !== undefined && from <= newest.size;
+      const isTrivial = from === 0 || from === newest.size;
+      const proof = isWithin && !isTrivial ? await signed.tree.consistency(from, newest.size) : [];
+      return {
+        checkpoint: spellNote(newest.note),
+        ...(isWithin ? { consistency: { from, proof: spellProof(proof) } } : {}),
+        keys: signed.keys.map(({ epoch: number, vkey, seq }) => ({ epoch: number, vkey, seq })),
+        epochs: await epochs.upTo(newest, epoch ?? -1),
+      };
+    },
+    auditProof: async ({ param }) => {
+      const { checkpoints: signed } = there();
+      const seq = z.coerce.number().int().min(0).parse(param('seq'));
+      if (seq >= runsDeps.log.size) {
+        throw new OrchestraError('record.unknown', `There is no record ${seq}`, {
+          hint: 'orchestra audit tail',
+        });
+      }
+      const { size, note } = await signed.sign(seq + 1);
+      const proof = await signed.tree.inclusion(seq, size);
+      const text = spellTlogProof({ index: seq, proof, checkpoint: spellNote(note) });
+      return new Response(text, { headers: { 'content-type': 'text/plain; charset=utf-8' } });
+    },
+  };
+}
