@@ -13,6 +13,7 @@ import { lockLog } from './lock.ts';
 import { readSegments } from './reader.ts';
 import { recoverLog, type Recovered } from './recovery.ts';
 import { Room } from './room.ts';
+import type { TreeOpening } from './tree/types.ts';
 import type { AnyEntry, Entry, FollowOptions, Log, LogHead, LogLine, LogRange } from './types.ts';
 import { Wakeup } from './wakeup.ts';
 import { Writer, type RunTip, type WriterOptions } from './writer.ts';
@@ -35,6 +36,12 @@ export type LogOptions = {
   lowWaterBytes?: number | undefined;
   reserveBytes?: number | undefined;
   freeBytes?: ((dir: string) => Promise<number>) | undefined;
+  /** The Merkle tree over the records: grows as they become durable. */
+  tree?: TreeOpening | undefined;
+  /** Called when all was read and before anything is written. If it throws, the log does not open. */
+  check?: ((found: { origin: string }) => Promise<void>) | undefined;
+  /** Called after each batch of records became durable. */
+  onBatch?: ((facts: { closedRun: boolean; rotated: boolean }) => void) | undefined;
   /** Records that may wait for the disk before `daemon.busy`. */
   pendingMax?: number | undefined;
   /** How long the disk may take for one write before the log blocks. */
@@ -77,7 +84,9 @@ async function open(options: LogOptions, acceptLoss: string | undefined): Promis
     await room.watch();
     const catalog = new Catalog();
     const onRecord = options.onRecord ?? (() => {});
-    const recovered = await recoverLog({ dir, catalog, onRecord, acceptLoss });
+    const { tree } = options;
+    const recovered = await recoverLog({ dir, catalog, onRecord, acceptLoss, tree });
+    await options.check?.({ origin: recovered.origin ?? options.origin });
     const heads = await HeadsFile.open(dir);
     const log = new OpenLog({ options, lock, room, catalog, heads, recovered });
     await log.begin(recovered);
@@ -295,6 +304,7 @@ class OpenLog implements Log {
         catalog.add(line.record, line.segment, line.offset);
         this.recent.push(line);
         this.durable = { size: line.record.seq + 1, hash: line.hash };
+        options.tree?.add(line.hash);
         onRecord(line.record as AnyRecord);
       },
       onPruned: (to) => this.forgetRuns(to),
@@ -315,6 +325,7 @@ class OpenLog implements Log {
 
   private afterBatch(facts: { bytes: number; rotated: boolean; closedRun: boolean }): void {
     this.wakeup.wake();
+    this.parts.options.onBatch?.(facts);
     // A failure of either blocks the log by itself; nobody waits here.
     if (facts.rotated || facts.closedRun) this.saveHead().catch(() => {});
     this.unwatchedBytes += facts.bytes;

@@ -3,6 +3,7 @@ import { chmod, open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { AnyRecord } from '#contract/records.ts';
+import type { SignedCheckpoint } from '#verifier/tlog/checkpoint.ts';
 import { readHeads, type Heads } from '#verifier/heads.ts';
 import { MissingFront } from '#verifier/pruned.ts';
 import { scanLog, type Scan, type ScanOptions } from '#verifier/scan.ts';
@@ -11,6 +12,8 @@ import { deepFreeze } from '../base/freeze.ts';
 import type { Catalog } from './catalog.ts';
 import { syncFolder } from './disk.ts';
 import { carriedBy } from './retention/carried.ts';
+import { newestOf, putAway, readCheckpoints } from './tree/checkpoint-file.ts';
+import type { TreeOpening } from './tree/types.ts';
 import type { AnyEntry } from './types.ts';
 
 export type Recovered = {
@@ -27,6 +30,8 @@ export type RecoveryOptions = {
   onRecord: (record: AnyRecord) => void;
   /** A person has accepted that records are gone: why, in their words. */
   acceptLoss?: string | undefined;
+  /** Gets the hash of each record. */
+  tree?: TreeOpening | undefined;
 };
 
 /**
@@ -39,7 +44,7 @@ export type RecoveryOptions = {
  * written. Whoever can forge the head as well could as well write records that pass every check.
  */
 export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
-  const { dir, catalog, onRecord, acceptLoss } = options;
+  const { dir, catalog, onRecord, acceptLoss, tree } = options;
   // Heads first, since a head that is noted has to be found in what is read afterwards.
   const heads = await readHeads(dir).catch((cause: unknown) => {
     throw new OrchestraError('audit.broken', 'heads.jsonl: the newest line is no head', { cause });
@@ -47,7 +52,9 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   let origin: string | undefined;
   let openedAt = 0;
   let headHash: string | undefined;
+  const signed = await lastSigned(dir, options);
   const front = new MissingFront();
+  let isTreeBegun = false;
   const scan = await scanSeen(dir, {
     chunkBytes: 1024 * 1024,
     // Where records are gone for good no head is ever met: then all that is left is checked.
@@ -59,6 +66,11 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
       }
       if (place.offset === 0) openedAt = Date.parse(record.ts);
       if (chain.seq === heads?.newest?.size) headHash = chain.head;
+      if (tree !== undefined) {
+        if (!isTreeBegun) tree.begin(signed, record.seq);
+        isTreeBegun = true;
+        tree.add(chain.head);
+      }
       catalog.add(record, place.segment.first, place.offset);
       // What a pruned part said and is still in force is told where the log says it again.
       const carried = carriedBy(record, catalog.scanned);
@@ -74,12 +86,14 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   }
   // The writer goes on with what the catalog knows: runs that were pruned are forgotten.
   for (const run of scan.chain.runs.keys()) if (!catalog.runs.has(run)) scan.chain.runs.delete(run);
-  const loss = lossOf(scan, heads, headHash);
+  const loss = lossOf(scan, heads, headHash) ?? unsignedLoss(scan, signed);
   if (loss !== undefined && acceptLoss === undefined) throw rolledBack(loss);
+  if (tree !== undefined) await finishTree(dir, tree, { scan, signed, isTreeBegun });
 
   const entries: AnyEntry[] = [];
   if (scan.tail !== undefined) entries.push(await quarantine(dir, scan, scan.tail));
   if (loss !== undefined && acceptLoss !== undefined) {
+    await putAway(dir, loss.found);
     const data = { expected_size: loss.expected, found_size: loss.found, reason: acceptLoss };
     entries.push({ type: 'log.loss.acknowledged', sev: 'alert', data });
   }
@@ -142,6 +156,52 @@ function lossOf(
     throw rewritten(newest.size);
   }
   return undefined;
+}
+
+/** What is on record as signed; not where a loss is accepted, since then nothing below it holds. */
+async function lastSigned(
+  dir: string,
+  { tree }: RecoveryOptions,
+): Promise<SignedCheckpoint | undefined> {
+  if (tree === undefined) return undefined;
+  return newestOf((await readCheckpoints(dir))?.notes ?? []);
+}
+
+function unsignedLoss(scan: Scan, signed: SignedCheckpoint | undefined): Loss | undefined {
+  const found = scan.chain.seq;
+  if (signed === undefined || signed.size <= found) return undefined;
+  const why = `${signed.size} records were signed, ${found} are left`;
+  return { expected: signed.size, found, why };
+}
+
+/**
+ * The tree of what was read has to begin with the one that was signed. Where it does not, tiles may
+ * be damaged: then it is made of the records alone, before anybody is blamed.
+ */
+async function finishTree(
+  dir: string,
+  tree: TreeOpening,
+  found: { scan: Scan; signed: SignedCheckpoint | undefined; isTreeBegun: boolean },
+): Promise<void> {
+  const { scan, signed, isTreeBegun } = found;
+  if (!isTreeBegun) tree.begin(undefined, 0);
+  if (await tree.finish()) return;
+  let isBegun = false;
+  await scanLog(dir, {
+    chunkBytes: 1024 * 1024,
+    upTo: scan.chain.seq,
+    onRecord: (record, chain) => {
+      if (!isBegun) tree.begin(undefined, record.seq);
+      isBegun = true;
+      tree.add(chain.head);
+      return undefined;
+    },
+  });
+  await tree.finish();
+  if (signed === undefined || signed.size > scan.chain.seq) return;
+  if ((await tree.rootAt(signed.size)).equals(signed.root)) return;
+  const message = `The log was rewritten: its first ${signed.size} records are not those that were signed`;
+  throw new OrchestraError('audit.broken', message, { hint: 'orchestra audit verify' });
 }
 
 function rewritten(size: number): OrchestraError {

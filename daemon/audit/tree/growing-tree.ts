@@ -68,7 +68,7 @@ export class GrowingTree implements LogTree {
    * Records from `first` on follow. Up to `known` tiles of the disk are taken as they are, where
    * they are there: `finish` says whether that was right.
    */
-  async begin(known: Known | undefined, first = 0): Promise<void> {
+  begin(known: Known | undefined, first = 0): void {
     const leading = first % tileWidth;
     const tile = (first - leading) / tileWidth;
     const base = Math.max(tile, Math.floor(Math.max(0, (known?.size ?? 0) - 1) / tileWidth));
@@ -78,7 +78,7 @@ export class GrowingTree implements LogTree {
     this.#cached.clear();
     this.#roots.clear();
     if (leading === 0) return;
-    const bytes = await this.#files.read(0, tile);
+    const bytes = this.#files.readNow(0, tile);
     if (bytes === undefined) throw gone(0, tile);
     this.#edge = [Tile.of(bytes.subarray(0, leading * hashBytes))];
   }

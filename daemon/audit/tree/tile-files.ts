@@ -29,6 +29,10 @@ export class TileFiles {
     }
   }
 
+  readNow(level: number, index: number): Buffer | undefined {
+    return this.has(level, index) ? readFileSync(this.#pathOf(level, index)) : undefined;
+  }
+
   has(level: number, index: number): boolean {
     return statSync(this.#pathOf(level, index), { throwIfNoEntry: false })?.size === tileBytes;
   }

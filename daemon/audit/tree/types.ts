@@ -15,6 +15,19 @@ export interface LogTree {
   consistency(from: number, to: number): Promise<Proof>;
 }
 
+/** A tree while its log is being opened: `begin`, `add` for each record, `finish`. */
+export interface TreeOpening {
+  /**
+   * Records from `first` on follow. What was kept of the tree below `known` may be used; `finish`
+   * says whether that was right, and where it was not the tree is begun anew without.
+   */
+  begin(known: { size: number; root: Buffer } | undefined, first: number): void;
+  /** The hash of the next record, as hex. Also of each durable one afterwards. */
+  add(leaf: string): void;
+  finish(): Promise<boolean>;
+  rootAt(size: number): Promise<Buffer>;
+}
+
 /** A key of the log, and the record that made it known: `key.created` or `key.rotated`. */
 export type EpochKey = {
   epoch: number;

@@ -42,7 +42,7 @@ async function grown(
     asked.push(from);
     return Promise.resolve(Array.from({ length: to - from }, (_, n) => leafOf(from + n)));
   });
-  await tree.begin(trust);
+  tree.begin(trust);
   for (let index = 0; index < there; index += 1) tree.add(leafOf(index).toString('hex'));
   const isSound = await tree.finish();
   return { tree, isSound, asked, troubles };
@@ -188,7 +188,7 @@ describe('the tree', () => {
     await using dir = await tempDir();
     await (await grown(dir.path, 5_000)).tree.settle();
     const tree = new GrowingTree({ files: new TileFiles(dir.path) });
-    await tree.begin(trusted(4_900), 1_111);
+    tree.begin(trusted(4_900), 1_111);
     for (let index = 1_111; index < 5_000; index += 1) tree.add(leafOf(index).toString('hex'));
     expect(await tree.finish()).toBe(true);
     await assertProofs(tree, 17, 5_000, 1_000);
