@@ -14,7 +14,7 @@ export type ExporterDeps = {
   version: string;
   now: () => number;
   /** The tree's root at a size; undefined where nobody can tell. */
-  rootAt?: ((size: number) => Promise<Uint8Array | undefined>) | undefined;
+  rootAt?: (size: number) => Promise<Uint8Array | undefined> | undefined;
 };
 
 export type Export = {
