@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AnchoringView, AnchorNow } from './anchoring.ts';
 import { Attestation, AttestFiles } from './attestation.ts';
+import { AuditExportQuery, ForwarderStatus } from './audit-export.ts';
 import {
   AuditFollow,
   AuditPage,
@@ -405,6 +406,23 @@ export const endpoints = {
       'Every record of a run with the proof that it is in the log, as a tar that can be checked elsewhere',
     answer: 'bytes',
     changes: true,
+  }),
+  auditExport: endpoint({
+    method: 'GET',
+    path: '/v1/audit/export',
+    summary:
+      'Records by filter as JSONL, CSV, syslog, CEF or OCSF, on record before the first byte',
+    answer: 'bytes',
+    changes: true,
+    query: AuditExportQuery,
+  }),
+  auditForwarders: endpoint({
+    method: 'GET',
+    path: '/v1/audit/forwarders',
+    summary: 'Where the forwarders of the configuration stand',
+    answer: 'json',
+    changes: false,
+    response: z.strictObject({ items: z.array(ForwarderStatus) }),
   }),
   auditHead: endpoint({
     method: 'GET',

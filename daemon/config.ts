@@ -9,6 +9,7 @@ import {
   anchoringSettings,
   type AnchoringSettings,
 } from './audit/anchoring/settings.ts';
+import { ForwardList, type ForwardSettings } from './audit/forward/settings.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
 import type { PruneSettings } from './runs/prune/pruner.ts';
@@ -78,6 +79,8 @@ export const ConfigFile = z.strictObject({
       ...anchoringKeys,
     })
     .optional(),
+  /** Where records go on their own, each a forwarder. */
+  forward: ForwardList.optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
 });
 type ConfigFile = z.infer<typeof ConfigFile>;
@@ -105,6 +108,8 @@ export type Config = {
   keep: PruneSettings;
   audit: { keepDays: number };
   anchoring: AnchoringSettings;
+  /** Where records go on their own. */
+  forward: readonly ForwardSettings[];
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -167,6 +172,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
       budget: pick('disk_budget', undefined),
     },
     audit: { keepDays: pickOfAudit('keep_days', 400) },
+    forward: pick('forward', []),
     logLevel: pick('log_level', 'info'),
   };
   settings.push(...anchoringRows(document.audit, name));
@@ -199,7 +205,12 @@ function anchoringRows(section: AuditSection | undefined, file: string): Setting
 
 function inWords(value: unknown): string {
   if (typeof value === 'string' || typeof value === 'number') return `${value}`;
-  if (Array.isArray(value)) return value.length === 0 ? '(none)' : value.join(' ');
+  if (Array.isArray(value)) {
+    const words = value.map((each: string | { name: string }) =>
+      typeof each === 'string' ? each : each.name,
+    );
+    return words.length === 0 ? '(none)' : words.join(' ');
+  }
   return value === undefined ? '(found)' : spellMark(value as Mark);
 }
 

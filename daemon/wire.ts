@@ -1,5 +1,7 @@
+import { hostname } from 'node:os';
 import type { OrchestraError } from '#contract/errors.ts';
 import { findEngine } from '#setup/engine/find.ts';
+import { checksOf, openForwarders } from './audit/forward/forwarders.ts';
 import { openIndex } from './audit/index-db.ts';
 import { openLog } from './audit/log.ts';
 import { examine } from './doctor.ts';
@@ -23,6 +25,7 @@ export type WireOptions = Omit<RoomOptions, 'openLog' | 'openEngine' | 'openMach
 };
 
 const connectionsStopMs = 2_000;
+const forwardersStopMs = 2_000;
 
 /** The rooms on a real engine and a real disk, and the edge in front of them. */
 export async function startDaemon(options: WireOptions): Promise<Daemon> {
@@ -39,6 +42,15 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
   const { log } = deps;
   try {
     const index = await openIndex({ dir: auditDir, log });
+    const forwarders = await openForwarders({
+      log,
+      dir: auditDir,
+      settings: config.forward,
+      host: hostname(),
+      version: options.version,
+      now: () => deps.clock.now(),
+      onFailure: (name, error) => logger.warn({ forwarder: name, err: error }, 'forwarding failed'),
+    });
     const peers = await openPeerReader();
     let isStopping = false;
     const routes = allRoutes({
@@ -47,7 +59,8 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       index,
       auditDir,
       settings: config.settings,
-      doctor: () => examine(deps, peers),
+      forwarders,
+      doctor: async () => [...(await examine(deps, peers)), ...checksOf(await forwarders.status())],
       isStopping: () => isStopping,
     });
     const server = await serve({ log, logger, peers }, routes, {
@@ -65,6 +78,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
         await rooms.endRuns(reason, how);
         await server.close(connectionsStopMs);
         await rooms.recordEnd();
+        await forwarders.close(forwardersStopMs);
         await index.close();
         await rooms.close();
       },

@@ -1,5 +1,6 @@
 import type { Check } from '#contract/api.ts';
 import type { Anchoring } from '../../audit/anchoring/anchoring.ts';
+import type { Forwarders } from '../../audit/forward/forwarders.ts';
 import type { LogIndex } from '../../audit/index-db.ts';
 import type { LogPruner } from '../../audit/retention/log-pruner.ts';
 import type { Checkpoints } from '../../audit/tree/types.ts';
@@ -18,6 +19,8 @@ export type RouteDeps = {
   logPruner?: LogPruner | undefined;
   /** Absent where nobody signs the log. */
   anchoring?: Anchoring | undefined;
+  /** Absent where none is opened. */
+  forwarders?: Forwarders | undefined;
   settings: { name: string; value: string; origin: string }[];
   doctor(): Promise<Check[]>;
   isStopping(): boolean;

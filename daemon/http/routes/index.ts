@@ -3,6 +3,7 @@ import { anchoringRoutes } from './anchoring.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { attestationRoutes } from './attestations.ts';
 import { auditRoutes } from './audit.ts';
+import { auditExportRoutes } from './audit-exports.ts';
 import { checkpointRoutes } from './checkpoints.ts';
 import type { RouteDeps } from './deps.ts';
 import { tellingOfPruned } from './pruned.ts';
@@ -24,6 +25,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...runRoutes(deps),
     ...artifactRoutes(deps),
     ...auditRoutes(deps),
+    ...auditExportRoutes(deps),
     ...anchoringRoutes(deps),
     ...checkpointRoutes(deps),
     ...attestationRoutes(deps),
