@@ -47,4 +47,48 @@ export const auditCommands: readonly CommandSpec[] = [
     group: 'Trust',
     load: async () => (await import('./commands/audit-coverage.ts')).auditCoverage,
   },
+  {
+    name: 'prune',
+    text: 'let the oldest part of the log go, by a signed record that says so',
+    group: 'Care',
+    options: [
+      { flags: '-n, --dry-run', text: 'only say what would go' },
+      { flags: '--keep <days>', text: 'keep so many days, such as 400d (default: audit.keep_days)' },
+      { flags: '-y, --yes', text: 'do not ask' },
+    ],
+    load: async () => (await import('./commands/audit-prune.ts')).auditPrune,
+  },
+  {
+    name: 'hold',
+    text: 'what of the log is not pruned, whatever its age',
+    group: 'Care',
+    children: [
+      {
+        name: 'list',
+        text: 'the holds that are in force',
+        group: 'Care',
+        load: async () => (await import('./commands/audit-hold.ts')).auditHoldList,
+      },
+      {
+        name: 'set',
+        args: '<name>',
+        text: 'hold the log, or what was recorded in a time',
+        group: 'Care',
+        options: [
+          { flags: '--reason <text>', text: 'why; it is on record' },
+          { flags: '--since <time>', text: 'from this day or time on' },
+          { flags: '--until <time>', text: 'up to this day or time' },
+        ],
+        load: async () => (await import('./commands/audit-hold.ts')).auditHoldSet,
+      },
+      {
+        name: 'clear',
+        args: '<name>',
+        text: 'take a hold back',
+        group: 'Care',
+        options: [{ flags: '--reason <text>', text: 'why; it is on record' }],
+        load: async () => (await import('./commands/audit-hold.ts')).auditHoldClear,
+      },
+    ],
+  },
 ];

@@ -57,3 +57,4 @@ export const HoldRow = z.strictObject({
   by: z.string(),
 });
 export const HoldList = z.strictObject({ items: z.array(HoldRow) });
+export type HoldRow = z.infer<typeof HoldRow>;
