@@ -1,4 +1,31 @@
-import { follow, type CommandSpec } from './command-spec.ts';
+import { follow, type CommandSpec, type OptionSpec } from './command-spec.ts';
+
+const outcomes = ['ok', 'denied', 'failed', 'unknown'] as const;
+const severities = ['info', 'notice', 'warn', 'alert'] as const;
+
+/** Which records are meant: what is said has to hold, all of it. */
+const filter: readonly OptionSpec[] = [
+  { flags: '--run <run>', text: 'of this run' },
+  {
+    flags: '--type <type>',
+    text: 'of this type, such as task.finished; container.* for all beneath',
+    values: 'record-types',
+  },
+  { flags: '--actor <actor>', text: 'by this user name or uid, or by user, daemon or task' },
+  { flags: '--outcome <outcome>', text: 'ok, denied, failed or unknown', values: outcomes },
+  {
+    flags: '--severity <severity>',
+    text: 'info, notice, warn or alert, and whatever is more important',
+    values: severities,
+  },
+  { flags: '--since <time>', text: 'not before: 2h ago, 2026-11-20, or a time with its zone' },
+  { flags: '--until <time>', text: 'not after; a day counts to its end, in UTC' },
+  { flags: '--text <words>', text: 'with these letters anywhere in the line' },
+];
+const rawLines: OptionSpec = {
+  flags: '--raw',
+  text: 'exact bytes, even those that steer a terminal',
+};
 
 /** `orchestra audit …`. */
 export const auditCommands: readonly CommandSpec[] = [
@@ -7,27 +34,72 @@ export const auditCommands: readonly CommandSpec[] = [
     text: 'records by filter, oldest first',
     group: 'Trust',
     options: [
-      { flags: '--run <run>', text: 'of this run' },
-      { flags: '--type <type>', text: 'of this type, such as task.finished' },
-      { flags: '--outcome <outcome>', text: 'ok, denied, failed or unknown' },
+      ...filter,
       { flags: '-n, --limit <n>', text: 'how many (default: 50)' },
       { flags: '--from <seq>', text: 'from this sequence number on' },
+      { flags: '--newest', text: 'newest first; --from then counts down' },
+      {
+        flags: '--from-segments',
+        text: 'read the files to their end, past the index, and compare with what it would show',
+      },
+      rawLines,
     ],
+    more: `Every line is read from its segment and hashed again before it is shown, so the index can
+hide a record and never change one. A number that is missing from what was looked at is noticed. A
+row that was changed so that no filter meets it is not: --from-segments reads past the index, says
+how many records the index would have hidden, and ends with 4 where there are any.
+
+A search for --text reads lines, so it is quick only with another filter beside it. Each reading of
+the log is itself a record (log.read) before anything is shown.
+
+--raw writes exact lines, one record each, as they lie in the log, to a file or a program. So
+  (printf '\\0'; orchestra audit list --from 0 -n 1 --raw | tr -d '\\n') | sha256sum
+is the prev of record 1.
+
+Examples:
+  orchestra audit list --severity alert --since 24h
+  orchestra audit list --type 'container.*' --run @last
+  orchestra audit list --actor 1000 --outcome denied --newest`,
     load: async () => (await import('./commands/audit-list.ts')).auditList,
   },
   {
     name: 'tail',
     text: 'the newest records',
     group: 'Trust',
-    options: [follow, { flags: '-n, --limit <n>', text: 'how many (default: 20)' }],
+    options: [
+      follow,
+      { flags: '-n, --limit <n>', text: 'how many (default: 20)' },
+      ...filter,
+      rawLines,
+    ],
+    more: `With --follow it goes on with every record that the filter meets, from where the first answer
+ended: nothing between is missed, and after a broken connection nothing comes twice.`,
     load: async () => (await import('./commands/audit-list.ts')).auditTail,
   },
   {
     name: 'show',
     args: '<seq>',
-    text: 'one record, hashed again',
+    text: 'one record, hashed again, and which checkpoint covers it',
     group: 'Trust',
-    load: async () => (await import('./commands/audit-list.ts')).auditShow,
+    options: [rawLines],
+    more: `The hash is worked out here from the line, and so is its place in the tree of the newest
+checkpoint. The names of the signatures are as the checkpoint has them: that they are by the keys
+you trust is checked by orchestra audit verify and orchestra audit extract with --key.
+
+Exit codes: 0 as it says; 4 where hash or proof do not come out the same.`,
+    load: async () => (await import('./commands/audit-show.ts')).auditShow,
+  },
+  {
+    name: 'stats',
+    text: 'how many records by type, outcome, severity, actor and day',
+    group: 'Trust',
+    options: [
+      { flags: '--since <time>', text: 'not before: 2h ago, 2026-11-20, or a time with its zone' },
+      { flags: '--until <time>', text: 'not after; a day counts to its end, in UTC' },
+    ],
+    more: `Counts whole days in UTC, from the index. Where the index counts another number of records
+than the log holds, it says so and ends with 4.`,
+    load: async () => (await import('./commands/audit-stats.ts')).auditStats,
   },
   {
     name: 'verify',

@@ -5,7 +5,7 @@ export type OptionSpec = {
   flags: string;
   text: string;
   /** What completion offers for the value. */
-  values?: readonly string[] | 'file' | 'directory';
+  values?: readonly string[] | 'file' | 'directory' | 'record-types';
 };
 
 export type CommandSpec = {
@@ -16,6 +16,8 @@ export type CommandSpec = {
   text: string;
   group: 'Start' | 'Watch' | 'Trust' | 'Care';
   options?: readonly OptionSpec[];
+  /** What the help says below the options. */
+  more?: string;
   /** What completion offers for the first argument. */
   first?: 'run' | readonly string[];
   load?: () => Promise<Command>;

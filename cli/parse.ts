@@ -50,7 +50,7 @@ export function helpOf(words: readonly string[]): string | undefined {
     if (next === undefined) return undefined;
     at = next;
   }
-  return at.helpInformation();
+  return fullHelp(at);
 }
 
 type Found = (parsed: Parsed) => void;
@@ -93,6 +93,7 @@ function addCommands(
     }
     addOptions(command, spec.options ?? []);
     addOptions(command, globalOptions, true);
+    if (spec.more !== undefined) command.addHelpText('after', `\n${spec.more}`);
     // What follows the first word of the other command is that command's.
     if (spec.name === 'exec') command.passThroughOptions();
     const load = spec.load;

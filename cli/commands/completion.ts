@@ -1,4 +1,5 @@
 import { OrchestraError } from '#contract/errors.ts';
+import { recordTypes } from '#contract/records.ts';
 import type { CommandSpec, OptionSpec } from '../command-spec.ts';
 import { commands, globalOptions, leaves } from '../commands.ts';
 import type { Command } from '../context.ts';
@@ -97,7 +98,11 @@ function fishOption(option: OptionSpec, quote: (text: string) => string): string
     ...(short === undefined ? [] : [`-s ${short.slice(1)}`]),
     `-l ${long.slice(2)}`,
     ...(takesValue
-      ? [typeof option.values === 'object' ? `-x -a ${quote(option.values.join(' '))}` : '-r']
+      ? [
+          typeof option.values === 'object' || option.values === 'record-types'
+            ? `-x -a ${quote(wordsOf(option.values).join(' '))}`
+            : '-r',
+        ]
       : []),
     `-d ${quote(option.text)}`,
   ];
@@ -142,7 +147,12 @@ function actionOf({ values }: OptionSpec): string {
   if (values === 'file') return 'COMPREPLY=($(compgen -f -- "$cur"))';
   if (values === 'directory') return 'COMPREPLY=($(compgen -d -- "$cur"))';
   if (values === undefined) return 'COMPREPLY=()';
-  return `COMPREPLY=($(compgen -W "${values.join(' ')}" -- "$cur"))`;
+  return `COMPREPLY=($(compgen -W "${wordsOf(values).join(' ')}" -- "$cur"))`;
+}
+
+function wordsOf(values: readonly string[] | 'record-types'): readonly string[] {
+  if (values !== 'record-types') return values;
+  return Object.keys(recordTypes);
 }
 
 function partsOf(option: OptionSpec): { short?: string; long: string; takesValue: boolean } {

@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto';
 import type { LogRecord } from '#contract/records.ts';
+import { exactLine, leafOf } from '../audit/record-line.ts';
 
 /**
  * Checks the chain of one run's own records as they come in, on the reader's side: every record
@@ -25,7 +25,7 @@ export class RunLinks {
       this.#trouble = `record #${record.seq} does not follow the record before it`;
     }
     this.#records += 1;
-    this.#last = hashOf(record);
+    this.#last = leafOf(exactLine(record));
     if (record.type === 'run.closed') {
       this.#closed = true;
       if (record.data['records'] !== this.#records) {
@@ -41,15 +41,4 @@ export class RunLinks {
       ? { intact: true, text: `${range}: none missing, every link holds (checked here)` }
       : { intact: true, text: `${range}: every link holds so far (checked here)` };
   }
-}
-
-function hashOf(record: LogRecord): string {
-  return hash('sha256', `\0${JSON.stringify(sorted(record))}`, 'hex');
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([key, each]) => [key, sorted(each)]));
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Problem } from '#contract/api.ts';
 import { clean } from './clean.ts';
+import { jsonLine } from './json-line.ts';
 import { wantsColour, type Env, type Io, type OutputStream } from './streams.ts';
 
 export type Verbosity = 'quiet' | 'normal' | 'verbose';
@@ -67,12 +68,12 @@ export class Print {
 
   /** One JSON object, one line: the whole answer, or one of a stream. */
   object(value: unknown): void {
-    this.#io.stdout.write(`${JSON.stringify(value)}\n`);
+    this.#io.stdout.write(`${jsonLine(value)}\n`);
   }
 
   /** The same for a stream without end: waits while the reader is slow. */
   async chunk(value: unknown): Promise<void> {
-    await this.bytes(Buffer.from(`${JSON.stringify(value)}\n`));
+    await this.bytes(Buffer.from(`${jsonLine(value)}\n`));
   }
 
   error(problem: Problem): void {

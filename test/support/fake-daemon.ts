@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
+import type { AuditStats } from '#contract/audit.ts';
 import { errorTable, type ErrorCode } from '#contract/errors.ts';
 import type { TaskReceipt } from '#contract/explain.ts';
 import { framesType } from '#contract/output-frames.ts';
@@ -195,9 +196,14 @@ export function chained(
       v: 1,
     };
     out.push(record);
-    rprev = hash('sha256', `\0${JSON.stringify(sorted(record))}`, 'hex');
+    rprev = leafOf(record);
   }
   return out;
+}
+
+/** What the log has for the hash of a record. */
+export function leafOf(record: LogRecord): string {
+  return hash('sha256', `\0${JSON.stringify(sorted(record))}`, 'hex');
 }
 
 function sorted(value: unknown): unknown {
@@ -241,6 +247,29 @@ export function runView(changes: Partial<RunView> = {}): RunView {
     ...changes,
   };
 }
+
+const tally = [{ name: 'task.finished', records: 14, bytes: 9_000 }];
+const auditStats: AuditStats = {
+  origin: 'log-1',
+  records: 14,
+  bytes: 9_000,
+  first_at: '2026-01-01T00:00:00.000Z',
+  last_at: '2026-01-01T05:00:00.000Z',
+  types: tally,
+  outcomes: tally,
+  severities: tally,
+  actors: tally,
+  days: tally,
+  runs: { submitted: 1, closed: 1, open: 0 },
+  hours: {
+    all: 6,
+    covered: 5,
+    heartbeats: 2,
+    longest_gap: 1,
+    gap_from: '2026-01-01T03:00:00.000Z',
+  },
+  size: { index: 14, log: 14 },
+};
 
 /** A receipt with one setting, as `explain` is answered. */
 export function taskReceipt(changes: Partial<TaskReceipt> = {}): TaskReceipt {
@@ -288,7 +317,7 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     bytes: 5,
     kind: 'file',
   };
-  const row = { record: records[0], hash };
+  const row = { record: records[0], hash: records[0] && leafOf(records[0]) };
   return daemon
     .answer('health', { json: { ok: true } })
     .answer('version', {
@@ -350,6 +379,7 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('auditList', { json: { items: [row] } })
     .answer('auditShow', { json: row })
     .answer('auditFollow', { records })
+    .answer('auditStats', { json: auditStats })
     .answer('auditHead', { json: { size: 14, hash, origin: 'log-1' } })
     .answer('auditVerify', { json: { exit_code: 0, verdict: 'verified', records: 14 } })
     .answer('policyList', {

@@ -95,8 +95,10 @@ export function auditRoutes({ runs, runsDeps, index, auditDir, checkpoints }: Ro
       const proof = await proofOf(seq, checkpoints);
       return { record, hash, line, ...(proof && { proof }) };
     },
-    auditFollow: async ({ query, actor, signal }) => {
-      const from = query.from ?? log.size;
+    auditFollow: async ({ query, actor, signal, incoming }) => {
+      // Whoever was cut off goes on behind the last record that arrived.
+      const seen = /^\d{1,15}$/.exec(incoming.headers['last-event-id']?.toString() ?? '')?.[0];
+      const from = seen === undefined ? (query.from ?? log.size) : Number(seen) + 1;
       const filter = filterOf(query);
       await recordRead(actor, 'follow', { ...saidOf(query), from }, 0);
       const lines = log.follow({ from, signal });

@@ -31,6 +31,7 @@ const words: Record<string, string[]> = {
   'audit list': [],
   'audit tail': [],
   'audit show': ['10'],
+  'audit stats': [],
   'audit verify': [],
   'policy show': ['default'],
   'policy check': ['policy.yaml'],
