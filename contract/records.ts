@@ -577,6 +577,14 @@ export const recordTypes = {
     reason: text(512).optional(),
   }),
   'container.settings.mismatch': note({ ...place, differences: z.array(text(512)).max(64) }),
+  /** What its task sees is copied into a volume of an engine that does not see our disk. */
+  'container.fill': act({
+    ...place,
+    target: text(512),
+    /** Of the tar stream. */
+    bytes: count.optional(),
+    reason: text(512).optional(),
+  }),
   'container.start': act({ ...place, reason: text(512).optional() }),
   'container.release': act({
     ...place,

@@ -12,6 +12,7 @@ import {
 import { ForwardList, type ForwardSettings } from './audit/forward/settings.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
+import type { LayersWay } from './engine/sight.ts';
 import type { PruneSettings } from './runs/prune/pruner.ts';
 import { defaultMarks, spellMark, type Mark, type Marks } from './workspace/free-space.ts';
 
@@ -38,6 +39,14 @@ export const ConfigFile = z.strictObject({
   state_dir: AbsolutePath.optional(),
   /** The container engine, such as unix:///var/run/docker.sock; found by itself if left out. */
   engine: z.string().min(1).max(4096).optional(),
+  /** A signer that runs by itself, such as unix:///run/orchestra-signer/signer.sock. */
+  signer: z
+    .string()
+    .regex(/^unix:\/\/\/./)
+    .max(4096)
+    .optional(),
+  /** How layers get to sandboxes: mounted, or as tar streams; found out if left out. */
+  layers: z.enum(['mounts', 'streams']).optional(),
   /** The engine's name of the OCI runtime for tasks; its default one if left out. */
   runtime: z.string().min(1).max(64).optional(),
   /** Known ways out of the installed runtime that the operator takes upon himself, by name. */
@@ -92,6 +101,9 @@ export type Config = {
   socket: string;
   stateDir: string;
   engine: string | undefined;
+  layers: LayersWay | undefined;
+  /** The socket of a signer that runs by itself; without one the daemon starts its own. */
+  signer: string | undefined;
   runtime: string | undefined;
   acceptedEscapes: readonly string[];
   policies: string | undefined;
@@ -151,6 +163,8 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     socket: pick('socket', sources.defaults.socket),
     stateDir: pick('state_dir', sources.defaults.state_dir),
     engine: pick('engine', undefined),
+    layers: pick('layers', undefined),
+    signer: pick('signer', undefined)?.replace('unix://', ''),
     runtime: pick('runtime', undefined),
     acceptedEscapes: pick('accept_vulnerable_runtime', []),
     policies: pick('policies', undefined),

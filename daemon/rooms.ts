@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
 import type { LogOptions } from './audit/log.ts';
 import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
@@ -17,6 +18,7 @@ import { kernelModules } from './engine/kernel-modules.ts';
 import { seccompJudge } from './engine/floor.ts';
 import type { EngineParts } from './engine/open.ts';
 import { onThisMachine } from './engine/users.ts';
+import type { LayersWay } from './engine/sight.ts';
 import type { Machine } from './engine/machine.ts';
 import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -70,6 +72,8 @@ export type RoomOptions = {
   openEngine(parts: Omit<EngineParts, 'host'>): Engine;
   /** What this machine has to offer beyond the engine; nothing if left out. */
   openMachine?: (installId: string) => Promise<Machine>;
+  /** How layers get to the sandboxes of the engine; mounted if left out. */
+  findWay?: (dir: string) => Promise<LayersWay>;
   /** File threads that others use as well; some of its own if left out. */
   threads?: Threads;
 };
@@ -136,7 +140,10 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     mountRoots.push(doors.root);
     opened.defer(() => doors.dispose());
   }
+  const layersWay =
+    config.layers ?? (await options.findWay?.(join(stateDir, 'engine'))) ?? 'mounts';
   const guarded = options.openEngine({
+    layers: layersWay,
     dir: join(stateDir, 'engine'),
     log,
     office,
@@ -154,6 +161,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   opened.defer(() => left.close());
   const { engine } = left;
   const engineFacts = await engine.facts();
+  if (layersWay === 'streams') assertStreams(engineFacts);
   const walls = await findWalls(engineFacts, options.policiesDir);
   await recordStart(options, log, { engineFacts, lifecycle });
   await refuseEscapes(engineFacts.components ?? [], config.acceptedEscapes, log);
@@ -199,7 +207,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const slots = new ReadySlots({
     engine,
     // What Podman binds so that mounts arrive, it also makes the whole sandbox follow.
-    doors: engineFacts.kind === 'docker' ? doors : undefined,
+    doors: engineFacts.kind === 'docker' && layersWay === 'mounts' ? doors : undefined,
+    send: (request) => workspace.layers.send(request),
     ...slotSettings(config.slotsReady),
   });
   opened.defer(() => slots.close());
@@ -241,6 +250,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     secrets,
     images: new Images(engine, [describeImage()], pins),
     pins,
+    layersWay,
     mountRoots,
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
     runtime: config.runtime,
@@ -318,6 +328,14 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     },
     close: () => kept.disposeAsync(),
   };
+}
+
+/** What Podman made is read from its own directory, so it has to be here anyway. */
+function assertStreams({ kind }: EngineFacts): void {
+  if (kind !== 'podman') return;
+  throw new OrchestraError('engine.not_connected', 'Podman does not see the disk of this daemon', {
+    hint: 'run orchestrad on the machine of its Podman, or use Docker there',
+  });
 }
 
 function firstRunAt(states: RunStates): number | undefined {

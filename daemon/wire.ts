@@ -6,7 +6,7 @@ import { openIndex } from './audit/index-db.ts';
 import { openLog } from './audit/log.ts';
 import { examine } from './doctor.ts';
 import { openMachine } from './engine/machine.ts';
-import { openEngine } from './engine/open.ts';
+import { layersWay, openEngine } from './engine/open.ts';
 import { openPeerReader } from './http/identity.ts';
 import { allRoutes } from './http/routes/index.ts';
 import { serve } from './http/server.ts';
@@ -19,7 +19,10 @@ export type Daemon = {
   stop(reason: string, how?: { leave?: boolean }): Promise<void>;
 };
 
-export type WireOptions = Omit<RoomOptions, 'openLog' | 'openEngine' | 'openMachine'> & {
+export type WireOptions = Omit<
+  RoomOptions,
+  'openLog' | 'openEngine' | 'openMachine' | 'findWay'
+> & {
   /** systemd passed the listening socket. */
   isPassed: boolean;
 };
@@ -35,6 +38,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     ...options,
     openLog,
     openEngine: (parts) => openEngine({ host, ...parts }),
+    findWay: async (dir) => layersWay(host, dir),
     openMachine: async (installId) =>
       openMachine({ installId, stateDir: config.stateDir, env: options.env }),
   });

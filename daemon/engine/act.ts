@@ -7,6 +7,7 @@ import type { ActContext } from './engine.ts';
 export type ActType = Extract<
   RecordType,
   | 'container.create'
+  | 'container.fill'
   | 'container.start'
   | 'container.release'
   | 'container.signal'

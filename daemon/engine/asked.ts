@@ -50,10 +50,7 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
       shm_bytes: shmBytes,
       command: digestOf(gate.command),
       env_names: Object.keys(gate.env).toSorted(),
-      mounts: [
-        ...spec.mounts.map(effectiveMount),
-        { kind: 'bind', source: host.hostsFile, target: '/etc/hosts', ...readonlyBind },
-      ].toSorted(byTarget),
+      mounts: [...spec.mounts.map(effectiveMount), ...hostsMounts(host)].toSorted(byTarget),
     },
     name: spec.name,
     command: gate.command,
@@ -67,6 +64,12 @@ export function askedFor(spec: SandboxSpec, host: HostFacts): Effective {
 }
 
 const readonlyBind = { readonly: true, options: 'rprivate' };
+
+function hostsMounts({ hostsFile: source }: HostFacts): EffectiveMount[] {
+  return source === undefined
+    ? []
+    : [{ kind: 'bind', source, target: '/etc/hosts', ...readonlyBind }];
+}
 
 function effectiveMount(mount: Mount): EffectiveMount {
   switch (mount.kind) {
@@ -88,6 +91,9 @@ function effectiveMount(mount: Mount): EffectiveMount {
         readonly: false,
         options: overlayName(overlayOptions(mount)),
       };
+    case 'volume':
+      // Where it lies is the engine's business; that it is empty and nobody else's is looked at.
+      return { kind: 'volume', source: '', target: mount.target, readonly: false, options: '' };
     case 'tmpfs':
       return {
         kind: 'tmpfs',

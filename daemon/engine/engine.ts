@@ -125,7 +125,8 @@ export type ActContext = {
 /**
  * A dozen verbs in front of Docker, Podman or a fake.
  *
- * Order: create → attach → start → release → wait → remove. `create` makes the container and its
+ * Order: create → fill → attach → start → release → wait → readBack → remove. `fill` and `readBack`
+ * are for layers that the engine does not see on its disk: one `fill` for each volume of the spec. `create` makes the container and its
  * overlay volumes, reads the effective settings back, and never starts anything. `attach` comes
  * before `start` and loses no byte of the task. A started sandbox waits at its gate (`gate.ts`);
  * `release` gives it the task of this permit, once: command, variables, secrets, and its layers
@@ -147,10 +148,22 @@ export interface Engine {
   findImage(reference: string): Promise<ImageFacts | undefined>;
   create(permit: Permit, context: ActContext): Promise<Created>;
   attach(id: string): Promise<Attached>;
+  /**
+   * Unpacks a tar stream into the volume of a created container at `target`, of which the first entry
+   * is the directory itself. Everything in it, that directory too, belongs to the sandbox's user then.
+   */
+  fill(
+    id: string,
+    permit: Permit,
+    content: { target: string; tar: AsyncIterable<Uint8Array> },
+    context: ActContext,
+  ): Promise<void>;
   start(id: string, context: ActContext): Promise<Started>;
   release(id: string, permit: Permit, context: ActContext, given?: Given): Promise<void>;
   wait(id: string, signal?: AbortSignal): Promise<ContainerExit>;
   usage(id: string): Promise<Usage | undefined>;
+  /** The volume at `target` of one whose task is over, as a tar stream. To be read, or destroyed. */
+  readBack(id: string, target: string): Promise<AsyncIterable<Uint8Array>>;
   signal(id: string, name: SignalName, context: ActContext): Promise<void>;
   freeze(id: string, context: ActContext): Promise<void>;
   thaw(id: string, context: ActContext): Promise<void>;
@@ -198,8 +211,11 @@ export type Secret = { name: string; value: Uint8Array };
 
 /** What this host adds to every sandbox: needed to ask for it and to know what should come back. */
 export type HostFacts = {
-  /** A file of two lines for /etc/hosts, see `hosts-file.ts`. */
-  hostsFile: string;
+  /**
+   * A file of two lines for /etc/hosts, see `hosts-file.ts`. Left out where the engine cannot see it:
+   * then the engine makes one itself.
+   */
+  hostsFile?: string;
   /** Hard limits of the host: a container that asks for more does not start. */
   openFilesMax: number;
   processesMax: number;

@@ -133,6 +133,7 @@ function sourcesOf(mount: Mount): readonly string[] {
     case 'door':
       return [mount.source];
     case 'overlay':
+    case 'volume':
       return [...mount.lower, mount.upper, mount.work];
     case 'tmpfs':
       return [];
@@ -157,6 +158,8 @@ function kindBreaches(mount: Mount): string[] {
           'an overlay has more layers than the kernel takes',
         ),
       ];
+    case 'volume':
+      return check(mount.lower.length > 0, 'a volume has nothing to be filled with');
     case 'door':
       return [];
     case 'tmpfs':

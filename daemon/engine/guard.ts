@@ -29,6 +29,7 @@ import {
   assertFits,
   differencesOf,
   doorsOf,
+  emptyVolumesOf,
   ended,
   openDoorsOf,
   piped,
@@ -290,6 +291,42 @@ export function guardEngine(parts: GuardParts): Engine {
       return refuse(created.id, context, differences);
     },
 
+    async fill(id, permit, { target, tar }, context) {
+      assertGenuine(parts.office, permit);
+      const one = known.get(id);
+      if (one?.stage !== 'created' || !emptyVolumesOf(one).includes(target)) {
+        throw new OrchestraError('engine.failed', 'A volume is filled once, before the start');
+      }
+      assertFits(one.spec, permit.spec);
+      const data = { ...place(context), target };
+      let bytes = 0;
+      const counted = (async function* () {
+        for await (const piece of tar) {
+          bytes += piece.byteLength;
+          yield piece;
+        }
+      })();
+      // However long it takes, as long as something moves; the driver sees to that.
+      await act(
+        log,
+        { type: 'container.fill', data, context, obj: named(id, context) },
+        async () => driver.fill(id, permit, { target, tar: counted }, context),
+        () => ({ data: { ...data, bytes } }),
+      );
+      one.filled = [...(one.filled ?? []), target];
+    },
+
+    async readBack(id, target) {
+      const one = known.get(id);
+      const isThere = one?.spec.mounts.some(
+        (mount) => mount.kind === 'volume' && mount.target === target,
+      );
+      if (one?.stage !== 'released' || isThere !== true) {
+        throw new OrchestraError('engine.failed', 'Only the volume of a task is read back');
+      }
+      return timely('show a volume', driver.readBack(id, target));
+    },
+
     async start(id, context) {
       const one = known.get(id);
       if (one?.stage !== 'created') {
@@ -297,6 +334,9 @@ export function guardEngine(parts: GuardParts): Engine {
           'engine.failed',
           'A sandbox is started only once, and only by the daemon that checked it',
         );
+      }
+      if (emptyVolumesOf(one).length > 0) {
+        throw new OrchestraError('engine.failed', 'A sandbox is not started on an empty volume');
       }
       one.stage = 'starting';
       const data = place(context);

@@ -21,6 +21,8 @@ export type Known = {
   /** The kernel was asked how it is confined. */
   isConfined?: boolean;
   areDoorsClosed?: boolean;
+  /** Its volumes that have their content, by where they are. */
+  filled?: readonly string[];
   /** Through which its output comes, where it has pipes of its own. */
   pipes?: ReturnType<typeof pipedOutput>;
 };
@@ -66,6 +68,13 @@ export async function differencesOf(look: () => Promise<void>): Promise<string[]
     if (!(error instanceof OrchestraError) || !codes.includes(error.code)) throw error;
     return [error.message, ...error.places.map(({ message }) => message)];
   }
+}
+
+/** The volumes of a sandbox that are still empty. */
+export function emptyVolumesOf({ spec, filled = [] }: Known): string[] {
+  return spec.mounts.flatMap(({ kind, target }) =>
+    kind === 'volume' && !filled.includes(target) ? [target] : [],
+  );
 }
 
 /** What is mounted on its doors will arrive in it. */

@@ -19,6 +19,16 @@ export type OverlayMount = {
   target: string;
 };
 
+/**
+ * The same for an engine that does not see the host's directories: a fresh volume of its own, into
+ * which what `lower` shows is copied before the start, and from which what the task changed is read
+ * back into `upper`. Nothing of the host is mounted.
+ */
+export type VolumeMount = Omit<OverlayMount, 'kind'> & { kind: 'volume' };
+
+/** What a task writes to, over what it finds. */
+export type LayeredMount = OverlayMount | VolumeMount;
+
 export type TmpfsMount = {
   kind: 'tmpfs';
   target: string;
@@ -34,7 +44,11 @@ export type TmpfsMount = {
  */
 export type DoorMount = { kind: 'door'; source: string; target: string };
 
-export type Mount = BindMount | OverlayMount | TmpfsMount | DoorMount;
+export type Mount = BindMount | LayeredMount | TmpfsMount | DoorMount;
+
+export function isLayered(mount: Mount): mount is LayeredMount {
+  return mount.kind === 'overlay' || mount.kind === 'volume';
+}
 
 /**
  * Everything that decides what one sandbox may do: what policy judges, what the engine is asked

@@ -39,6 +39,7 @@ export async function askPolicy(
     attempt,
     workspace: layer,
     npmCache,
+    layers: deps.layersWay,
   });
   const decision = judgeSpec(deps, run, task, spec);
   // Given away only once its record is durable.

@@ -4,7 +4,13 @@ import type { PlanTask } from '#contract/plan.ts';
 import type { AnyEntry } from '../audit/types.ts';
 import { cutText } from '../base/text.ts';
 import type { Permit } from '../policy/permit.ts';
-import { npmCacheTarget, workspaceTarget, type Mount, type OverlayMount } from '../policy/spec.ts';
+import {
+  isLayered,
+  npmCacheTarget,
+  workspaceTarget,
+  type LayeredMount,
+  type Mount,
+} from '../policy/spec.ts';
 import { adoptSandbox, msFrozen } from '../sandbox/adopt.ts';
 import type { SandboxControl } from '../sandbox/control.ts';
 import { runInSandbox, type SandboxRequest, type SandboxResult } from '../sandbox/sandbox.ts';
@@ -12,6 +18,7 @@ import { OutputMask } from '../secrets/output-mask.ts';
 import type { OutputSink } from '../sandbox/output.ts';
 import type { OutputTail } from '../sandbox/output-tail.ts';
 import type { PreparedLayer, Stack } from '../workspace/layers.ts';
+import type { DiskUse } from '../workspace/measure.ts';
 import { hasDirectory } from '../workspace/view.ts';
 import { collectOutputs } from './collect.ts';
 import { blamed } from './failures/after-failure.ts';
@@ -156,6 +163,10 @@ async function workIn(
     mask,
     signal,
     onRecord: over.promise,
+    takeBack: async (
+      tar: AsyncIterable<Uint8Array>,
+      how: { allowance: DiskUse; signal: AbortSignal },
+    ) => deps.workspace.layers.readBack(layer, tar, how),
     onRunning: (control: SandboxControl) => {
       unwatch = run.pause.watch(control, found?.adopted.found === 'paused');
     },
@@ -188,7 +199,7 @@ async function workIn(
 
 type Common = Pick<
   SandboxRequest,
-  'context' | 'output' | 'mask' | 'signal' | 'onRunning' | 'onRecord'
+  'context' | 'output' | 'mask' | 'signal' | 'takeBack' | 'onRunning' | 'onRecord'
 >;
 
 async function startSandbox(
@@ -233,9 +244,8 @@ function npmCacheOf({ permit }: TakenOver): NpmLayer {
   return { id: layerIdOf(mount), lower: [...lower], upper, work };
 }
 
-function overlayOn({ spec }: Permit, target: string): OverlayMount | undefined {
-  const isOn = (mount: Mount): mount is OverlayMount =>
-    mount.kind === 'overlay' && mount.target === target;
+function overlayOn({ spec }: Permit, target: string): LayeredMount | undefined {
+  const isOn = (mount: Mount): mount is LayeredMount => isLayered(mount) && mount.target === target;
   return spec.mounts.find(isOn);
 }
 

@@ -3,6 +3,7 @@ import type { BlobStore } from '../artifacts/blobs.ts';
 import type { Log } from '../audit/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Engine, EngineFacts } from '../engine/engine.ts';
+import type { LayersWay } from '../engine/sight.ts';
 import type { NpmConfig } from '../provision/npm-config.ts';
 import type { PolicyBook } from '../policy/book.ts';
 import type { PermitOffice } from '../policy/permit.ts';
@@ -49,6 +50,8 @@ export type RunsDeps = {
   secrets: SecretStore;
   images: Images;
   pins: ImagePins;
+  /** How layers get to sandboxes. */
+  layersWay: LayersWay;
   /** The daemon's directories that a mount may come from. */
   mountRoots: readonly string[];
   /** Which registries npm is configured with on this machine; read once, at start. */

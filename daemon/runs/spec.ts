@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
+import type { LayersWay } from '../engine/sight.ts';
 import { baseEnvironment, defaultEnvironment, toolEnvironment } from '../tools/environment.ts';
 import {
   homeTarget,
@@ -10,6 +11,7 @@ import {
   workspaceTarget,
   type DoorMount,
   type Mount,
+  type LayeredMount,
   type OverlayMount,
   type SandboxSpec,
 } from '../policy/spec.ts';
@@ -25,6 +27,8 @@ export type SpecRequest = {
   user: { uid: number; gid: number };
   runtime: string;
   walls: Pick<SandboxSpec, 'seccomp' | 'apparmor' | 'selinux'>;
+  /** How its layers get to it; mounted if left out. */
+  layers?: LayersWay;
   workspace: Layers;
   npmCache: Layers | undefined;
 };
@@ -85,9 +89,9 @@ function confinement({ image, user, runtime, walls, task }: SlotSpecRequest) {
   return { image, user, runtime, ...walls, limits: task.limits };
 }
 
-function layers({ workspace, npmCache }: SpecRequest): Mount[] {
-  const overlay = ({ lower, upper, work }: Layers, target: string): OverlayMount => ({
-    kind: 'overlay',
+function layers({ workspace, npmCache, layers: way }: SpecRequest): Mount[] {
+  const overlay = ({ lower, upper, work }: Layers, target: string): LayeredMount => ({
+    kind: way === 'streams' ? 'volume' : 'overlay',
     lower,
     upper,
     work,

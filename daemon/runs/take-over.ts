@@ -4,7 +4,7 @@ import type { BlobStore } from '../artifacts/blobs.ts';
 import type { Adopted } from '../engine/engine.ts';
 import { readSpec } from '../policy/kept-spec.ts';
 import type { Permit } from '../policy/permit.ts';
-import type { OverlayMount, SandboxSpec } from '../policy/spec.ts';
+import { isLayered, type OverlayMount, type SandboxSpec } from '../policy/spec.ts';
 import { policyAgain, loadPlan } from './accept.ts';
 import type { RunsDeps } from './deps.ts';
 import { judgeSpec } from './slot.ts';
@@ -37,7 +37,7 @@ export async function layersInUse(
     for (const { released } of leftRunning(states.find(run))) {
       const spec = await specOf(blobs, released);
       for (const mount of spec?.mounts ?? []) {
-        if (mount.kind === 'overlay') ids.add(layerIdOf(mount));
+        if (isLayered(mount)) ids.add(layerIdOf(mount));
       }
     }
   }
@@ -70,7 +70,7 @@ export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<strin
     const context = { run: run.id, task: id, attempt };
     try {
       for (const mount of spec.mounts) {
-        if (mount.kind === 'overlay') await deps.workspace.layers.reopen(mount);
+        if (isLayered(mount)) await deps.workspace.layers.reopen(mount);
       }
       const adopted = await deps.engine.adopt(released.container, permit, context);
       if (adopted === undefined) continue;
@@ -106,7 +106,7 @@ export async function dropUntaken(
     if (taken.has(task)) continue;
     const spec = await specOf(blobs, released);
     for (const mount of spec?.mounts ?? []) {
-      if (mount.kind !== 'overlay' || (await workspace.layers.isNamed(layerIdOf(mount)))) continue;
+      if (!isLayered(mount) || (await workspace.layers.isNamed(layerIdOf(mount)))) continue;
       await workspace.layers.drop({ id: layerIdOf(mount) });
       dropped += 1;
     }

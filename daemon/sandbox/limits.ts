@@ -1,6 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Usage } from '../engine/engine.ts';
-import type { SandboxSpec } from '../policy/spec.ts';
+import { isLayered, type SandboxSpec } from '../policy/spec.ts';
 import type { DiskWatch } from '../workspace/disk-watch.ts';
 import type { DiskUse } from '../workspace/measure.ts';
 import type { Ending } from './ending.ts';
@@ -36,7 +36,7 @@ export function watchLimits(
   };
   const idle = watchIdle(limits.idleMs, onIdle, time);
   const watched = disk?.watch({
-    dirs: spec.mounts.flatMap((mount) => (mount.kind === 'overlay' ? [mount.upper] : [])),
+    dirs: spec.mounts.flatMap((mount) => (isLayered(mount) ? [mount.upper] : [])),
     allowance: { bytes: limits.diskBytes, files: limits.diskFiles },
     processes: () => processes,
     onOver: (limit, use) => {

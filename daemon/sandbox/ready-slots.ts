@@ -6,6 +6,7 @@ import type { Doors } from '../engine/doors.ts';
 import type { ActContext, Attached, Created, Engine } from '../engine/engine.ts';
 import { runtimeFacts } from '../engine/runtime-facts.ts';
 import type { Permit } from '../policy/permit.ts';
+import type { PackRequest } from '../workspace/copies/pack.ts';
 import {
   gateTarget,
   npmCacheTarget,
@@ -29,6 +30,8 @@ export type ReadySlotOptions = {
   engine: Engine;
   /** Absent where layers cannot reach a running sandbox: then each is made for its task. */
   doors: Doors | undefined;
+  /** What directories of ours show, for an engine that does not see them. */
+  send?: (request: PackRequest) => AsyncIterable<Uint8Array>;
   /** How many may stand ready in all. Zero: none is made ahead. */
   readyMax: number;
   /** How many are kept of a shape that nobody expects any more, and for how long, ms. */
@@ -294,16 +297,34 @@ export class ReadySlots {
   }
 
   async #make(permit: Permit, context: ActContext): Promise<AtGate> {
-    return this.#begin(await this.#options.engine.create(permit, context), context);
+    const created = await this.#options.engine.create(permit, context);
+    return this.#begin(created, context, async () => this.#fill(created.id, permit, context));
+  }
+
+  /** Copies what the task sees to where the engine keeps it. */
+  async #fill(id: string, permit: Permit, context: ActContext): Promise<void> {
+    const { engine, send } = this.#options;
+    for (const mount of permit.spec.mounts) {
+      if (mount.kind !== 'volume') continue;
+      if (send === undefined) throw new OrchestraError('internal.bug', 'nobody fills a volume');
+      const { target, lower } = mount;
+      const tar = send({ lower, owner: permit.spec.user });
+      await engine.fill(id, permit, { target, tar }, context);
+    }
   }
 
   /** Brings a container that was made to its gate, or takes it away. */
-  async #begin(created: Created, context: ActContext): Promise<AtGate> {
+  async #begin(
+    created: Created,
+    context: ActContext,
+    fill: () => Promise<void> = async () => {},
+  ): Promise<AtGate> {
     const { engine } = this.#options;
     const { id } = created;
     let attached: Attached | undefined;
     failpoint('after-container-create');
     try {
+      await fill();
       attached = await engine.attach(id);
       // Started means that it stands at its gate, because somebody listens.
       await engine.start(id, context);

@@ -1,3 +1,6 @@
+import type { Engine } from '../engine/engine.ts';
+import { workspaceTarget } from '../policy/spec.ts';
+import type { DiskUse } from '../workspace/measure.ts';
 import { controlOf } from './control.ts';
 import { Ending, type Cause } from './ending.ts';
 import { judgeExit } from './judge.ts';
@@ -58,8 +61,10 @@ export async function runToEnd(
   const exit = { ...ended, startedAt };
   const flowed = await ending.soon(flow, 'The output of a dead sandbox did not end');
   const usage = ofTheTask(await peaks.last(), permit.spec.runtime);
-  const left = await watch.atEnd();
   const cause = ending.cause ?? running.cause;
+  const isWanted = cause === undefined && exit.exitCode === 0;
+  const back = isWanted ? await takeBack(engine, request, id) : {};
+  const left = withBack(await watch.atEnd(), back.use);
   const outputBytes = flowed.stdoutBytes + flowed.stderrBytes;
   const judged = judgeExit({
     exit,
@@ -71,7 +76,7 @@ export async function runToEnd(
     outputBytes: outputBytes + flowed.droppedBytes,
   });
   await recordExit(deps.log, { id, context, exit, judged, cause, flowed, durationMs, limits });
-  const failure = watch.failure() ?? flowed.failure;
+  const failure = watch.failure() ?? flowed.failure ?? back.failure;
   if (failure !== undefined) throw nameDiskFailure(failure);
   const violation = violationOf(judged);
   return {
@@ -88,4 +93,35 @@ export async function runToEnd(
     stdoutBytes: flowed.stdoutBytes,
     stderrBytes: flowed.stderrBytes,
   };
+}
+
+/**
+ * What the task left, where only its engine sees it. Nobody wants that of a task that failed; and why
+ * it cannot be had is told once the exit is on record.
+ */
+async function takeBack(
+  engine: Engine,
+  { permit: { spec }, takeBack: take, signal }: TaskRequest,
+  id: string,
+): Promise<{ use?: DiskUse; failure?: unknown }> {
+  const isCopy = spec.mounts.some(
+    ({ kind, target }) => kind === 'volume' && target === workspaceTarget,
+  );
+  if (!isCopy || take === undefined) return {};
+  const { diskBytes: bytes, diskFiles: files } = spec.limits;
+  try {
+    const tar = await engine.readBack(id, workspaceTarget);
+    const { use } = await take(tar, { allowance: { bytes, files }, signal });
+    return { use };
+  } catch (failure) {
+    return { failure };
+  }
+}
+
+/** The most that was seen: what was written here, or what it takes on the disk. */
+function withBack<L extends { disk?: DiskUse }>(left: L, use: DiskUse | undefined): L {
+  if (use === undefined) return left;
+  const { bytes = 0, files = 0 } = left.disk ?? {};
+  const disk = { bytes: Math.max(bytes, use.bytes), files: Math.max(files, use.files) };
+  return { ...left, disk };
 }

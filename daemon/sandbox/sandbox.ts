@@ -42,6 +42,14 @@ export type SandboxRequest = {
   mask?: OutputMask;
   /** What the receipt says beside the spec; runs always give it, and it is sealed before the start. */
   receipt?: ReceiptFacts;
+  /**
+   * Takes what the task left where only its engine sees it, when it is dead and did not fail; answers
+   * what of it was written here, and whether that is more than the task may leave.
+   */
+  takeBack?: (
+    tar: AsyncIterable<Uint8Array>,
+    how: { allowance: DiskUse; signal: AbortSignal },
+  ) => Promise<{ use: DiskUse; isOver: boolean }>;
   /** Called once, when the task was let go: what may be done to it until it is over. */
   onRunning?: (control: SandboxControl) => void;
   /**

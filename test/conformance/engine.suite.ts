@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Engine } from '#daemon/engine/engine.ts';
 import type { Permit } from '#daemon/policy/permit.ts';
-import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import type { SandboxSpec, VolumeMount } from '#daemon/policy/spec.ts';
+import { headerOf } from '#daemon/workspace/copies/tar-header.ts';
+import { FakeVolume } from '../support/fake-volume.ts';
 import type { Script } from '../support/fake-engine.ts';
 
 export type EngineUnderTest = {
@@ -11,6 +13,8 @@ export type EngineUnderTest = {
   /** Of a daemon that starts after the first was killed; permits are minted anew. */
   restart(): { engine: Engine; permit(spec: SandboxSpec): Permit };
   install: string;
+  /** Of layers for `target`; left out where the engine has to see our disk. */
+  volume?(target: string): VolumeMount;
   /** Plays commands and cannot run any. */
   isFake?: boolean;
   close(): Promise<void>;
@@ -29,6 +33,12 @@ export const suiteScripts: Readonly<Record<string, Script>> = {
   'head -c 300000 /dev/zero': { output: [[1, new Uint8Array(300_000)]] },
   'cat; echo end': { output: [[1, 'end\n']] },
   'sleep 60': { hang: true },
+  'test "$(cat in/given)" = hello && test -O . && echo made > made && rm in/given': {
+    inVolume: (volume) => {
+      volume.write('made', 'made\n');
+      volume.entries.delete('in/given');
+    },
+  },
   'sleep 0.3; exit 5': { delayMs: 300, exitCode: 5 },
   'echo ready; exec sleep 60': { hang: true },
   'trap "" TERM; echo ready; while :; do sleep 1; done': {
@@ -327,6 +337,73 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
       expect(await adopt('f'.repeat(64))).toBeUndefined();
     });
 
+    describe('volumes', () => {
+      const script =
+        'test "$(cat in/given)" = hello && test -O . && echo made > made && rm in/given';
+      const target = '/workspace';
+      async function made() {
+        const volume = under.volume?.(target);
+        if (volume === undefined) return undefined;
+        const { mounts } = under.permit().spec;
+        const permit = sh(script, { cwd: target, mounts: [...mounts, volume] });
+        return { permit, id: (await under.engine.create(permit, context)).id };
+      }
+      const fill = async (id: string, permit: Permit, tar: AsyncIterable<Uint8Array>) =>
+        under.engine.fill(id, permit, { target, tar }, context);
+
+      test('a task finds what its volume was filled with, and what it left is read back', async () => {
+        const it = await made();
+        if (it === undefined) return;
+        const { id, permit } = it;
+        await fill(
+          id,
+          permit,
+          tarOf([
+            ['in/', undefined],
+            ['in/given', 'hello'],
+          ]),
+        );
+        const attached = await under.engine.attach(id);
+        await under.engine.start(id, context);
+        await attached.ready;
+        await under.engine.release(id, permit, context);
+        expect((await under.engine.wait(id)).exitCode).toBe(0);
+        const volume = await FakeVolume.of(await under.engine.readBack(id, target));
+        const names = [...volume.entries.keys()].toSorted();
+        expect(names).toEqual(['workspace', 'workspace/in', 'workspace/made']);
+        await under.engine.remove(id, context);
+        expect(await left()).toEqual([]);
+      });
+
+      test('a sandbox does not start on a volume that was not filled, or not to its end', async () => {
+        const it = await made();
+        if (it === undefined) return;
+        const { id, permit } = it;
+        await under.engine.attach(id);
+        const start = async () => under.engine.start(id, context);
+        await expect(start()).rejects.toMatchObject({ code: 'engine.failed' });
+        const broken = (async function* () {
+          yield* tarOf([['in/', undefined]]);
+          throw new Error('cut off');
+        })();
+        await expect(fill(id, permit, broken)).rejects.toThrow();
+        await expect(start()).rejects.toMatchObject({ code: 'engine.failed' });
+        await under.engine.remove(id, context);
+      });
+
+      test('a volume is filled once, before the start, and read back of a task only', async () => {
+        const it = await made();
+        if (it === undefined) return;
+        const { id, permit } = it;
+        const refused = { code: 'engine.failed' };
+        await expect(under.engine.readBack(id, target)).rejects.toMatchObject(refused);
+        await fill(id, permit, tarOf([['in/', undefined]]));
+        await expect(fill(id, permit, tarOf([]))).rejects.toMatchObject(refused);
+        await expect(under.engine.readBack(id, '/tmp')).rejects.toMatchObject(refused);
+        await under.engine.remove(id, context);
+      });
+    });
+
     test('what is not as its permit says is removed instead of adopted', async () => {
       const { id, permit } = await go('sleep 60');
       const next = under.restart();
@@ -338,4 +415,19 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
       expect(await left()).toEqual([]);
     });
   });
+}
+
+/** Directories end with a slash. */
+async function* tarOf(
+  entries: readonly (readonly [string, string | undefined])[],
+): AsyncGenerator<Uint8Array> {
+  const owner = { uid: 1000, gid: 1000 };
+  const about = { target: '', mode: 0o755, mtime: 0 };
+  yield await Promise.resolve(headerOf({ ...about, kind: 'dir', name: '/', size: 0 }, owner));
+  for (const [name, text = ''] of entries) {
+    const kind = name.endsWith('/') ? 'dir' : 'file';
+    yield headerOf({ ...about, kind, name, size: text.length }, owner);
+    if (text !== '') yield Buffer.concat([Buffer.from(text), Buffer.alloc(512 - text.length)]);
+  }
+  yield Buffer.alloc(1024);
 }

@@ -17,11 +17,14 @@ import type {
   Usage,
 } from '#daemon/engine/engine.ts';
 import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import { FakeVolume } from './fake-volume.ts';
 
 /** What a command does on the fake. Everything left out is nothing: exit 0, no output, at once. */
 export type Script = {
   /** Runs first, such as writing into the upper layer of an overlay. */
   effect?: (spec: SandboxSpec) => void | Promise<void>;
+  /** Likewise, on a volume of its own. */
+  inVolume?: (volume: FakeVolume, target: string) => void;
   output?: readonly (readonly [1 | 2, string | Uint8Array])[];
   exitCode?: number;
   oomKilled?: boolean;
@@ -53,6 +56,7 @@ type Container = {
   /** While it is frozen: resolves once it goes on. What is sent to it waits for that too. */
   frozen: PromiseWithResolvers<void> | undefined;
   waiting: SignalName | undefined;
+  volumes: Map<string, FakeVolume>;
 };
 
 export const fakeHost: HostFacts = {
@@ -146,6 +150,7 @@ export class FakeEngine implements Engine {
         task: undefined,
         frozen: undefined,
         waiting: undefined,
+        volumes: new Map(),
       };
       container.exit.promise.catch(() => {});
       this.#containers.set(container.id, container);
@@ -213,6 +218,24 @@ export class FakeEngine implements Engine {
         output: drain(container),
         close: () => {},
       };
+    });
+  }
+
+  fill(
+    id: string,
+    _permit: unknown,
+    { target, tar }: { target: string; tar: AsyncIterable<Uint8Array> },
+  ): Promise<void> {
+    return this.#do('fill', async () => {
+      const { volumes } = this.#need(id, ['created'], 'fill a volume');
+      volumes.set(target, await FakeVolume.of(tar));
+    });
+  }
+
+  readBack(id: string, target: string): Promise<AsyncIterable<Uint8Array>> {
+    return this.#do('readBack', () => {
+      const { volumes } = this.#need(id, ['running', 'exited'], 'read a volume');
+      return (volumes.get(target) ?? new FakeVolume()).tar(target.slice(1));
     });
   }
 
@@ -330,6 +353,7 @@ export class FakeEngine implements Engine {
   async #run(container: Container, task: SandboxSpec): Promise<void> {
     const { script } = container;
     await script.effect?.(task);
+    for (const [target, volume] of container.volumes) script.inVolume?.(volume, target);
     for (const [s, text] of script.output ?? []) {
       container.pieces.push({ s, bytes: typeof text === 'string' ? Buffer.from(text) : text });
       container.more.resolve();

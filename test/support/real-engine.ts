@@ -11,7 +11,7 @@ import { openMachine } from '#daemon/engine/machine.ts';
 import { openEngine } from '#daemon/engine/open.ts';
 import { onThisMachine } from '#daemon/engine/users.ts';
 import { openPermitOffice, type Permit } from '#daemon/policy/permit.ts';
-import type { SandboxSpec } from '#daemon/policy/spec.ts';
+import type { SandboxSpec, VolumeMount } from '#daemon/policy/spec.ts';
 import { findEngine } from '#setup/engine/find.ts';
 import { MemoryLog } from './memory-log.ts';
 import { testSpec } from './sandbox-spec.ts';
@@ -95,6 +95,7 @@ export async function openRealEngine(
       restarted.push(again.engine);
       return { ...again, permit: (of: SandboxSpec) => again.office.mint(of) };
     },
+    ...(facts.kind === 'docker' ? { volume: volumeIn(layers) } : {}),
     left: async () => engine.list({ [labelNames.install]: install }),
     async close() {
       for (const one of await engine.list({ [labelNames.install]: install })) {
@@ -105,5 +106,16 @@ export async function openRealEngine(
       rmSync(machine.files ?? dir, { recursive: true, force: true });
       rmSync(dir, { recursive: true, force: true });
     },
+  };
+}
+
+function volumeIn(layers: string): (target: string) => VolumeMount {
+  return (target) => {
+    const [low = '', upper = '', work = ''] = ['low', 'up', 'work'].map((part) => {
+      const dir = path.join(layers, `${randomUUID()}-${part}`);
+      mkdirSync(dir);
+      return dir;
+    });
+    return { kind: 'volume', lower: [low], upper, work, target };
   };
 }

@@ -25,6 +25,9 @@ export function chooseEngine(parts: { host: string; facts: HostFacts; dir: strin
     findImage: async (reference) => (await choose()).findImage(reference),
     create: async (permit, context) => (await choose()).create(permit, context),
     attach: async (id) => (await choose()).attach(id),
+    fill: async (id, permit, content, context) =>
+      (await choose()).fill(id, permit, content, context),
+    readBack: async (id, target) => (await choose()).readBack(id, target),
     start: async (id, context) => (await choose()).start(id, context),
     release: async (id, permit, context, given) =>
       (await choose()).release(id, permit, context, given),

@@ -12,16 +12,19 @@ import type {
   ContainerState,
   Created,
   Engine,
+  EngineFacts,
   HostFacts,
   ImageFacts,
   Started,
 } from '../engine.ts';
 import { parseAddress } from './address.ts';
+import { openArchives } from './archive.ts';
 import { openAttachments } from './attach.ts';
 import { followOnce, foundAs, statusFrom } from './adopt.ts';
 import { effectiveOf } from './effective.ts';
 import { asking, missingIsUndefined, statusOf } from './errors.ts';
 import { releaseScript } from '../gate.ts';
+import { onThisMachine } from '../users.ts';
 import { engineFacts } from './facts.ts';
 import { createOptions } from './translate.ts';
 import { firstOf } from './processes.ts';
@@ -37,10 +40,12 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
   // A connection that the engine closes at the wrong moment would lose the answer of an act.
   const agent = new QuietAgent({ keepAlive: false });
   const attachments = openAttachments(address);
+  const archives = openArchives(address);
   const docker = connect(host, agent, silenceMs);
   const patient = connect(host, agent, undefined);
   const usage = openUsage(docker);
   const imageEnv = rememberImageEnv(docker);
+  const idsFrom = rememberUsers(docker);
 
   return {
     facts: async () => asking('describe itself', async () => engineFacts(docker)),
@@ -73,6 +78,14 @@ export function dockerodeEngine({ host, facts }: { host: string; facts: HostFact
         return { id: container.id, effective: effectiveOf(found, volumes) };
       });
     },
+
+    async fill(id, { spec: { user } }, { target, tar }) {
+      // By the numbers of the sandbox, or of the engine's machine: engines differ in which they tell.
+      const owners = [user, onThisMachine(user, await idsFrom())];
+      await archives.put(id, { target, tar, owners });
+    },
+
+    readBack: async (id, target) => archives.get(id, target),
 
     attach: async (id) => attachments.attach(id),
 
@@ -231,6 +244,12 @@ function connect(host: string, agent: Agent, timeout: number | undefined): Docke
       cause,
     });
   }
+}
+
+/** An engine maps its users for as long as it runs as when it began. */
+function rememberUsers(docker: Docker): () => Promise<Pick<EngineFacts, 'usersFrom'>> {
+  let known: Pick<EngineFacts, 'usersFrom'> | undefined;
+  return async () => (known ??= await engineFacts(docker));
 }
 
 /** An image named by its digest never changes, so its variables are asked for once. */

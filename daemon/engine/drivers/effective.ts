@@ -2,6 +2,8 @@ import type { ContainerInspectInfo, VolumeInspectInfo } from 'dockerode';
 import { digestOf } from '../../base/canonical.ts';
 import { byTarget, overlayName, seccompName } from '../asked.ts';
 import type { Effective, EffectiveSettings } from '../engine.ts';
+import { labelNames } from '../labels.ts';
+import { noNames } from './translate.ts';
 
 // The library's types are older than the engine's API, and an engine may leave out what they promise.
 type HostConfig = ContainerInspectInfo['HostConfig'] & { CgroupnsMode?: string };
@@ -116,9 +118,10 @@ function mountsOf(
       return { ...common, kind: 'bind', source: mount.Source, options: mount.Propagation ?? '' };
     }
     const volume = volumes.get(mount.Name ?? '');
-    // A volume that is not the overlay we asked for keeps its own words and so differs.
+    // A volume that is neither of those we asked for keeps its own words and so differs.
     return (
-      overlayOf(common, volume) ?? {
+      overlayOf(common, volume) ??
+      ownVolumeOf(common, volume, found) ?? {
         ...common,
         kind: mount.Type,
         source: mount.Source,
@@ -140,6 +143,28 @@ function overlayOf(
   return { ...common, kind: 'overlay', source: upper, options: overlayName(o) };
 }
 
+/**
+ * A plain volume that was made with this container and for nobody else: without a name that anybody
+ * chose, and with the labels that only this container has.
+ */
+function ownVolumeOf(
+  common: { target: string; readonly: boolean },
+  volume: VolumeInspectInfo | undefined,
+  { Config: { Labels: labels } }: ContainerInspectInfo,
+): EffectiveMount | undefined {
+  const isPlain = volume?.Driver === 'local' && Object.keys(volume.Options ?? {}).length === 0;
+  if (!isPlain || !/^[0-9a-f]{64}$/.test(volume.Name)) return undefined;
+  // Those of the image are the container's as well, and the engine adds one of its own to a volume
+  // that nobody named.
+  const said = Object.entries(volume.Labels ?? {}).filter(([name]) =>
+    name.startsWith('orchestra.'),
+  );
+  const isOurs =
+    said.some(([name]) => name === labelNames.install) &&
+    said.every(([name, value]) => labels[name] === value);
+  return isOurs ? { ...common, kind: 'volume', source: '', options: '' } : undefined;
+}
+
 function tmpfsOf(host: HostConfig): EffectiveMount[] {
   return Object.entries<string>(host.Tmpfs ?? {}).map(([target, options]) => ({
     kind: 'tmpfs',
@@ -156,9 +181,7 @@ const emptyAlways = [
   'Links',
   'GroupAdd',
   'ExtraHosts',
-  'Dns',
   'DnsOptions',
-  'DnsSearch',
   'DeviceCgroupRules',
   'DeviceRequests',
   'Sysctls',
@@ -172,13 +195,22 @@ const emptyAlways = [
 ] as const;
 
 /** What gives power, or would change the meaning of the rest, and is not empty. */
-function othersOf({ HostConfig: host, Config: config }: ContainerInspectInfo): string[] {
+function othersOf({ HostConfig: host, Config: config, Mounts: mounts }: ContainerInspectInfo) {
   const settings = host as unknown as Record<string, unknown>;
+  // Whose /etc/hosts is not ours has the engine's, which comes with its settings for names.
+  const hasHosts = mounts.some(({ Destination: target }) => target === '/etc/hosts');
+  const names = hasHosts ? { Dns: [], DnsSearch: [] } : noNames;
   const expected: [string, unknown, readonly unknown[]][] = [
     ['UTSMode', host.UTSMode, ['', 'private', undefined]],
     ['RestartPolicy', host.RestartPolicy?.Name, ['', 'no', undefined]],
     ['LogConfig', (host.LogConfig as { Type?: string } | undefined)?.Type, ['none']],
-    ['NetworkDisabled', (config as { NetworkDisabled?: boolean }).NetworkDisabled, [true]],
+    [
+      'NetworkDisabled',
+      (config as { NetworkDisabled?: boolean }).NetworkDisabled ?? false,
+      [hasHosts],
+    ],
+    ['Dns', show(settings['Dns'] ?? []), [show(names.Dns)]],
+    ['DnsSearch', show(settings['DnsSearch'] ?? []), [show(names.DnsSearch)]],
     ['OpenStdin', config.OpenStdin, [true]],
     ['StdinOnce', config.StdinOnce, [true]],
     ['Tty', config.Tty, [false]],

@@ -26,8 +26,9 @@ export function createOptions(
     Hostname: 'sandbox',
     Labels: { ...spec.labels },
     // Beside saving half of the start, this gives a network namespace with nothing but loopback
-    // even if the mode below were ignored.
-    NetworkDisabled: true,
+    // even if the mode below were ignored. But then the engine leaves /etc/hosts empty, which only a
+    // file of ours can make up for.
+    NetworkDisabled: host.hostsFile !== undefined,
     AttachStdin: true,
     AttachStdout: true,
     AttachStderr: true,
@@ -40,9 +41,13 @@ export function createOptions(
   };
 }
 
+/** Else the engine would show the name servers of its machine. */
+export const noNames = { Dns: ['127.0.0.1'], DnsSearch: ['.'] };
+
 function hostConfig(spec: SandboxSpec, host: HostFacts): HostConfig & { CgroupnsMode: string } {
   return {
     NetworkMode: 'none',
+    ...(host.hostsFile === undefined ? noNames : {}),
     Privileged: false,
     ReadonlyRootfs: true,
     CapDrop: ['ALL'],
@@ -76,7 +81,7 @@ function hostConfig(spec: SandboxSpec, host: HostFacts): HostConfig & { Cgroupns
     ),
     Mounts: [
       ...spec.mounts.flatMap((mount) => mountSettings(mount, spec.labels)),
-      bind(host.hostsFile, '/etc/hosts', 'rprivate'),
+      ...(host.hostsFile === undefined ? [] : [bind(host.hostsFile, '/etc/hosts', 'rprivate')]),
     ],
   };
 }
@@ -121,6 +126,16 @@ function mountSettings(mount: Mount, labels: SandboxSpec['labels']): MountSettin
               Options: { type: 'overlay', device: 'overlay', o: overlayOptions(mount) },
             },
           },
+        },
+      ];
+    case 'volume':
+      // Likewise, and empty: what comes into it is said after it is made.
+      return [
+        {
+          Type: 'volume',
+          Source: '',
+          Target: mount.target,
+          VolumeOptions: { NoCopy: true, Labels: { ...labels } } as MountSettings['VolumeOptions'],
         },
       ];
     case 'tmpfs':

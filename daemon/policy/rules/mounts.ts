@@ -2,6 +2,7 @@ import { quoted } from '../../base/schema-issues.ts';
 import {
   gateTarget,
   homeTarget,
+  isLayered,
   npmCacheTarget,
   secretsTarget,
   workspaceTarget,
@@ -15,6 +16,7 @@ const targetsOf: Readonly<Record<Mount['kind'], readonly string[]>> = {
   tmpfs: tmpfsTargets,
   bind: hostTargets,
   overlay: hostTargets,
+  volume: hostTargets,
   door: [...hostTargets, gateTarget],
 };
 
@@ -33,7 +35,7 @@ export const mounts: Rule = (spec, policy, facts) => {
     if (mount.kind === 'door' && spec.role !== 'slot') {
       reasons.push(`a door on ${quoted(mount.target)} in a sandbox that has its task`);
     }
-    if ((mount.kind === 'overlay' || mount.kind === 'bind') && spec.role === 'slot') {
+    if ((isLayered(mount) || mount.kind === 'bind') && spec.role === 'slot') {
       reasons.push(`a ${mount.kind} on ${quoted(mount.target)} in a sandbox that waits`);
     }
     for (const source of sourcesOf(mount)) {
@@ -44,8 +46,8 @@ export const mounts: Rule = (spec, policy, facts) => {
     if (mount.kind === 'bind' && !(mount.readonly as boolean)) {
       reasons.push(`the bind mount on ${quoted(mount.target)} can be written to`);
     }
-    if (mount.kind === 'overlay' && mount.lower.length === 0) {
-      reasons.push(`the overlay on ${quoted(mount.target)} has nothing below it`);
+    if (isLayered(mount) && mount.lower.length === 0) {
+      reasons.push(`the ${mount.kind} on ${quoted(mount.target)} has nothing below it`);
     }
     if (
       mount.kind === 'tmpfs' &&
@@ -61,7 +63,7 @@ export const mounts: Rule = (spec, policy, facts) => {
 
 function sourcesOf(mount: Mount): readonly string[] {
   if (mount.kind === 'bind' || mount.kind === 'door') return [mount.source];
-  return mount.kind === 'overlay' ? [...mount.lower, mount.upper, mount.work] : [];
+  return isLayered(mount) ? [...mount.lower, mount.upper, mount.work] : [];
 }
 
 // Strictly beneath a root, in the one spelling that has no way out; `:` and `,` separate the

@@ -13,6 +13,13 @@ engineSuite('the fake', () => {
       const { engine: again, office } = openFakeSandboxes({}, { fake });
       return { engine: again, permit: (spec) => office.mint(spec) };
     },
+    volume: (target) => ({
+      kind: 'volume',
+      lower: ['/state/layers/low'],
+      upper: '/state/layers/up',
+      work: '/state/layers/work',
+      target,
+    }),
     install: 'test',
     isFake: true,
     close: () => Promise.resolve(),

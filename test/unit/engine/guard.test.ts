@@ -171,3 +171,35 @@ test.each(['facts', 'findImage', 'list', 'attach'] as const)(
     await expect(calls[verb]()).rejects.toBeInstanceOf(OrchestraError);
   },
 );
+
+test('what is copied into a volume is on record before and after, with how much it was', async () => {
+  const { engine, fake, log, permit } = openFakeSandboxes();
+  const layer = { lower: ['/state/layers/a'], upper: '/state/layers/u', work: '/state/layers/w' };
+  const volume = { kind: 'volume', ...layer, target: '/workspace' } as const;
+  const task = permit({ mounts: [...testSpec().mounts, volume] });
+  const { id } = await engine.create(task, context);
+  const at: string[] = [];
+  fake.onCall = () => void at.push(log.story.at(-1) ?? '');
+  const fill = async (bytes: number) =>
+    engine.fill(id, task, { target: '/workspace', tar: one(Buffer.alloc(bytes)) }, context);
+  fake.failNext('fill');
+  await expect(fill(1024)).rejects.toMatchObject({ code: 'engine.failed' });
+  await fill(1024);
+  expect(at).toEqual(['container.fill intent', 'container.fill intent']);
+  expect(
+    log.of('container.fill').map(({ stage, outcome, data }) => [stage, outcome, data]),
+  ).toEqual([
+    ['intent', undefined, { attempt: 1, target: '/workspace' }],
+    ['result', 'failed', expect.objectContaining({ target: '/workspace' })],
+    ['intent', undefined, { attempt: 1, target: '/workspace' }],
+    ['result', undefined, { attempt: 1, target: '/workspace', bytes: 1024 }],
+  ]);
+  const copy = { ...task };
+  await expect(
+    engine.fill(id, copy, { target: '/workspace', tar: one(Buffer.alloc(1024)) }, context),
+  ).rejects.toMatchObject({ code: 'internal.bug' });
+});
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes);
+}

@@ -62,6 +62,7 @@ function removalsLast(words: readonly string[]): string[] {
 
 const effects: Readonly<Record<string, string>> = {
   create: 'container.create',
+  fill: 'container.fill',
   start: 'container.start',
   release: 'container.release',
   'signal SIGTERM': 'container.signal',
@@ -207,6 +208,7 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'store.prune': 'test/unit/runs/prune/pruner.test.ts',
   'run.pruned': 'test/unit/runs/prune/pruner.test.ts',
   'container.confirmed': 'test/unit/engine/exits.test.ts',
+  'container.fill': 'test/unit/engine/guard.test.ts',
   'container.adopted': 'test/engine/adopt.test.ts',
   'attempt.adopted': 'test/e2e/taken-over.test.ts',
   'component.opened': 'test/unit/runs/failures/circuits.test.ts',

@@ -1,3 +1,4 @@
+import { OrchestraError } from '#contract/errors.ts';
 import type { Mount, SandboxSpec } from '../../../policy/spec.ts';
 import { overlayOptions, shmBytes, tmpfsOptions, ulimitsOf } from '../../asked.ts';
 import type { HostFacts } from '../../engine.ts';
@@ -53,7 +54,7 @@ export function specGenerator(spec: SandboxSpec, host: HostFacts, seccompFile: s
     ...resources(spec, host),
     mounts: [
       ...spec.mounts.map(ociMount),
-      bind(host.hostsFile, '/etc/hosts', 'rprivate'),
+      ...(host.hostsFile === undefined ? [] : [bind(host.hostsFile, '/etc/hosts', 'rprivate')]),
     ] satisfies OciMount[],
   };
 }
@@ -114,6 +115,10 @@ function ociMount(mount: Mount): OciMount {
         source: 'overlay',
         options: overlayOptions(mount).split(','),
       };
+    case 'volume':
+      throw new OrchestraError('config.invalid', 'Podman has to see the disk of this daemon', {
+        hint: 'run orchestrad on its machine, or use Docker there',
+      });
     case 'tmpfs':
       return {
         destination: mount.target,
