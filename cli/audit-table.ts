@@ -163,4 +163,32 @@ than the log holds, it says so and ends with 4.`,
       },
     ],
   },
+  {
+    name: 'subjects',
+    text: 'whom the subjects of the log stand for; that it was asked is recorded',
+    group: 'Trust',
+    load: async () => (await import('./commands/audit-vault.ts')).auditSubjects,
+  },
+  {
+    name: 'disclose',
+    args: '<seq>',
+    text: 'the words behind the commitment in a record, with the salt to check them',
+    group: 'Trust',
+    options: [
+      { flags: '-o, --out <file>', text: 'write it there', values: 'file' },
+      { flags: '--reason <text>', text: 'goes into the log' },
+    ],
+    load: async () => (await import('./commands/audit-vault.ts')).auditDisclose,
+  },
+  {
+    name: 'erase',
+    args: '<subject>',
+    text: 'destroy the key of a subject: its words and name are gone, every hash still holds',
+    group: 'Trust',
+    options: [
+      { flags: '--reason <text>', text: 'goes into the log' },
+      { flags: '-y, --yes', text: 'do not ask' },
+    ],
+    load: async () => (await import('./commands/audit-vault.ts')).auditErase,
+  },
 ];

@@ -58,6 +58,7 @@ const table = {
   'disk.low': { status: 507, exit: 5, retry: true },
   'provenance.broken': { status: 422, exit: 4, retry: false },
   'data.unknown': { status: 404, exit: 1, retry: false },
+  'data.held': { status: 409, exit: 6, retry: false },
   'data.erased': { status: 410, exit: 1, retry: false },
   'report.broken': { status: 422, exit: 4, retry: false },
   'disk.full': { status: 507, exit: 5, retry: true },

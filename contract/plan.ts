@@ -129,7 +129,6 @@ export type PlanTask = {
 
 export type Plan = {
   version: 1;
-  intent: string;
   planner: string;
   assumptions: readonly string[];
   policy: { name: string; digest: Digest };

@@ -243,7 +243,8 @@ export const RunCheckpoint = z.strictObject({
   layers: z.record(z.string(), Digest),
   outputs: z.record(z.string(), z.string()),
   state_snapshot: z.record(z.string(), TaskState),
-  intent: z.string(),
+  /** Of earlier versions: what was asked for is in the vault of the daemon that was asked. */
+  intent: z.string().optional(),
   workspace: z.string(),
   concurrency: Count,
   timeout_ms: Count,

@@ -6,9 +6,11 @@ import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
 import type { LogOptions } from './audit/log.ts';
+import { Holds } from './audit/retention/holds.ts';
 import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
 import type { Checkpoints } from './audit/tree/types.ts';
 import type { Log } from './audit/types.ts';
+import { Erasures, Vault } from './audit/vault/vault.ts';
 import { systemClock } from './base/clock.ts';
 import { rememberLast } from './base/remember-last.ts';
 import { cutText } from './base/text.ts';
@@ -108,6 +110,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
   const attested = new Attested();
+  const erasures = new Erasures();
+  const holds = new Holds();
   const retention = new RetentionFolds();
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
@@ -126,10 +130,15 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       pruned.fold(record);
       retention.fold(record);
       attested.fold(record);
+      erasures.fold(record);
+      holds.fold(record);
     },
   });
   opened.defer(() => log.close());
   const wasClean = lifecycle.wasClean;
+  const heldBy = () => holds.all()[0]?.name;
+  const vault = await Vault.open({ stateDir, erasures, heldBy }, log);
+  opened.defer(() => vault.close());
   const installId = hash('sha256', log.origin, 'hex').slice(0, 8);
   const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
   const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
@@ -153,7 +162,12 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     floor: {
       roots: mountRoots,
       judgeSeccomp: seccompJudge(),
-      secrets: [auditDir, config.socket, join(stateDir, 'blobs'), secretsDir],
+      secrets: [
+        auditDir,
+        config.socket,
+        secretsDir,
+        ...['blobs', 'keys', 'vault'].map((name) => join(stateDir, name)),
+      ],
     },
   });
   opened.defer(() => guarded.close());
@@ -236,6 +250,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     clock,
     logger,
     log,
+    vault,
     states,
     pruned,
     pruner,

@@ -67,7 +67,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       doctor: async () => [...(await examine(deps, peers)), ...checksOf(await forwarders.status())],
       isStopping: () => isStopping,
     });
-    const server = await serve({ log, logger, peers }, routes, {
+    const server = await serve({ log, logger, peers, vault: deps.vault }, routes, {
       socket: config.socket,
       isPassed: options.isPassed,
     });

@@ -40,7 +40,9 @@ export const plan: Command = async (context, [intent], options) => {
   });
   const out = textOption(options, 'out');
   if (out !== undefined)
-    await writeFileFresh(path.resolve(context.cwd, out), [Buffer.from(planFileOf(answer.plan))]);
+    await writeFileFresh(path.resolve(context.cwd, out), [
+      Buffer.from(planFileOf({ ...answer.plan, intent: words })),
+    ]);
   if (print.json) {
     print.object(answer);
     return 0;

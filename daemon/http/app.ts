@@ -7,6 +7,7 @@ import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Actor } from '#contract/records.ts';
 import type { Log } from '../audit/types.ts';
+import type { Vault } from '../audit/vault/vault.ts';
 import { newRequestId } from '../base/ids.ts';
 import { cutText } from '../base/text.ts';
 import { jsonBytesMax, readJson } from './body.ts';
@@ -35,7 +36,13 @@ export type Answer = Response | object;
 export type Routes = {
   [N in EndpointName]: (call: Call<(typeof endpoints)[N]>) => Promise<Answer>;
 };
-export type EdgeDeps = { log: Log; logger: Logger; peers: PeerReader };
+export type EdgeDeps = {
+  log: Log;
+  logger: Logger;
+  peers: PeerReader;
+  /** Gives callers the names that the log may know them by. */
+  vault?: Pick<Vault, 'actor'>;
+};
 
 /** The edge: who is calling, parse, call one function below, answer. No decisions. */
 export function buildApp(deps: EdgeDeps, routes: Routes): Hono<Env> {
@@ -47,7 +54,7 @@ export function buildApp(deps: EdgeDeps, routes: Routes): Hono<Env> {
     app.on(row.method, row.path, async (c) => {
       const requestId = newRequestId();
       c.set('requestId', requestId);
-      const actor = deps.peers.actorOf(c.env.incoming.socket);
+      const actor = await callerOf(deps, c);
       await greet(deps, greeted, c, row, actor);
       const call = {
         param: (key: string) => c.req.param(key) ?? '',
@@ -68,6 +75,11 @@ export function buildApp(deps: EdgeDeps, routes: Routes): Hono<Env> {
   app.notFound((c) => refuse(deps, c, new OrchestraError('route.unknown', 'No such route')));
   app.onError((error, c) => refuse(deps, c, error));
   return app;
+}
+
+async function callerOf({ peers, vault }: EdgeDeps, c: Context<Env>): Promise<Actor> {
+  const actor = peers.actorOf(c.env.incoming.socket);
+  return vault === undefined ? actor : vault.actor(actor);
 }
 
 /** The first call of a connection that changes something names its caller in the log. */
@@ -114,7 +126,7 @@ async function recordRejected(
     type: 'api.rejected',
     outcome: 'denied',
     sev: 'notice',
-    actor: deps.peers.actorOf(c.env.incoming.socket),
+    actor: await callerOf(deps, c),
     req: requestId,
     data: {
       route: cutText(`${c.req.method} ${c.req.path}`, 256),
@@ -131,7 +143,7 @@ async function recordBug(deps: EdgeDeps, c: Context<Env>, requestId: string): Pr
     type: 'daemon.error',
     outcome: 'failed',
     sev: 'alert',
-    actor: deps.peers.actorOf(c.env.incoming.socket),
+    actor: await callerOf(deps, c),
     req: requestId,
     data: { code: 'internal.bug', what: cutText(`${c.req.method} ${c.req.path}`, 1024) },
   });

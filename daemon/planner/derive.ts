@@ -12,13 +12,12 @@ export function derivePlan(
   draft: PlanDraft,
   context: ValidateContext,
 ): { plan: Plan; clamped: string[] } {
-  const { intent, planner, policy, image } = context;
+  const { planner, policy, image } = context;
   const clamped: string[] = [];
   const tasks = draft.tasks.map((task) => deriveTask(task, context, clamped));
   const over = clamped.length - clampedMax;
   const plan: Plan = {
     version: 1,
-    intent,
     planner,
     assumptions: draft.assumptions,
     policy: { name: policy.name, digest: policy.digest },

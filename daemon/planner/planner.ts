@@ -33,7 +33,6 @@ export type Planned = {
 type Draft = {
   planner: string;
   draft: DraftInput;
-  intent: string;
   place?: (finding: Finding) => ErrorPlace;
 };
 
@@ -42,24 +41,22 @@ type Draft = {
  * every reason, `plan.invalid` with every place, or `policy.denied` where policy alone says no.
  */
 export function plan(request: PlanRequest): Planned {
-  const { planner, draft, intent, place } = makeDraft(request);
+  const { planner, draft, place } = makeDraft(request);
   const { policy, image, imageTools } = request;
-  const result = validateDraft(draft, { intent, planner, policy, image, imageTools });
+  const result = validateDraft(draft, { planner, policy, image, imageTools });
   if (!result.ok) throw refusal(result.findings, planner, place);
   const { plan, digest, clamped } = result;
   return { plan, digest, clamped, draftBytes: Buffer.byteLength(JSON.stringify(draft)) };
 }
 
 function makeDraft(request: PlanRequest): Draft {
-  const { planText, exec, intent } = request;
-  if (exec !== undefined)
-    return { planner: 'exec', draft: execDraft(exec, request.policy), intent };
-  if (planText === undefined) return { planner: 'rules', draft: planByRules(request), intent };
-  const { draft, name, locate } = readPlanFile(planText.text, planText.file);
+  const { planText, exec } = request;
+  if (exec !== undefined) return { planner: 'exec', draft: execDraft(exec, request.policy) };
+  if (planText === undefined) return { planner: 'rules', draft: planByRules(request) };
+  const { draft, locate } = readPlanFile(planText.text, planText.file);
   return {
     planner: 'file',
     draft,
-    intent: intent === '' && name !== undefined ? name : intent,
     place: ({ pointer = '', message, hint }) => {
       const place = { ...locate(pathOf(pointer)), message };
       return hint === undefined ? place : { ...place, hint };

@@ -10,7 +10,6 @@ import { findHostile } from './hostile.ts';
 import { findOverlaps } from './overlaps.ts';
 
 export type ValidateContext = {
-  intent: string;
   /** Who made the draft: `rules`, `file`, `exec`. */
   planner: string;
   policy: EffectivePolicy;

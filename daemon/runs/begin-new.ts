@@ -5,6 +5,7 @@ import { acceptedRun } from './accepted-run.ts';
 import type { RunsDeps } from './deps.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
 import { reasonsOf } from './reasons.ts';
+import { withoutWords } from './words.ts';
 
 /** A run that somebody submitted: planned, judged, accepted, on record. */
 export async function beginNew(
@@ -30,8 +31,11 @@ async function planned(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promis
   try {
     return await planFor(deps, run.id, request);
   } catch (error) {
-    if (error instanceof OrchestraError) await recordUnplanned(deps, run, request, error);
-    throw error;
+    if (!(error instanceof OrchestraError)) throw error;
+    const isByWords = request.plan === undefined && request.exec === undefined;
+    const refusal = isByWords ? withoutWords(error, request.intent) : error;
+    await recordUnplanned(deps, run, request, refusal);
+    throw refusal;
   }
 }
 

@@ -38,7 +38,6 @@ export function checkpointOf(
     layers,
     outputs,
     state_snapshot: states,
-    intent: run.intent,
     workspace: run.workspace,
     concurrency: run.concurrency,
     timeout_ms: run.timeoutMs,

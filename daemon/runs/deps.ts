@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { BlobStore } from '../artifacts/blobs.ts';
 import type { Log } from '../audit/types.ts';
+import type { Vault } from '../audit/vault/vault.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Engine, EngineFacts } from '../engine/engine.ts';
 import type { LayersWay } from '../engine/sight.ts';
@@ -35,6 +36,8 @@ export type RunsDeps = {
   clock: Clock;
   logger: Logger;
   log: Log;
+  /** What people said and who they are, beside the log and erasable. */
+  vault: Vault;
   states: RunStates;
   /** Runs of which only the records are left, and whoever sees to it. */
   pruned: PrunedRuns;

@@ -4,7 +4,7 @@ import { hintsByTask } from './hints.ts';
 import { reportOf } from './report.ts';
 import type { Runs } from './runs.ts';
 import type { RunFacts } from './state.ts';
-import { viewOf } from './view.ts';
+import { personalOf, viewOf } from './view.ts';
 
 /** The report of a run, its part of the log read again from disk for the verdict. */
 export async function runReport(runs: Runs, deps: RunsDeps, reference: string): Promise<string> {
@@ -13,7 +13,7 @@ export async function runReport(runs: Runs, deps: RunsDeps, reference: string): 
   const { kind, version, apiVersion } = deps.engineFacts;
   const { verdict, runtimes } = await readAgain(run, deps);
   return reportOf({
-    run: viewOf(run, plan, await hintsByTask(run, deps.blobs)),
+    run: viewOf(run, plan, await hintsByTask(run, deps.blobs), await personalOf(deps.vault, run)),
     plan,
     clamped: run.clamped,
     engine: `${kind} ${version}, API ${apiVersion}, runtime ${runtimes}`,

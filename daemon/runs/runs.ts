@@ -11,6 +11,7 @@ import type {
   RunView,
   SubmitRun,
 } from '#contract/run.ts';
+import type { Said } from '../audit/vault/vault.ts';
 import { newRunId } from '../base/ids.ts';
 import { within } from '../base/deadline.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
@@ -41,7 +42,10 @@ import { RunTimer } from './run-timer.ts';
 import type { RunFacts } from './state.ts';
 import { Stop } from './stop.ts';
 import { tellStory } from './story.ts';
-import { rowOf, viewOf } from './view.ts';
+import { personalOf, rowOf, viewOf } from './view.ts';
+
+/** What is submitted, with words that nobody recorded yet or that are on record already. */
+type Submitted = Omit<SubmitRun, 'plan' | 'exec' | 'policy' | 'intent'> & { intent: Said };
 
 /** The room's face: what the edge may ask of runs. */
 export class Runs {
@@ -73,7 +77,12 @@ export class Runs {
     await this.#assertReady(request.snapshot);
     const policy = policyFor(this.#deps, request);
     const id = newRunId();
-    const { timeoutMs } = await this.#recordSubmitted(id, request, policy, actor);
+    const { timeoutMs } = await this.#recordSubmitted(
+      id,
+      { ...request, intent: { text: request.intent } },
+      policy,
+      actor,
+    );
     this.#begin({ id, snapshot: request.snapshot, timeoutMs }, (run) =>
       beginNew(this.#deps, run, request),
     );
@@ -82,18 +91,23 @@ export class Runs {
 
   async #recordSubmitted(
     id: RunFacts['id'],
-    request: Omit<SubmitRun, 'plan' | 'exec' | 'policy'>,
+    { intent, ...request }: Submitted,
     policy: EffectivePolicy,
-    actor: Actor,
+    caller: Actor,
     continues?: RunFacts['continues'],
   ): Promise<{ timeoutMs: number }> {
     const timeoutMs = Math.min(request.timeoutMs ?? policy.run.timeoutMs, policy.run.timeoutMs);
+    const { vault } = this.#deps;
+    const actor = await vault.actor(caller);
+    // Durable before the record that stands on it.
+    const kept = 'text' in intent ? await vault.keep(actor, intent.text) : intent;
     await this.#deps.log.append({
       type: 'run.submitted',
       run: id,
       actor,
       data: {
-        intent: request.intent,
+        intent_commitment: kept.commitment,
+        subject: kept.subject,
         snapshot: request.snapshot,
         policy: policy.name,
         concurrency: concurrencyFor(request, policy),
@@ -144,7 +158,7 @@ export class Runs {
   }
 
   async #continue(
-    request: Omit<SubmitRun, 'plan' | 'exec' | 'policy'>,
+    request: Submitted,
     earlier: Earlier,
     choice: Choice,
     continues: NonNullable<RunFacts['continues']>,
@@ -176,7 +190,10 @@ export class Runs {
     const answer = { kept: choice.kept, rerun: choice.rerun, twice: choice.twice };
     if (request.dryRun) return answer;
     if (choice.twice.length > 0 && !request.again) throw twiceError(choice.twice);
-    const { run_id: run, snapshot, intent, workspace, concurrency, timeout_ms } = checkpoint;
+    const { run_id: run, snapshot, workspace, concurrency, timeout_ms } = checkpoint;
+    // Another daemon's checkpoint does not say what that one was asked for.
+    const text = checkpoint.intent ?? `(what ${run} was asked for)`;
+    const intent = this.#deps.states.find(run)?.intent ?? { text };
     const continues = { run, mode: 'import' as const, again: request.again };
     const submitted = { intent, snapshot, workspace, concurrency, timeoutMs: timeout_ms };
     return { ...answer, id: await this.#continue(submitted, earlier, choice, continues, actor) };
@@ -299,13 +316,16 @@ export class Runs {
 
   async view(reference: string): Promise<RunView> {
     const run = this.find(reference);
+    const personal = await personalOf(this.#deps.vault, run);
     const view = viewOf(
       run,
       await this.#planIfThere(run),
       await hintsByTask(run, this.#deps.blobs),
+      personal,
     );
     const etaMs = this.#open.get(run.id)?.live.etaMs?.();
-    const more = { pruned: this.#deps.pruned.find(run.id) };
+    const pruned = this.#deps.pruned.find(run.id);
+    const more = { pruned: pruned && { ...pruned, by: personal.nameOf(pruned.by) } };
     return { ...view, ...more, ...(etaMs === undefined ? {} : { etaMs }) };
   }
 
@@ -328,10 +348,11 @@ export class Runs {
   }
 
   /** Newest first, from before `cursor` on. */
-  list(query: { limit: number; cursor?: string | undefined; state?: string | undefined }): {
-    items: RunRow[];
-    next_cursor?: string;
-  } {
+  async list(query: {
+    limit: number;
+    cursor?: string | undefined;
+    state?: string | undefined;
+  }): Promise<{ items: RunRow[]; next_cursor?: string }> {
     const newest = this.#deps.states.all().toReversed();
     const start =
       query.cursor === undefined ? 0 : newest.findIndex((run) => run.id === query.cursor) + 1;
@@ -341,7 +362,9 @@ export class Runs {
     const items = wanted.slice(0, query.limit);
     const last = items.at(-1);
     return {
-      items: items.map(rowOf),
+      items: await Promise.all(
+        items.map(async (run) => rowOf(run, await personalOf(this.#deps.vault, run))),
+      ),
       ...(wanted.length > items.length && last ? { next_cursor: last.id } : {}),
     };
   }
@@ -386,6 +409,7 @@ export class Runs {
     }
     await this.#deps.workspace.disk.space.assert('no run is taken');
     await this.#deps.log.assertRoom();
+    this.#deps.trail.assertSigned();
     if (!(await this.#deps.workspace.snapshots.find(snapshot))) {
       throw new OrchestraError('snapshot.unknown', `There is no snapshot ${snapshot}`, {
         hint: 'upload it first: POST /v1/snapshots',

@@ -9,6 +9,7 @@ import type {
   RunState,
   TaskState,
 } from '#contract/run.ts';
+import type { Said } from '../audit/vault/vault.ts';
 import type { Stamp } from '../sandbox/adopt.ts';
 import { emptyLayer } from '../workspace/layers.ts';
 
@@ -82,7 +83,8 @@ export type TaskFacts = {
 export type RunFacts = {
   id: RunId;
   state: RunState;
-  intent: string;
+  /** What was asked for: the words, or what stands for them. */
+  intent: Said;
   workspace: string;
   snapshot: Digest;
   policyName: string;
@@ -163,7 +165,7 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
   return {
     id: record.run ?? '',
     state: 'submitted',
-    intent: record.data.intent ?? '',
+    intent: saidIn(record.data),
     workspace: record.data.workspace,
     snapshot: record.data.snapshot,
     policyName: record.data.policy,
@@ -184,6 +186,14 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     leftSomething: false,
     audit: { first: record.seq, last: record.seq, records: 0 },
   };
+}
+
+/** Records from before there was a vault have the words. */
+function saidIn(data: RecordData<'run.submitted'>): Said {
+  const { intent = '', intent_commitment: commitment, subject } = data;
+  return commitment === undefined || subject === undefined
+    ? { text: intent }
+    : { commitment, subject };
 }
 
 /**

@@ -2,11 +2,28 @@ import type { Hint } from '#contract/hints.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import type { RunRow, RunView, TaskView } from '#contract/run.ts';
 import { tasksOnRecord } from './prune/plan-left.ts';
+import { erasedWords, missingWords, type Vault } from '../audit/vault/vault.ts';
 import type { RunFacts, TaskFacts } from './state.ts';
+import { withWords } from './words.ts';
 
 type PlannedTask = Pick<PlanTask, 'id' | 'title' | 'tool' | 'deps'>;
 
 const untouched = { state: 'waiting', attempt: 0, artifacts: [] } as const satisfies TaskFacts;
+
+/** What the vault has of a run: what was asked for, and whom a record means by a name. */
+export type Personal = { intent: string; nameOf: (name: string) => string };
+
+export async function personalOf(
+  vault: Pick<Vault, 'words' | 'nameOf'>,
+  { intent }: Pick<RunFacts, 'intent'>,
+): Promise<Personal> {
+  return { intent: await vault.words(intent), nameOf: (name) => vault.nameOf(name) };
+}
+
+/** What the log alone says. */
+function onRecord({ intent }: Pick<RunFacts, 'intent'>): Personal {
+  return { intent: 'text' in intent ? intent.text : missingWords, nameOf: (name) => name };
+}
 
 /**
  * What a reader is shown: every planned task from the start, with what is known of it so far; where
@@ -16,29 +33,31 @@ export function viewOf(
   run: RunFacts,
   plan: Plan | undefined,
   hints: ReadonlyMap<string, Hint[]> = new Map(),
+  { intent, nameOf }: Personal = onRecord(run),
 ): RunView {
+  const said = intent === erasedWords || intent === missingWords ? '' : intent;
   return {
     id: run.id,
     state: run.state,
-    intent: run.intent,
+    intent,
     workspace: run.workspace,
     snapshot: run.snapshot,
     policy: { name: run.policyName, digest: run.policy },
     plan: run.plan,
     planner: run.planner,
     image: run.image,
-    submittedBy: run.submittedBy,
+    submittedBy: nameOf(run.submittedBy),
     submittedAt: run.submittedAt,
     ...(run.continues === undefined
       ? {}
       : { continues: { run: run.continues.run, mode: run.continues.mode } }),
     continuedBy: run.continuedBy,
-    paused: run.paused,
+    paused: run.paused && { ...run.paused, by: nameOf(run.paused.by) },
     closedAt: run.closedAt,
     durationMs: run.durationMs,
     exitCode: run.exitCode,
-    reason: run.reason,
-    reasons: run.reasons,
+    reason: run.reason && withWords(run.reason, said),
+    reasons: run.reasons.map((reason) => withWords(reason, said)),
     tasks: (plan?.tasks ?? tasksOnRecord(run)).map((task) =>
       taskView(task, run.tasks.get(task.id) ?? untouched, hints.get(task.id)),
     ),
@@ -47,14 +66,14 @@ export function viewOf(
   };
 }
 
-export function rowOf(run: RunFacts): RunRow {
+export function rowOf(run: RunFacts, { intent, nameOf }: Personal = onRecord(run)): RunRow {
   const states = [...run.tasks.values()].map((task) => task.state);
   const count = (...wanted: string[]) => states.filter((state) => wanted.includes(state)).length;
   return {
     id: run.id,
     state: run.state,
-    intent: run.intent,
-    submittedBy: run.submittedBy,
+    intent,
+    submittedBy: nameOf(run.submittedBy),
     submittedAt: run.submittedAt,
     durationMs: run.durationMs,
     exitCode: run.exitCode,

@@ -47,7 +47,7 @@ export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
       };
     },
     runSubmit: async ({ body, actor }) => ({ id: await runs.submit(body, actor) }),
-    runList: ({ query }) => Promise.resolve(runs.list(query)),
+    runList: ({ query }) => runs.list(query),
     runShow: ({ param }) => runs.view(param('id')),
     runEvents: ({ param, incoming, signal }) => {
       const run = runs.find(param('id'));

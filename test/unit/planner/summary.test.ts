@@ -23,7 +23,6 @@ test('a summary names tools, packages, outputs and what was assumed', () => {
       ],
     },
     {
-      intent: 'x',
       planner: 'file',
       policy: shippedPolicy('default'),
       image: testImage,

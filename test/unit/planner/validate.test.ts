@@ -4,7 +4,6 @@ import { validateDraft, validateText, type ValidateContext } from '#daemon/plann
 import { shippedPolicy, testImage, testImageTools } from '#test/support/policies.ts';
 
 const context: ValidateContext = {
-  intent: 'test',
   planner: 'file',
   policy: shippedPolicy('ci'),
   image: testImage,

@@ -6,7 +6,6 @@ import { shippedPolicy, testImage } from '#test/support/policies.ts';
 const policy = shippedPolicy('strict');
 const plan: Plan = {
   version: 1,
-  intent: 'test',
   planner: 'rules',
   assumptions: [],
   policy: { name: policy.name, digest: policy.digest },

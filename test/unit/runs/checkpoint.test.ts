@@ -76,7 +76,6 @@ test('a checkpoint names what is done, with its digests, and everything else as 
     layers: { build: someDigest('a') },
     outputs: { 'build/dist': '3'.repeat(64) },
     state_snapshot: { build: 'succeeded', lint: 'failed', test: 'running', pack: 'waiting' },
-    intent: run.intent,
     workspace: run.workspace,
     concurrency: run.concurrency,
     timeout_ms: run.timeoutMs,

@@ -178,6 +178,7 @@ describe('no record call can go', () => {
 /** Record calls that only somebody on a socket makes, by file. */
 const elsewhere: Readonly<Record<string, string>> = {
   'daemon/http/app.ts': 'test/unit/http/edge.test.ts',
+  'daemon/http/routes/vault.ts': 'test/unit/runs/personal-data.test.ts',
   'daemon/runs/slot.ts': 'test/engine/slots.test.ts',
   'daemon/runs/prune/pruner.ts': 'test/unit/runs/prune/pruner.test.ts',
   'daemon/runs/begin-again.ts': 'test/unit/runs/go-on.test.ts',

@@ -44,7 +44,7 @@ async function opened(options: Parameters<typeof Orchestra.open>[0] = {}): Promi
 
 /** The daemon's own, so many days later. */
 function prunerIn(it: Orchestra, days: number, settings: Partial<PruneSettings> = {}): Pruner {
-  const { log, states, pruned, workspace, clock, logger } = it.rooms.deps;
+  const { log, states, pruned, workspace, clock, logger, provenance } = it.rooms.deps;
   const later = {
     ...clock,
     now: () => clock.now() + days * dayMs,
@@ -60,6 +60,7 @@ function prunerIn(it: Orchestra, days: number, settings: Partial<PruneSettings> 
     clock: later,
     logger,
     settings: all,
+    alsoOf: (run) => provenance.attested.bundleOf(run),
   });
 }
 
