@@ -24,10 +24,11 @@ export type ForwarderOptions = Omit<GatherOptions, 'upto'> & {
   /** How long more is waited for where little has come. */
   lingerMs?: number;
   tickMs?: number;
+  wait?: typeof waitMs;
   onFailure?: (error: unknown) => void;
 };
 
-const defaults = { stallMs: 60_000, lingerMs: 200, tickMs: 1_000 };
+const defaults = { stallMs: 60_000, lingerMs: 200, tickMs: 1_000, wait: waitMs };
 /** Behind by more than this is told as such. */
 const nearby = 1_000;
 const endMs = 2_000;
@@ -287,10 +288,8 @@ export class Forwarder {
 
   async #save(): Promise<void> {
     const { cursor } = this.#options;
-    const { next, upto } = cursor.place;
-    if (next === this.#confirmed && upto === undefined) return;
-    // While a batch is being handed over its end stays on disk.
-    if (this.#held !== undefined && next === this.#held.batch.from) return;
+    // Where nothing came in between, the end of a batch that was being handed over stays there.
+    if (cursor.place.next === this.#confirmed) return;
     const hash = this.#hashes.get(this.#confirmed);
     if (hash !== undefined) await cursor.save({ next: this.#confirmed, hash });
   }
@@ -315,7 +314,7 @@ export class Forwarder {
   }
 
   async #failed(error: unknown): Promise<void> {
-    const { name, to, log, now, random, stallMs, onFailure } = this.#options;
+    const { name, to, log, now, random, stallMs, wait, onFailure } = this.#options;
     const { signal } = this.#stop;
     if (this.#failures === 0) onFailure?.(error);
     this.#failures += 1;
@@ -339,8 +338,8 @@ export class Forwarder {
       const told = log.append({ type: 'forward.stalled', sev: 'warn', outcome: 'failed', data });
       await told.catch(() => undefined);
     }
-    const wait = waitMs(this.#failures, { asked: refusal?.retryAfterMs, random });
-    await sleep(wait, undefined, { signal, ref: false }).catch(() => undefined);
+    const ms = wait(this.#failures, { asked: refusal?.retryAfterMs, random });
+    await sleep(ms, undefined, { signal, ref: false }).catch(() => undefined);
   }
 
   /** The receiver takes less at once: other batches, under keys of their own. */
