@@ -15,11 +15,13 @@ export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[
     runtimes(deps),
     ...isolation(deps),
     await start(deps),
+    layers(deps),
     await image(deps),
     caller(peers),
     await secrets(deps),
     await disk(deps),
     log(deps),
+    signatures(deps),
   ];
 }
 
@@ -56,6 +58,21 @@ async function start({ sandbox }: RunsDeps): Promise<Check> {
         message: `each sandbox is made when its task is there: ${reason}`,
         remedy: 'run orchestrad as root, in the mount namespace of its engine, on a shared mount',
       };
+}
+
+/** Which way what a task sees gets to it. */
+function layers({ layersWay: way }: RunsDeps): Check {
+  const name = 'layers';
+  if (way === 'mounts') {
+    return { name, status: 'ok', message: 'the engine mounts the directories of this daemon' };
+  }
+  return {
+    name,
+    status: 'warning',
+    message:
+      'the engine does not see the disk of this daemon: what a task sees goes there and comes back as tar streams, and its limits of disk are judged when it has ended',
+    remedy: 'run orchestrad on the machine of its engine',
+  };
 }
 
 function isolation({ engineFacts: facts, walls }: RunsDeps): Check[] {
@@ -203,4 +220,20 @@ function log({ log: audit }: RunsDeps): Check {
     };
   }
   return { name: 'audit', status: 'ok', message: `${audit.size} records; orchestra audit verify` };
+}
+
+/** Whether somebody who is not the daemon has signed the records there are. */
+function signatures({ trail }: RunsDeps): Check {
+  const { newest, trouble, unsigned, keys } = trail;
+  const message =
+    newest === undefined
+      ? 'nothing of the log is signed yet'
+      : `${newest.size} records are signed, ${unsigned} are not yet; key of epoch ${keys.at(-1)?.epoch ?? 0}`;
+  if (trouble === undefined) return { name: 'signatures', status: 'ok', message };
+  return {
+    name: 'signatures',
+    status: 'problem',
+    message: `${message}; ${trouble}`,
+    remedy: 'see the log of orchestrad and of its signer; new runs are refused after five minutes',
+  };
 }

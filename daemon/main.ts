@@ -26,6 +26,10 @@ const usage = `orchestrad: runs plans in locked containers and keeps the record
 
 const root = new URL('..', import.meta.url);
 const policiesDir = new URL('policies', root).pathname;
+const signerProgram = new URL(
+  import.meta.filename.endsWith('.ts') ? 'signer/main.ts' : 'dist/orchestra-signer.mjs',
+  root,
+).pathname;
 const lastWordsMs = 60_000;
 
 async function main(): Promise<void> {
@@ -52,6 +56,7 @@ async function main(): Promise<void> {
     config,
     version,
     policiesDir,
+    signerProgram,
     logger,
     env: process.env,
     uid: process.getuid?.() ?? 0,

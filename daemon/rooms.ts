@@ -1,6 +1,6 @@
 import { hash, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { release } from 'node:os';
+import { hostname, release } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
@@ -8,6 +8,8 @@ import { describeImage } from '#setup/image/description.ts';
 import type { LogOptions } from './audit/log.ts';
 import { Holds } from './audit/retention/holds.ts';
 import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
+import type { SignerPort } from './audit/tree/signer-port.ts';
+import { Trail, type TrailTimes } from './audit/tree/trail.ts';
 import type { Checkpoints } from './audit/tree/types.ts';
 import type { Log } from './audit/types.ts';
 import { Erasures, Vault } from './audit/vault/vault.ts';
@@ -70,6 +72,9 @@ export type RoomOptions = {
   uid: number;
   gid: number;
   openLog(options: LogOptions): Promise<Log>;
+  /** Who signs the log; let go by the rooms. */
+  openSigner(): SignerPort;
+  trailTimes?: Partial<TrailTimes>;
   /** The guarded engine; nobody here ever holds another one. */
   openEngine(parts: Omit<EngineParts, 'host'>): Engine;
   /** What this machine has to offer beyond the engine; nothing if left out. */
@@ -116,12 +121,24 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
   await using opened = new AsyncDisposableStack();
+  const trail = new Trail({
+    dir: auditDir,
+    signer: options.openSigner(),
+    clock,
+    times: options.trailTimes,
+    onTrouble: (what, error) => logger.error({ err: error }, what),
+  });
+  const unsigned = opened.adopt(trail, (one) => one.close());
   const log = await options.openLog({
     dir: auditDir,
     version,
-    origin: `orchestra/${randomUUID()}`,
+    origin: newOrigin(),
     clock,
+    tree: trail.tree,
+    check: (found) => trail.check(found),
+    onBatch: (facts) => trail.grown(facts),
     onRecord: (record) => {
+      trail.fold(record);
       lifecycle.fold(record);
       states.fold(record);
       pins.fold(record);
@@ -135,6 +152,9 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     },
   });
   opened.defer(() => log.close());
+  // Before the log closes: the last records are signed as well.
+  opened.defer(() => unsigned.close());
+  await trail.begin(log);
   const wasClean = lifecycle.wasClean;
   const heldBy = () => holds.all()[0]?.name;
   const vault = await Vault.open({ stateDir, erasures, heldBy }, log);
@@ -250,6 +270,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     clock,
     logger,
     log,
+    trail,
     vault,
     states,
     pruned,
@@ -351,6 +372,14 @@ function assertStreams({ kind }: EngineFacts): void {
   throw new OrchestraError('engine.not_connected', 'Podman does not see the disk of this daemon', {
     hint: 'run orchestrad on the machine of its Podman, or use Docker there',
   });
+}
+
+/** Who keeps a new log, as its checkpoints will name it: of letters that a note takes in a name. */
+function newOrigin(): string {
+  const host = hostname()
+    .replaceAll(/[^A-Za-z0-9.-]+/g, '-')
+    .slice(0, 64);
+  return `${host === '' ? 'localhost' : host}/orchestra/${randomUUID()}`;
 }
 
 function firstRunAt(states: RunStates): number | undefined {

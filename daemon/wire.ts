@@ -5,6 +5,7 @@ import { checksOf, openForwarders } from './audit/forward/forwarders.ts';
 import { openIndex } from './audit/index-db.ts';
 import { openLog } from './audit/log.ts';
 import { examine } from './doctor.ts';
+import { openSigner } from './audit/tree/open-signer.ts';
 import { openMachine } from './engine/machine.ts';
 import { layersWay, openEngine } from './engine/open.ts';
 import { openPeerReader } from './http/identity.ts';
@@ -21,8 +22,10 @@ export type Daemon = {
 
 export type WireOptions = Omit<
   RoomOptions,
-  'openLog' | 'openEngine' | 'openMachine' | 'findWay'
+  'openLog' | 'openSigner' | 'openEngine' | 'openMachine' | 'findWay'
 > & {
+  /** What Node runs as the signer. */
+  signerProgram: string;
   /** systemd passed the listening socket. */
   isPassed: boolean;
 };
@@ -37,6 +40,13 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
   const rooms = await openRooms({
     ...options,
     openLog,
+    openSigner: () =>
+      openSigner({
+        socket: config.signer,
+        stateDir: config.stateDir,
+        program: options.signerProgram,
+        onTrouble: (line) => logger.warn({ signer: line.trim() }, 'the signer says'),
+      }),
     openEngine: (parts) => openEngine({ host, ...parts }),
     findWay: async (dir) => layersWay(host, dir),
     openMachine: async (installId) =>
@@ -62,6 +72,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       runsDeps: deps,
       index,
       auditDir,
+      checkpoints: deps.trail,
       settings: config.settings,
       forwarders,
       doctor: async () => [...(await examine(deps, peers)), ...checksOf(await forwarders.status())],

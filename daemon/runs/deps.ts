@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { BlobStore } from '../artifacts/blobs.ts';
+import type { Trail } from '../audit/tree/trail.ts';
 import type { Log } from '../audit/types.ts';
 import type { Vault } from '../audit/vault/vault.ts';
 import type { Clock } from '../base/clock.ts';
@@ -36,6 +37,8 @@ export type RunsDeps = {
   clock: Clock;
   logger: Logger;
   log: Log;
+  /** What was signed of the log. */
+  trail: Trail;
   /** What people said and who they are, beside the log and erasable. */
   vault: Vault;
   states: RunStates;

@@ -8,7 +8,7 @@ import { KnownRun } from '#test/support/known-run.ts';
  */
 type Death = { at: number; lost?: number; again?: true };
 
-const alone: Record<Exclude<Failpoint, OnTheWayBack | 'after-package-fetched'>, Death> = {
+const alone: Record<Exclude<Failpoint, OnTheWayBack | Elsewhere>, Death> = {
   // The policies, the profile and the plan come first.
   'before-blob-rename': { at: 12, lost: 2 },
   'after-blob-rename': { at: 12, lost: 2 },
@@ -30,11 +30,18 @@ const alone: Record<Exclude<Failpoint, OnTheWayBack | 'after-package-fetched'>, 
   'after-layer-link': { at: 1 },
   'before-task-finished': { at: 1 },
   'after-task-finished': { at: 1 },
+  // The first signature is for the start; the second one comes with the end of the run.
+  'before-checkpoint-synced': { at: 2, lost: 2 },
+  'after-checkpoint-signed': { at: 2, lost: 2 },
   'before-checkpoint': { at: 1, lost: 2 },
   'after-checkpoint': { at: 1, lost: 2 },
   'before-run-closed': { at: 1 },
   'after-run-closed': { at: 1 },
 };
+
+/** No run comes by these: packages have their own test, keys and tiles test/e2e/signer.test.ts. */
+type Elsewhere =
+  'after-package-fetched' | 'after-key-rotated' | 'before-tile-rename' | 'after-tile-rename';
 
 type OnTheWayBack =
   | 'before-attempt-adopted'

@@ -20,6 +20,7 @@ import { Attested } from '#daemon/runs/provenance/attested.ts';
 import { RunStates } from '#daemon/runs/state.ts';
 import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
 import { assertRebuilt, projection } from './projections.ts';
+import { NearSigner } from './signing.ts';
 import { sharedThreads } from './threads.ts';
 
 /** What happened, in the order in which it did: a record counts from when it is durable. */
@@ -73,6 +74,7 @@ export class Orchestra implements AsyncDisposable {
   readonly stateDir: string;
   readonly moments: Moment[] = [];
   gate: Gate;
+  readonly signer: NearSigner;
   rooms!: Rooms;
   #log!: Log;
   #index!: LogIndex;
@@ -96,6 +98,7 @@ export class Orchestra implements AsyncDisposable {
     });
     this.#ownsDir = options.stateDir === undefined;
     this.stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'orchestra-rooms-'));
+    this.signer = new NearSigner({ dir: join(this.stateDir, 'signer') });
     this.gate = options.gate ?? (() => true);
     this.listen();
   }
@@ -113,6 +116,7 @@ export class Orchestra implements AsyncDisposable {
         uid,
         gid: process.getgid?.() ?? 0,
         threads: sharedThreads(),
+        openSigner: () => it.signer,
         openLog: async (log) => {
           it.#log = await openLog(it.#logOptions(log));
           return it.#gated(it.#log);

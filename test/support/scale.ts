@@ -8,6 +8,7 @@ import { openLog } from '#daemon/audit/log.ts';
 import { guardEngine } from '#daemon/engine/guard.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
 import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
+import { NearSigner } from './signing.ts';
 import { frames, imageId, plainConfig, user, type PlanFileTask } from './orchestra.ts';
 
 export const shapes = ['chain', 'star', 'layers', 'diamonds'] as const;
@@ -94,6 +95,7 @@ export async function openScale(options: ScaleOptions): Promise<Scale> {
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
     openLog,
+    openSigner: () => new NearSigner({ dir: join(stateDir, 'signer') }),
     openEngine: ({ log, office, floor }) =>
       guardEngine({ driver: fake, log, office, floor, host: fakeHost, deadlineMs: 30_000 }),
   });

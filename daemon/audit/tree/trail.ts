@@ -206,12 +206,12 @@ export class Trail implements Checkpoints {
       const old = this.#keys.newest;
       assert(old !== undefined, 'a log has a key once its signer was met');
       const { vkey } = await this.#signer.ask({ op: 'prepare', origin: this.#opened.origin });
-      const record = await this.#opened.append({
+      await this.#opened.append({
         type: 'key.rotated',
         data: { epoch: old.epoch + 1, vkey, previous: old.vkey },
       });
       failpoint('after-key-rotated');
-      await this.#finishRotation(record.seq);
+      await this.#finishRotation();
     });
   }
 
@@ -320,7 +320,7 @@ export class Trail implements Checkpoints {
     const state = found ?? (await this.#signer.ask({ op: 'init', origin })).state;
     this.#signed = state.size;
     if (standing === 'unknown' || standing === 'unrecorded') await this.#recordKey(state);
-    if (standing === 'rotating') await this.#finishRotation(this.#keys.newest?.seq ?? 0);
+    if (standing === 'rotating') await this.#finishRotation();
     else await this.#takeLastWords(state);
     if (standing !== 'ready') return;
     // Signed and not noted here: a crash came between.
@@ -340,8 +340,9 @@ export class Trail implements Checkpoints {
   }
 
   /** The record of the successor is there: the last signature of the old key, and its end. */
-  async #finishRotation(seq: number): Promise<void> {
+  async #finishRotation(): Promise<void> {
     const log = this.#opened;
+    const seq = this.#keys.newest?.seq ?? 0;
     const size = seq + 1;
     const [line] = await Array.fromAsync(log.read({ from: seq, to: size }));
     assert(line !== undefined, 'the record of the key is there');
