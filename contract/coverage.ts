@@ -147,6 +147,14 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a daemon that starts for the first time and ends',
   ],
+  'data.disclosed': [
+    'test/unit/audit/vault/vault.test.ts',
+    'what is disclosed can be checked against the record without us, and that it was is on record',
+  ],
+  'data.erased': [
+    'test/unit/audit/vault/vault.test.ts',
+    'what was erased cannot be read again, by nobody and after no restart; others are untouched',
+  ],
   'failure.classified': [
     'test/unit/runs/trail.test.ts',
     'the trail of a task that fails, and one that waited for it',

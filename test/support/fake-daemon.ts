@@ -166,6 +166,13 @@ async function send(response: ServerResponse, answer: Answer): Promise<void> {
   }
 }
 
+const subject = 'subj_0123456789abcdef';
+const envelope = {
+  payloadType: 'application/vnd.in-toto+json',
+  payload: 'e30=',
+  signatures: [{ keyid: `sha256:${'6'.repeat(64)}`, sig: 'e30=' }],
+  publicKey: 'e30=',
+};
 export const digest = `sha256:${'a'.repeat(64)}`;
 export const runId = 'r-0123456789';
 
@@ -378,6 +385,21 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('runBlob', { bytes: 'text\n' })
     .answer('auditList', { json: { items: [row] } })
     .answer('auditShow', { json: row })
+    .answer('auditSubjects', { json: { items: [{ subject, uid: 1000, name: 'ada' }] } })
+    .answer('auditErase', { json: { subject } })
+    .answer('auditDisclose', {
+      json: {
+        format: 'orchestra-disclosure/1',
+        origin: 'log-1',
+        seq: 10,
+        field: 'intent',
+        commitment: '4'.repeat(64),
+        salt: '5'.repeat(64),
+        value: 'Build and test',
+        subject,
+      },
+    })
+    .answer('runProvenance', { json: { run: runId, bundle: digest, envelopes: [envelope] } })
     .answer('auditFollow', { records })
     .answer('auditStats', { json: auditStats })
     .answer('auditHead', { json: { size: 14, hash, origin: 'log-1' } })

@@ -206,6 +206,8 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'forward.stalled': 'test/unit/audit/forward/forwarder.test.ts',
   'forward.resumed': 'test/unit/audit/forward/forwarder.test.ts',
   'artifact.attested': 'test/unit/runs/provenance.test.ts',
+  'data.disclosed': 'test/unit/audit/vault/vault.test.ts',
+  'data.erased': 'test/unit/audit/vault/vault.test.ts',
   'store.prune': 'test/unit/runs/prune/pruner.test.ts',
   'run.pruned': 'test/unit/runs/prune/pruner.test.ts',
   'container.confirmed': 'test/unit/engine/exits.test.ts',
