@@ -102,6 +102,52 @@ than the log holds, it says so and ends with 4.`,
     load: async () => (await import('./commands/audit-stats.ts')).auditStats,
   },
   {
+    name: 'extract',
+    args: '<run>',
+    first: 'run',
+    text: 'every record of a run with its proof, to be checked elsewhere',
+    group: 'Trust',
+    options: [
+      {
+        flags: '-o, --out <file>',
+        text: 'a folder, or FILE.tar (default: RUN-extract)',
+        values: 'file',
+      },
+      {
+        flags: '--key <key>',
+        text: 'the key of the log that you trust (default: as remembered here)',
+      },
+      { flags: '--strict', text: 'incomplete counts as broken' },
+    ],
+    more: `Writes manifest.json, records.jsonl (the exact lines), proofs.jsonl (that each is in the log),
+checkpoint (the signed state of the log, with what witnesses signed) and epochs.jsonl (how its keys
+were made known), and checks them here before anything is said of them. That a run was extracted is
+on record (log.extracted) before the first byte leaves the daemon. No record of another run is in it.
+
+An open run is extracted as it is: sound but incomplete. Whoever gets the bundle checks it with
+  orchestra audit verify DIR --key KEY
+or with nothing but Python, see docs/AUDIT.md. A key that is only found inside proves nothing.
+
+Exit codes: 0 verified, or sound but incomplete without --strict; 4 broken; 1 not to be checked.`,
+    load: async () => (await import('./commands/audit-extract.ts')).auditExtract,
+  },
+  {
+    name: 'prove',
+    args: '<seq>',
+    text: 'that a record is in the signed log, as a C2SP tlog-proof',
+    group: 'Trust',
+    options: [
+      {
+        flags: '-o, --out <file>',
+        text: 'write it there, and the line to FILE.record',
+        values: 'file',
+      },
+    ],
+    more: `The proof is worked out here before it is given. Whose signature the checkpoint in it carries is
+checked by whoever gets it, with a key from elsewhere.`,
+    load: async () => (await import('./commands/audit-prove.ts')).auditProve,
+  },
+  {
     name: 'verify',
     args: '[dir]',
     text: 'check the whole log, by the daemon or here on a copy in DIR',

@@ -10,6 +10,7 @@ import type { TaskReceipt } from '#contract/explain.ts';
 import { framesType } from '#contract/output-frames.ts';
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
+import { sampleExtract, sampleProof } from './sample-extract.ts';
 
 export type Asked = {
   name: EndpointName;
@@ -97,6 +98,11 @@ export class FakeDaemon implements AsyncDisposable {
       lastEventId: request.headers['last-event-id'] as string | undefined,
       accept: request.headers.accept,
     };
+    // Every command asks first, and most tests are about something else: a daemon that signs nothing.
+    if (found.name === 'auditCheckpoint' && !this.#answers.has(found.name)) {
+      await send(response, { problem: 'audit.unsigned' });
+      return;
+    }
     this.asked.push(asked);
     const answering = this.#answers.get(found.name);
     const answer: Answer =
@@ -210,7 +216,12 @@ export function chained(
 
 /** What the log has for the hash of a record. */
 export function leafOf(record: LogRecord): string {
-  return hash('sha256', `\0${JSON.stringify(sorted(record))}`, 'hex');
+  return hash('sha256', `\0${lineOf(record)}`, 'hex');
+}
+
+/** The line that the log has of a record. */
+export function lineOf(record: LogRecord): string {
+  return JSON.stringify(sorted(record));
 }
 
 function sorted(value: unknown): unknown {
@@ -401,7 +412,11 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     })
     .answer('runProvenance', { json: { run: runId, bundle: digest, envelopes: [envelope] } })
     .answer('auditFollow', { records })
+    .answer('auditExtract', async () => ({ bytes: (await sampleExtract(view.id)).tar }))
+    .answer('auditProof', () => ({ bytes: sampleProof(records[0]!, lineOf(records[0]!)) }))
     .answer('auditStats', { json: auditStats })
+    .answer('auditExport', { bytes: 'seq\r\n' })
+    .answer('auditForwarders', { json: { items: [] } })
     .answer('auditHead', { json: { size: 14, hash, origin: 'log-1' } })
     .answer('auditVerify', { json: { exit_code: 0, verdict: 'verified', records: 14 } })
     .answer('policyList', {

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { LogRecord } from '#contract/records.ts';
-import { chained, daemonWithRun, leafOf, type FakeDaemon } from '#test/support/fake-daemon.ts';
+import {
+  chained,
+  daemonWithRun,
+  leafOf,
+  lineOf,
+  type FakeDaemon,
+} from '#test/support/fake-daemon.ts';
 import { orchestra } from '#test/support/run-orchestra.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
 import { leafHash, nodeHash } from '#verifier/tlog/merkle.ts';
@@ -136,18 +142,6 @@ const leaf = leafHash(Buffer.from(lineOf(shown!)));
 const sibling = Buffer.alloc(32, 7);
 const checkpoint = (root: Buffer) =>
   `log-1\n12\n${root.toString('base64')}\n\n\u2014 log-1 ${Buffer.alloc(68, 1).toString('base64')}\n`;
-
-function lineOf(record: LogRecord): string {
-  const sorted = (value: unknown): unknown =>
-    typeof value !== 'object' || value === null
-      ? value
-      : Object.fromEntries(
-          Object.entries(value)
-            .sort(([a], [b]) => (a < b ? -1 : 1))
-            .map(([key, each]) => [key, sorted(each)]),
-        );
-  return JSON.stringify(sorted(record));
-}
 
 test('a record is shown with the checkpoint that covers it, worked out here', async () => {
   await using daemon = await daemonWithRun();

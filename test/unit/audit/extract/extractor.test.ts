@@ -12,7 +12,7 @@ import { parseProof, parseSignedCheckpoint, spellProof } from '#verifier/tlog/ch
 import { includes, isConsistent, leafHash } from '#verifier/tlog/merkle.ts';
 import { parseVkey, signedBy } from '#verifier/tlog/note.ts';
 import { closed, noise, skipped, testLog, type TestLog } from '../fixture.ts';
-import { SignedLog } from './signed-log.ts';
+import { SignedLog } from '#test/support/signed-log.ts';
 
 const user = { kind: 'user', auth: 'peer', uid: 1000, name: 'ada' } as const;
 
