@@ -74,7 +74,8 @@ export class Chain {
   acceptSeen(buffer: Buffer, start: number, end: number): Failure | undefined {
     const text = buffer.toString('utf8', start, end);
     const record = parse(text) as Envelope | undefined;
-    if (typeof record?.data !== 'object') return this.fail('schema', 'the line is no record');
+    if (typeof record?.data !== 'object' || typeof record.ts !== 'string')
+      return this.fail('schema', 'the line is no record');
     buffer[start - 1] = 0;
     const leaf = hash('sha256', buffer.subarray(start - 1, end), 'hex');
     return this.follow(record, text, leaf, end - start);

@@ -27,7 +27,8 @@ export function millisOf(ts: string): number | undefined {
   if (month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59) return undefined;
   if (day < 1 || day > daysOf(year, month)) return undefined;
   const seconds = (daysSince1970(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
-  return seconds * 1000 + at(20, 23);
+  const millis = seconds * 1000 + at(20, 23);
+  return Number.isNaN(millis) ? undefined : millis;
 }
 
 function daysOf(year: number, month: number): number {

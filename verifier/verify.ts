@@ -68,6 +68,14 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   return collector.verdict(scan, signatures, durationMs);
 }
 
+/** The verdict on what could not even be looked at. */
+export function unchecked(why: string): Verdict {
+  const collector = new Collector();
+  collector.add('unreadable', `could not be read: ${why}`);
+  const none = { keys: [], outside: [], policy: undefined };
+  return collector.verdict(undefined, new Signatures('', none, undefined), 0);
+}
+
 /** Where the checkpoints of what is looked at would lie. */
 async function folderOf(path: string): Promise<string> {
   const info = await lstat(path).catch(() => undefined);
