@@ -11,7 +11,7 @@ const subject = z.strictObject({
 });
 
 export const AttestFiles = z.strictObject({
-  kind: z.enum(['selftest.hostile']),
+  kind: z.enum(['selftest.hostile', 'audit.evidence']),
   files: z.array(subject).min(1).max(16),
 });
 export type AttestFiles = z.infer<typeof AttestFiles>;

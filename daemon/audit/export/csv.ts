@@ -8,12 +8,19 @@ import { quietJson, visible } from './visible.ts';
 export const csv: Format = {
   contentType: 'text/csv; charset=utf-8; header=present',
   lineEnd: '\r\n',
-  head: () => Object.keys(columns).join(','),
-  record: (line) =>
-    Object.values(columns)
-      .map((cell) => spell(cell(line)))
-      .join(','),
+  head: () => csvHead(),
+  record: (line) => csvRow(line),
 };
+
+export function csvHead(): string {
+  return Object.keys(columns).join(',');
+}
+
+export function csvRow(line: Exportable): string {
+  return Object.values(columns)
+    .map((cell) => spell(cell(line)))
+    .join(',');
+}
 
 type Cell = (line: Exportable) => string | number | undefined;
 
@@ -41,6 +48,11 @@ const columns: Readonly<Record<string, Cell>> = {
   hash: ({ hash }) => hash,
   verifiable: () => 'no',
 };
+
+/** One cell that nobody makes a formula or a second row of, whatever is in it. */
+export function csvCell(value: string | number | undefined): string {
+  return spell(typeof value === 'string' ? visible(value) : value);
+}
 
 // A sheet takes a cell that begins like this for a formula, whatever stands before it in blanks.
 const formula = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20|%]/u;
