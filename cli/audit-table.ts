@@ -210,6 +210,40 @@ checked by whoever gets it, with a key from elsewhere.`,
     ],
   },
   {
+    name: 'export',
+    text: 'records by filter as JSONL, CSV, syslog, CEF or OCSF; that it was asked is recorded',
+    group: 'Trust',
+    options: [
+      {
+        flags: '--format <format>',
+        text: 'jsonl (default), csv, syslog, cef or ocsf',
+        values: ['jsonl', 'csv', 'syslog', 'cef', 'ocsf'],
+      },
+      ...filter,
+      { flags: '--from <seq>', text: 'from this sequence number on' },
+      { flags: '--to <seq>', text: 'up to, not including, this sequence number' },
+      { flags: '--enterprise <n>', text: 'with syslog: your number for fields of its own' },
+      { flags: '-o, --out <file>', text: 'write it there; - is stdout', values: 'file' },
+    ],
+    more: `JSONL is the exact lines, after a first line that says which and before a last one with
+their number and SHA-256; both are checked here, and a file is there whole or not at all. The other
+formats cannot be verified. Without -o it goes to stdout, never to a terminal.
+
+Exit codes: 0 all of it; 4 what came is not what was sent; 5 the connection broke.
+
+Examples:
+  orchestra audit export -o log.jsonl
+  orchestra audit export --format csv --run @last -o run.csv
+  orchestra audit export --format ocsf --severity warn --since 24h | gzip > day.ocsf.gz`,
+    load: async () => (await import('./commands/audit-export.ts')).auditExport,
+  },
+  {
+    name: 'forwarders',
+    text: 'where records go on their own, and what still waits',
+    group: 'Trust',
+    load: async () => (await import('./commands/audit-forwarders.ts')).auditForwarders,
+  },
+  {
     name: 'subjects',
     text: 'whom the subjects of the log stand for; that it was asked is recorded',
     group: 'Trust',

@@ -417,6 +417,8 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('auditStats', { json: auditStats })
     .answer('auditExport', { bytes: 'seq\r\n' })
     .answer('auditForwarders', { json: { items: [] } })
+    .answer('auditExport', { bytes: 'seq\r\n' })
+    .answer('auditForwarders', { json: { items: [] } })
     .answer('auditHead', { json: { size: 14, hash, origin: 'log-1' } })
     .answer('auditVerify', { json: { exit_code: 0, verdict: 'verified', records: 14 } })
     .answer('policyList', {

@@ -37,6 +37,8 @@ const words: Record<string, string[]> = {
   'audit prove': ['10'],
   'audit export': ['-o', 'log.csv', '--format', 'csv'],
   'audit forwarders': [],
+  'audit export': ['-o', 'log.csv', '--format', 'csv'],
+  'audit forwarders': [],
   'audit subjects': [],
   'audit disclose': ['10'],
   'audit erase': ['ada', '--reason', 'she asked', '--yes'],
