@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Client } from './client/client.ts';
+import { memoryDir } from './memory/store.ts';
 import type { Env } from './terminal/streams.ts';
 
 /**
@@ -68,9 +68,16 @@ export async function rememberHead(
   // The socket of `--local` is a new one each time: nothing is to be learned from its name.
   if (!isTemporary && (!isOther || acceptNewLog)) heads.sockets[client.socketPath] = origin;
   const known = heads.logs[origin];
-  if (known === undefined || size >= known.size) heads.logs[origin] = { size, hash };
+  if (known === undefined || size >= known.size || acceptNewLog)
+    heads.logs[origin] = { size, hash };
   await writeHeads(env, heads);
   return { size, hash };
+}
+
+/** Which log a socket served, as an older version of this program kept it. */
+export async function servedBefore(env: Env, socket: string): Promise<string | undefined> {
+  const { sockets } = await readHeads(env);
+  return Object.hasOwn(sockets, socket) ? sockets[socket] : undefined;
 }
 
 /** What was last seen of a log, by its own name. */
@@ -80,12 +87,7 @@ export async function knownHead(env: Env, origin: string): Promise<AuditHead | u
 }
 
 function headsFile(env: Env): string {
-  const base = env['XDG_STATE_HOME'];
-  const dir =
-    base !== undefined && path.isAbsolute(base)
-      ? base
-      : path.join(env['HOME'] ?? homedir(), '.local/state');
-  return path.join(dir, 'orchestra-cli/heads.json');
+  return path.join(memoryDir(env), 'heads.json');
 }
 
 async function readHeads(env: Env): Promise<Heads> {

@@ -148,6 +148,18 @@ checked by whoever gets it, with a key from elsewhere.`,
     load: async () => (await import('./commands/audit-prove.ts')).auditProve,
   },
   {
+    name: 'witnesses',
+    text: 'who else holds how much of the log',
+    group: 'Trust',
+    load: async () => (await import('./commands/audit-witnesses.ts')).auditWitnesses,
+  },
+  {
+    name: 'anchor',
+    text: 'give the newest state to every anchor and witness now',
+    group: 'Trust',
+    load: async () => (await import('./commands/audit-witnesses.ts')).auditAnchor,
+  },
+  {
     name: 'verify',
     args: '[dir]',
     text: 'check the whole log, by the daemon or here on a copy in DIR',

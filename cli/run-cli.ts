@@ -62,8 +62,21 @@ function contextFor(
     globals,
     print,
     interrupts,
-    client: async () => (client ??= connect(outside, globals, print, cleanup)),
+    client: async () => (client ??= connectWatched(outside, options, globals, print, cleanup)),
   };
+}
+
+/** No command speaks to a daemon whose log is not the one that it was. */
+async function connectWatched(
+  outside: Outside,
+  options: Options,
+  ...[globals, print, cleanup]: [GlobalOptions, Print, AsyncDisposableStack]
+): ReturnType<Context['client']> {
+  const client = await connect(outside, globals, print, cleanup);
+  const { watchLog } = await import('./memory/watch-log.ts');
+  const accept = options['acceptNewLog'] === true;
+  await watchLog({ env: outside.env, print, client, isTemporary: globals.local, accept });
+  return client;
 }
 
 async function connect(

@@ -36,6 +36,8 @@ export const AnchoringView = z.strictObject({
     })
     .optional(),
   quorum: z.strictObject({ need: Size, of: Size, size: Size }).optional(),
+  /** What a witness is configured with to know this log by. */
+  witnessKey: z.string().optional(),
   targets: z.array(AnchorTarget),
 });
 export type AnchoringView = z.infer<typeof AnchoringView>;

@@ -54,6 +54,7 @@ const table = {
   'audit.index_changed': { status: 500, exit: 4, retry: false },
   'audit.locked': { status: 409, exit: 1, retry: false },
   'audit.unsigned': { status: 503, exit: 5, retry: true },
+  'audit.forked': { status: 500, exit: 4, retry: false },
   'audit.rolled_back': { status: 500, exit: 4, retry: false },
   'disk.low': { status: 507, exit: 5, retry: true },
   'provenance.broken': { status: 422, exit: 4, retry: false },

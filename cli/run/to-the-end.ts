@@ -1,14 +1,16 @@
 import path from 'node:path';
-import { OrchestraError } from '#contract/errors.ts';
+import { exitCodes, OrchestraError } from '#contract/errors.ts';
 import type { RunView } from '#contract/run.ts';
 import { checkHead, rememberHead } from '../audit-heads.ts';
 import type { Client } from '../client/client.ts';
 import type { Context } from '../context.ts';
+import { watchLog } from '../memory/watch-log.ts';
 import { safe } from '../terminal/clean.ts';
 import { CheckpointFile } from './checkpoint-file.ts';
 import { Detached, driveRun, type Driven } from './drive.ts';
 import type { RunLinks } from './links.ts';
 import { showLive, type OutputForm } from './show-live.ts';
+import { fetchReceipt, writeReceipt } from './receipt.ts';
 import { printSummary } from './summary.ts';
 import { writeRunFolder, type FolderPlace } from './write-folder.ts';
 
@@ -88,7 +90,7 @@ async function finish(
 ): Promise<number> {
   const { print } = context;
   const folder = await folderOf(context, client, place, view);
-  const { intact, text } = await verdictOf(context, client, links);
+  const { intact, text } = await verdictOf(context, client, { links, folder });
   const code = intact ? exit : 4;
   const reportDir = folder === undefined ? undefined : relativeTo(context.cwd, folder);
   if (print.json) {
@@ -112,22 +114,46 @@ async function finish(
 async function verdictOf(
   context: Context,
   client: Client,
-  links: RunLinks,
+  { links, folder }: { links: RunLinks; folder: string | undefined },
 ): Promise<{ intact: boolean; text: string }> {
   if (!links.verdict.intact) return links.verdict;
   try {
-    const check = await checkHead(context.env, client);
+    return (await receiptOf(context, client, { links, folder })) ?? links.verdict;
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (error instanceof OrchestraError && error.facts.exit === exitCodes.violation) {
+      if (error.hint !== undefined) context.print.warn(safe(error.hint));
+      return { intact: false, text: error.message };
+    }
+    context.print.warn(`the log was not compared: ${safe(error.message)}`);
+  }
+  return links.verdict;
+}
+
+/** What the user can show of the run later; where nobody signs the log, only its head is kept. */
+async function receiptOf(
+  { env, print, globals }: Context,
+  client: Client,
+  { links, folder }: { links: RunLinks; folder: string | undefined },
+): Promise<{ intact: boolean; text: string } | undefined> {
+  const { closing, verdict } = links;
+  const seen = await watchLog({ env, print, client, isTemporary: globals.local });
+  if (seen === undefined) {
+    const check = await checkHead(env, client);
     if (!check.holds) {
       const cut = check.reason === 'rolled_back' || check.reason === 'changed';
       if (cut) return { intact: false, text: `BROKEN: ${check.detail}` };
-      context.print.warn(`${check.detail}; see orchestra audit verify`);
+      print.warn(`${check.detail}; see orchestra audit verify`);
     }
-    await rememberHead(context.env, client, { isTemporary: context.globals.local });
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    context.print.warn(`the head of the log was not compared: ${safe(error.message)}`);
+    await rememberHead(env, client, { isTemporary: globals.local });
+    return undefined;
   }
-  return links.verdict;
+  if (closing === undefined) return undefined;
+  const { proof, size } = await fetchReceipt(client, closing, seen);
+  if (folder !== undefined) await writeReceipt(folder, closing.line, proof);
+  // What covers the run is known here from now on.
+  await watchLog({ env, print, client, isTemporary: globals.local });
+  return { intact: true, text: `${verdict.text}; signed at ${size} records` };
 }
 
 // A folder that cannot be written spoils no run: it is said aloud, the daemon keeps its own copy.

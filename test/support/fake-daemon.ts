@@ -182,6 +182,24 @@ const envelope = {
 export const digest = `sha256:${'a'.repeat(64)}`;
 export const runId = 'r-0123456789';
 
+const anchoringView = {
+  records: 14,
+  signed: 14,
+  anchored: 12,
+  unanchored: { records: 2, ageMs: 60_000 },
+  quorum: { need: 1, of: 1, size: 12 },
+  targets: [
+    {
+      kind: 'witness',
+      name: 'w1',
+      size: 12,
+      at: '2026-01-01T00:00:00.000Z',
+      state: 'idle',
+      failures: 0,
+    },
+  ],
+} as const;
+
 /** A record of a run, linked to the one before it as the log does it. */
 export function chained(
   records: readonly Pick<LogRecord, 'type' | 'data' | 'obj'>[],
@@ -417,9 +435,9 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('auditStats', { json: auditStats })
     .answer('auditExport', { bytes: 'seq\r\n' })
     .answer('auditForwarders', { json: { items: [] } })
-    .answer('auditExport', { bytes: 'seq\r\n' })
-    .answer('auditForwarders', { json: { items: [] } })
     .answer('auditHead', { json: { size: 14, hash, origin: 'log-1' } })
+    .answer('auditWitnesses', { json: anchoringView })
+    .answer('auditAnchor', { json: anchoringView })
     .answer('auditVerify', { json: { exit_code: 0, verdict: 'verified', records: 14 } })
     .answer('policyList', {
       json: {

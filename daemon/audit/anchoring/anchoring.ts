@@ -121,6 +121,7 @@ export class Anchoring {
       ...(witnesses.length === 0
         ? {}
         : { quorum: { need: quorum, of: witnesses.length, size: ledger.quorumSize } }),
+      ...(checkpoints.witnessKey === undefined ? {} : { witnessKey: checkpoints.witnessKey }),
       targets: this.#targets.map((target) => target.view()),
     };
   }
