@@ -202,6 +202,7 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'log.carried': 'test/unit/audit/retention/prune.test.ts',
   'log.hold.set': 'test/unit/audit/retention/prune.test.ts',
   'log.hold.cleared': 'test/unit/audit/retention/prune.test.ts',
+  'log.extracted': 'test/unit/audit/extract/extractor.test.ts',
   'log.exported': 'test/unit/audit/export/export.test.ts',
   'forward.stalled': 'test/unit/audit/forward/forwarder.test.ts',
   'forward.resumed': 'test/unit/audit/forward/forwarder.test.ts',
