@@ -14,7 +14,7 @@ export type LayersWay = 'mounts' | 'streams';
  */
 export async function findWay(
   dir: string,
-  { sees, isSocket }: { sees(file: string): Promise<boolean | undefined>; isSocket: boolean },
+  { sees, isSocket }: { sees: (file: string) => Promise<boolean | undefined>; isSocket: boolean },
 ): Promise<LayersWay> {
   const file = join(dir, `.seen-${randomBytes(8).toString('hex')}`);
   await mkdir(dir, { recursive: true, mode: 0o711 });
