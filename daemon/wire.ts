@@ -4,6 +4,7 @@ import { findEngine } from '#setup/engine/find.ts';
 import { checksOf, openForwarders } from './audit/forward/forwarders.ts';
 import { openIndex } from './audit/index-db.ts';
 import { openLog } from './audit/log.ts';
+import { pruneDaily } from './audit/retention/daily.ts';
 import { examine } from './doctor.ts';
 import { openSigner } from './audit/tree/open-signer.ts';
 import { openMachine } from './engine/machine.ts';
@@ -73,6 +74,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       index,
       auditDir,
       checkpoints: deps.trail,
+      logPruner: rooms.logPruner,
       settings: config.settings,
       forwarders,
       doctor: async () => [...(await examine(deps, peers)), ...checksOf(await forwarders.status())],
@@ -84,12 +86,15 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     });
     logger.info({ socket: config.socket, engine: host, records: log.size }, 'ready');
     rooms.pruning.start();
+    rooms.logPruner.alsoNeeded(() => forwarders.needs());
+    const daily = pruneDaily(rooms.logPruner, logger);
     const blocked = Promise.withResolvers<OrchestraError>();
     log.onBlocked((error) => blocked.resolve(error));
     return {
       blocked: blocked.promise,
       stop: async (reason, how) => {
         isStopping = true;
+        daily[Symbol.dispose]();
         await rooms.endRuns(reason, how);
         await server.close(connectionsStopMs);
         await rooms.recordEnd();

@@ -67,6 +67,11 @@ export class Forwarder {
     this.#recordsMax = options.recordsMax;
   }
 
+  /** The first record that nobody said is there. */
+  get confirmed(): number {
+    return this.#confirmed;
+  }
+
   start(): void {
     this.#running ??= this.#run();
   }

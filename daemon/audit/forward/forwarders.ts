@@ -26,6 +26,8 @@ export type ForwardersOptions = {
 };
 
 export interface Forwarders {
+  /** From which record on somebody still waits for the log, and who. */
+  needs(): { from: number; what: string }[];
   status(): Promise<ForwarderStatus[]>;
   /** Waits so long at most for what is still to be handed over. */
   close(drainMs?: number): Promise<void>;
@@ -54,6 +56,12 @@ export async function openForwarders(options: ForwardersOptions): Promise<Forwar
     }
   }
   return {
+    needs: () =>
+      working.map(({ confirmed, name }) => ({
+        // The one before it as well: by its hash a forwarder finds its place again.
+        from: Math.max(0, confirmed - 1),
+        what: `forwarder ${name} has not handed on what follows`,
+      })),
     status: async () => [...(await Promise.all(working.map((each) => each.status()))), ...broken],
     close: async (drainMs) => {
       await Promise.all(working.map((each) => each.close(drainMs)));

@@ -55,11 +55,23 @@ export class LogPruner {
   readonly #deps: LogPrunerDeps;
   readonly #began: { now: number; mono: number };
   readonly #ending = new AbortController();
+  readonly #asked: (() => readonly Need[])[];
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(deps: LogPrunerDeps) {
     this.#deps = deps;
+    this.#asked = [deps.needs];
     this.#began = { now: deps.clock.now(), mono: deps.clock.mono() };
+  }
+
+  /** Somebody else who needs what is old; asked each time. */
+  alsoNeeded(ask: () => readonly Need[]): void {
+    this.#asked.push(ask);
+  }
+
+  /** What was let go last. */
+  get pruned(): RetentionFolds['pruned'] {
+    return this.#deps.folds.pruned;
   }
 
   get holds(): ReturnType<Holds['all']> {
@@ -109,19 +121,19 @@ export class LogPruner {
     from: number,
     actor: Actor | undefined,
   ): Promise<PrunePlan> {
-    const { log, dir, folds, checkpoints, needs } = this.#deps;
+    const { log, dir, folds, checkpoints } = this.#deps;
     const { signal } = this.#ending;
     signal.throwIfAborted();
     if (!dryRun) await this.#removeLetGo();
     const signed = await checkpoints.sign();
     const before = this.#now() - keepDays * dayMs;
-    const rules = { before, needs: needs(), signed: signed.size };
+    const rules = { before, needs: this.#needs(), signed: signed.size };
     const found = await planPrune({ dir, log, holds: folds.holds }, rules, from, signal);
     const { plan, tips } = this.#withoutTooManyRuns(found);
     if (dryRun || plan.segments.length === 0) return plan;
     signal.throwIfAborted();
     // What came to be needed while all of that was read.
-    const late = needs().find((need) => need.from < plan.to);
+    const late = this.#needs().find((need) => need.from < plan.to);
     if (late !== undefined) {
       return {
         to: from,
@@ -133,6 +145,10 @@ export class LogPruner {
     await this.#record(plan, tips, { tree, keepDays, actor });
     await this.#removeLetGo();
     return plan;
+  }
+
+  #needs(): Need[] {
+    return this.#asked.flatMap((ask) => ask());
   }
 
   /** The carried ones first: the record that lets go comes last, and counts only if it is there. */
