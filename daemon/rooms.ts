@@ -10,6 +10,7 @@ import { Holds } from './audit/retention/holds.ts';
 import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
 import type { SignerPort } from './audit/tree/signer-port.ts';
 import { Trail, type TrailTimes } from './audit/tree/trail.ts';
+import type { Checkpoints } from './audit/tree/types.ts';
 import type { Log } from './audit/types.ts';
 import { Erasures, Vault } from './audit/vault/vault.ts';
 import { systemClock } from './base/clock.ts';
@@ -91,8 +92,8 @@ export type Rooms = {
   auditDir: string;
   /** To be started once everything else is ready. */
   pruning: BackgroundPruning;
-  /** Lets the oldest part of the log go. */
-  logPruner: LogPruner;
+  /** Lets the oldest part of the log go, once somebody signs it. */
+  logPruner(checkpoints: Pick<Checkpoints, 'sign' | 'tree'>): LogPruner;
   /** In this order: first no run goes on, then the end is on record, then everything is let go. */
   endRuns(reason: string, how?: { leave?: boolean }): Promise<void>;
   recordEnd(): Promise<void>;
@@ -158,6 +159,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const heldBy = () => holds.all()[0]?.name;
   const vault = await Vault.open({ stateDir, erasures, heldBy }, log);
   opened.defer(() => vault.close());
+  await vault.sweep(() => states.commitments());
   const installId = hash('sha256', log.origin, 'hex').slice(0, 8);
   const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
   const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
@@ -327,15 +329,6 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     now: () => clock.now(),
     logger,
   });
-  const logPruner = new LogPruner({
-    dir: auditDir,
-    log,
-    checkpoints: trail,
-    folds: retention,
-    needs: () => logNeeds({ log, states, pruned, startedSeq: () => lifecycle.startedSeq }),
-    clock,
-    keepDays: config.audit.keepDays,
-  });
   const learning = new AbortController();
   opened.defer(() => learning.abort());
   void learnFromPast(deps, learning.signal);
@@ -345,11 +338,19 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     runs,
     auditDir,
     pruning,
-    logPruner,
+    logPruner: (checkpoints) =>
+      new LogPruner({
+        dir: auditDir,
+        log,
+        checkpoints,
+        folds: retention,
+        needs: () => logNeeds({ log, states, pruned, startedSeq: () => lifecycle.startedSeq }),
+        clock,
+        keepDays: config.audit.keepDays,
+      }),
     endRuns: async (reason, { leave = false } = {}) => {
       pruning[Symbol.dispose]();
       await pruner.close();
-      await logPruner.close();
       if (!log.blocked) await log.append({ type: 'daemon.stopping', data: { reason } });
       await runs
         .stop(runsStopMs, { leave })

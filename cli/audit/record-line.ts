@@ -2,11 +2,11 @@ import { hash } from 'node:crypto';
 import type { LogRecord } from '#contract/records.ts';
 import { safe } from '../terminal/clean.ts';
 import type { Styles } from '../terminal/print.ts';
+import { whoOf } from '../who.ts';
 
 /** A record on one line. Whatever it holds, nothing of it steers the terminal or takes a second line. */
 export function recordLine(record: LogRecord, styles: Styles): string {
   const { actor, outcome, sev, stage } = record;
-  const who = actor.name ?? (actor.uid === undefined ? actor.kind : `uid:${actor.uid}`);
   const object = Object.entries(record.obj ?? {}).map(([key, value]) => `${key}=${value}`);
   const words = [
     styles.bold(safe(record.type)),
@@ -15,7 +15,13 @@ export function recordLine(record: LogRecord, styles: Styles): string {
     ...(sev === 'warn' || sev === 'alert' ? [styles.red(safe(sev))] : []),
   ];
   const about = [record.run ?? '', ...object].filter((part) => part !== '').map(safe);
-  const line = [`#${record.seq}`, safe(record.ts), words.join(' '), safe(who), about.join(' ')];
+  const line = [
+    `#${record.seq}`,
+    safe(record.ts),
+    words.join(' '),
+    safe(whoOf(actor)),
+    about.join(' '),
+  ];
   return line.join('  ').trimEnd();
 }
 

@@ -2,6 +2,7 @@ import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import { formatDuration } from '#contract/units.ts';
 import { safe } from '../terminal/clean.ts';
+import { whoOf } from '../who.ts';
 
 type Paused = NonNullable<RunView['paused']>;
 
@@ -13,7 +14,7 @@ export function pausedWords(paused: Paused, nowMs: number): string {
 
 /** A line worth keeping for what happened to a run as a whole, when it is such a record. */
 export function runLine({ type, data, actor, run }: LogRecord): string | undefined {
-  const who = safe(actor.name ?? (actor.uid === undefined ? actor.kind : `uid:${actor.uid}`));
+  const who = safe(whoOf(actor));
   const id = run ?? 'RUN';
   switch (type) {
     case 'run.pause.requested': {

@@ -155,6 +155,14 @@ export class RunStates {
     return this.#runs.get(id);
   }
 
+  /** The commitments to words that runs still stand on. */
+  commitments(): Set<string> {
+    const said = this.all().flatMap(({ intent }) =>
+      'commitment' in intent ? [intent.commitment] : [],
+    );
+    return new Set(said);
+  }
+
   /** All runs in the order of their submission. */
   all(): RunFacts[] {
     return [...this.#runs.values()];

@@ -47,7 +47,8 @@ export async function removeFolder(path: string, files: readonly string[]): Prom
   await syncFolder(dirname(path)).catch(absent);
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** A name is as durable as the folder that it stands in. */
+export async function syncFolder(path: string): Promise<void> {
   await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   await folder.sync();
 }

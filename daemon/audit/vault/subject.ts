@@ -83,6 +83,10 @@ export class Subject {
     return opened;
   }
 
+  async sweep(isKept: (commitment: string) => boolean): Promise<number> {
+    return this.#values.sweep(isKept);
+  }
+
   async close(): Promise<void> {
     await this.#values.close();
   }
@@ -112,7 +116,7 @@ export class Subject {
 export async function destroySubject(places: VaultPlaces, id: SubjectId): Promise<void> {
   const { folder, file, keyFile } = placesOf(places, id);
   await destroyFile(keyFile);
-  await removeFolder(folder, [file]);
+  await removeFolder(folder, [file, `${file}.new`]);
 }
 
 function placesOf({ vault, keys }: VaultPlaces, id: SubjectId) {

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
+import { rename, rm, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
-import { absent, openOwn } from './files.ts';
+import { absent, openOwn, syncFolder } from './files.ts';
 import type { Sealed } from './seal.ts';
 
 const Line = z.strictObject({
@@ -67,6 +68,34 @@ export class ValuesFile {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(lineBytes()), 0, lineBytes(), 0);
     const end = buffer.subarray(0, bytesRead).indexOf(10);
     return end === -1 ? undefined : parse(buffer.subarray(0, end).toString('utf8'));
+  }
+
+  /**
+   * Leaves out what `isKept` does not name, whole or not at all; the first value stays. To be called
+   * before anything is appended. Answers how many went.
+   */
+  async sweep(isKept: (commitment: string) => boolean): Promise<number> {
+    const places = await this.#look();
+    const [first] = places.keys();
+    const gone = new Set([...places.keys()].filter((each) => each !== first && !isKept(each)));
+    if (gone.size === 0) return 0;
+    const beside = `${this.#path}.new`;
+    await rm(beside, { force: true });
+    {
+      await using from = await openOwn(this.#path, constants.O_RDONLY);
+      await using to = await openOwn(beside, constants.O_WRONLY | constants.O_CREAT);
+      for (const [commitment, { offset, length }] of places) {
+        if (gone.has(commitment)) continue;
+        const line = Buffer.alloc(length + 1, '\n');
+        await from.read(line, 0, length, offset);
+        await to.writeFile(line);
+      }
+      await to.sync();
+    }
+    await rename(beside, this.#path);
+    await syncFolder(dirname(this.#path));
+    this.#places = undefined;
+    return gone.size;
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import { SubjectId } from '#contract/ids.ts';
@@ -28,11 +28,13 @@ export const missingWords = '(not in the vault)';
 
 const subjectsMax = 10_000;
 
-/** Which subjects were erased, or are to be: a fold over the log. */
+/** Which subjects were erased, or are to be, and up to where the log was pruned: a fold over it. */
 export class Erasures {
+  prunedTo = 0;
   readonly #subjects = new Map<SubjectId, { over: boolean; req: string }>();
 
   fold(record: AnyRecord): void {
+    if (record.type === 'log.pruned') this.prunedTo = Math.max(this.prunedTo, record.data.to_seq);
     if (record.type !== 'data.erased') return;
     const over = record.stage === 'result' && record.outcome === 'ok';
     const before = this.#subjects.get(record.data.subject);
@@ -94,6 +96,23 @@ export class Vault {
       vault.#callers.set(subject.person.is, Promise.resolve(subject));
     }
     return vault;
+  }
+
+  /**
+   * What only records had that were pruned goes as well, once after each prune. Call it before
+   * anybody's words are kept.
+   */
+  async sweep(stillSaid: () => ReadonlySet<string>): Promise<void> {
+    const { prunedTo } = this.#erasures;
+    const mark = join(this.#places.vault, 'swept');
+    const swept = Number(await readFile(mark, 'utf8').catch(absent));
+    if (prunedTo === 0 || swept >= prunedTo) return;
+    const said = stillSaid();
+    for (const subject of this.#subjects.values()) {
+      await subject.sweep((commitment) => said.has(commitment));
+    }
+    // Where it is lost, the same is done once more.
+    await writeFile(mark, String(prunedTo), { mode: 0o600 }).catch(absent);
   }
 
   /** The caller as the log may name it: by a subject. */

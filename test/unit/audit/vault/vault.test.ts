@@ -232,6 +232,32 @@ test('values are found again, also behind a line that a crash tore', async () =>
   expect(words).toEqual(many.map((_, i) => `value ${i} ü`));
 });
 
+test('what only pruned records had is swept once, and nothing else', async () => {
+  const [old, kept] = [await vault.keep(ada, 'old'), await vault.keep(ada, 'kept')];
+  const other = await vault.keep(eve, 'older');
+  let asked = 0;
+  const stillSaid = () => {
+    asked += 1;
+    return new Set([kept.commitment]);
+  };
+  await vault.sweep(stillSaid);
+  expect(asked).toBe(0);
+  entries.push({ type: 'log.pruned', data: { to_seq: 90 } } as unknown as AnyEntry);
+  for (const _again of [1, 2]) {
+    await restart();
+    await vault.sweep(stillSaid);
+  }
+  expect(asked).toBe(1);
+  await expect(vault.words(old)).resolves.toBe(missingWords);
+  await expect(vault.words(other)).resolves.toBe(missingWords);
+  await expect(vault.words(kept)).resolves.toBe('kept');
+  expect((await vault.actor(eve)).name).toBe(other.subject);
+  const after = await vault.keep(ada, 'after');
+  await restart();
+  await expect(vault.words(after)).resolves.toBe('after');
+  await expect(vault.words(kept)).resolves.toBe('kept');
+});
+
 test('what is disclosed can be checked against the record without us, and that it was is on record', async () => {
   const record = await committed(secret);
   const told = await disclose({ log, vault }, record, { actor: eve, reason: 'case 7' });
