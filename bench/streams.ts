@@ -70,7 +70,10 @@ function layersOf(way: string): string {
     if (type === 'layer.sealed' && obj?.task !== 'test')
       sealed.set(obj?.task ?? '', data.layer ?? '');
   }
-  return [...sealed].toSorted().flat().join(' ');
+  return [...sealed]
+    .map((each) => each.join(' '))
+    .toSorted()
+    .join('\n');
 }
 
 const demo = ['run', 'Build and test', '--no-cache'];
