@@ -6,7 +6,6 @@ import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
 import type { LogOptions } from './audit/log.ts';
-import { Holds } from './audit/retention/holds.ts';
 import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
 import type { SignerPort } from './audit/tree/signer-port.ts';
 import { Trail, type TrailTimes } from './audit/tree/trail.ts';
@@ -116,7 +115,6 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const pruned = new PrunedRuns();
   const attested = new Attested();
   const erasures = new Erasures();
-  const holds = new Holds();
   const retention = new RetentionFolds();
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
@@ -148,7 +146,6 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       retention.fold(record);
       attested.fold(record);
       erasures.fold(record);
-      holds.fold(record);
     },
   });
   opened.defer(() => log.close());
@@ -156,7 +153,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   opened.defer(() => unsigned.close());
   await trail.begin(log);
   const wasClean = lifecycle.wasClean;
-  const heldBy = () => holds.all()[0]?.name;
+  const heldBy = () => retention.holds.all()[0]?.name;
   const vault = await Vault.open({ stateDir, erasures, heldBy }, log);
   opened.defer(() => vault.close());
   await vault.sweep(() => states.commitments());
@@ -307,6 +304,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       log,
       blobs: workspace.blobs,
       attested,
+      rootAt: (size) => trail.tree.rootAt(size),
       key: () => signer.key(),
       logger,
     }),

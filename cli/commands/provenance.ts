@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
-import type { ProvenanceStatement } from '#contract/provenance.ts';
+import { buildTypes, type ProvenanceStatement } from '#contract/provenance.ts';
 import type { Command, Context, Options } from '../context.ts';
 import { textOption } from '../options.ts';
 import { readTextFile } from '../read-text.ts';
@@ -91,7 +91,8 @@ function tell(print: Context['print'], { subject, predicate }: ProvenanceStateme
   const { metadata, builder } = runDetails;
   const names = subject.slice(0, 8).map(({ name }) => name);
   const more = subject.length > names.length ? ` and ${subject.length - names.length} more` : '';
-  print.line(`  ${safe(names.join(', '))}${more}`);
+  const whole = buildDefinition.buildType === buildTypes.run ? 'of the whole run: ' : '';
+  print.line(`  ${whole}${safe(names.join(', '))}${more}`);
   print.line(`    built in   ${safe(metadata.invocationId)} of ${safe(builder.id)}`);
   print.line(`    from       ${buildDefinition.resolvedDependencies.length} dependencies`);
   if (metadata.finishedOn !== undefined) {

@@ -32,12 +32,13 @@ export type RunRecords = {
   records: number;
   /** Of its lines, each with its line feed: of `records.jsonl` of an extract. */
   sha256: string;
-  closed?: { seq: number; hash: string; at: string; outcome: string };
+  /** `root` is that of the tree up to and with this record, in base64. */
+  closed?: { seq: number; hash: string; at: string; outcome: string; root: string };
 };
 
 /** Reads the records of a run once, in order. None where there are none. */
 export async function recordsOf(
-  log: Pick<Log, 'read'>,
+  { log, rootAt }: { log: Pick<Log, 'read'>; rootAt: (size: number) => Promise<Buffer> },
   id: RunId,
 ): Promise<RunRecords | undefined> {
   const digest = createHash('sha256');
@@ -59,7 +60,9 @@ export async function recordsOf(
     run.records += 1;
     take(run, record as AnyRecord, hash);
   }
-  if (run !== undefined) run.sha256 = digest.digest('hex');
+  if (run === undefined) return undefined;
+  run.sha256 = digest.digest('hex');
+  if (run.closed) run.closed.root = (await rootAt(run.closed.seq + 1)).toString('base64');
   return run;
 }
 
@@ -85,7 +88,7 @@ function take(run: RunRecords, record: AnyRecord, hash: string): void {
       return;
     }
     case 'run.closed':
-      run.closed = { seq: record.seq, hash, at: record.ts, outcome: record.data.outcome };
+      run.closed = { seq: record.seq, hash, at: record.ts, outcome: record.data.outcome, root: '' };
       return;
     default:
       takeOfTask(run, record);

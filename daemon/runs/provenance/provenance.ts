@@ -19,6 +19,8 @@ export type ProvenanceDeps = {
   log: Pick<Log, 'read' | 'appendAll' | 'blocked' | 'origin'>;
   blobs: BlobStore;
   attested: Attested;
+  /** Of the tree over the first so many records. */
+  rootAt(size: number): Promise<Buffer>;
   key(): Promise<Key>;
   logger: Pick<Logger, 'warn'>;
 };
@@ -119,14 +121,14 @@ export class Provenance {
   }
 
   async #statements(facts: RunFacts): Promise<ProvenanceStatement[]> {
-    const { log } = this.#deps;
-    const run = await recordsOf(log, facts.id);
+    const { log, rootAt } = this.#deps;
+    const run = await recordsOf({ log, rootAt }, facts.id);
     if (run === undefined)
       throw new OrchestraError('internal.bug', `${facts.id} is not in the log`);
     const earlier = new Map<string, RunRecords>();
     for (const { cached } of run.tasks.values()) {
       if (cached === undefined || earlier.has(cached.from_run)) continue;
-      const found = await recordsOf(log, cached.from_run);
+      const found = await recordsOf({ log, rootAt }, cached.from_run);
       if (found !== undefined) earlier.set(cached.from_run, found);
     }
     // Throws where it is gone: then nobody can say any more what was built.

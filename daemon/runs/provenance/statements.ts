@@ -192,7 +192,12 @@ function byproductsOf(run: RunRecords, origin: string): Resource[] {
     {
       name: `log/${id}`,
       digest: { sha256: closed.hash },
-      annotations: { origin, seq: closed.seq },
+      annotations: {
+        origin,
+        seq: closed.seq,
+        tree_size: closed.seq + 1,
+        tree_root: closed.root,
+      },
     },
   ];
 }

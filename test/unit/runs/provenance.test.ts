@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { RunId } from '#contract/ids.ts';
 import { ProvenanceStatement, type Envelope } from '#contract/provenance.ts';
 import { workspaceTarget, type SandboxSpec } from '#daemon/policy/spec.ts';
+import { leafHash, RightEdge } from '#verifier/tlog/merkle.ts';
 import { ofType, Orchestra, type PlanFileTask } from '#test/support/orchestra.ts';
 
 const build: PlanFileTask = {
@@ -225,10 +226,22 @@ test('it says what was built from what, in which sandbox, and where the records 
     {
       name: `log/${run}`,
       digest: { sha256: lines.at(-1)?.hash },
-      annotations: { origin: it.log.origin, seq: closed?.seq },
+      annotations: {
+        origin: it.log.origin,
+        seq: closed?.seq,
+        tree_size: (closed?.seq ?? 0) + 1,
+        tree_root: await rootOf(it, (closed?.seq ?? 0) + 1),
+      },
     },
   ]);
 });
+
+/** Of the tree over the first records, from their lines. */
+async function rootOf(it: Orchestra, size: number): Promise<string> {
+  const edge = new RightEdge();
+  for await (const { line } of it.log.read({ to: size })) edge.add(leafHash(Buffer.from(line)));
+  return edge.root().toString('base64');
+}
 
 test('each artifact is on record with the digest of its statement, after the run and not of it', async () => {
   const it = await orchestra();
