@@ -41,6 +41,8 @@ export type OrchestraOptions = {
   policiesDir?: string;
   env?: Record<string, string>;
   gate?: Gate;
+  /** Small ones make many segments of few records. */
+  segmentBytes?: number;
 };
 
 export type PlanFileTask = {
@@ -79,6 +81,7 @@ export class Orchestra implements AsyncDisposable {
   #log!: Log;
   #index!: LogIndex;
   readonly #ownsDir: boolean;
+  readonly #segmentBytes: number | undefined;
   readonly #disk = new HastyDisk();
   #isOpen = false;
   #blocked: OrchestraError | undefined;
@@ -96,6 +99,7 @@ export class Orchestra implements AsyncDisposable {
       labels: {},
       repoDigests: [],
     });
+    this.#segmentBytes = options.segmentBytes;
     this.#ownsDir = options.stateDir === undefined;
     this.stateDir = options.stateDir ?? mkdtempSync(join(tmpdir(), 'orchestra-rooms-'));
     this.signer = new NearSigner({ dir: join(this.stateDir, 'signer') });
@@ -257,6 +261,7 @@ export class Orchestra implements AsyncDisposable {
       disk: this.#disk,
       reserveBytes: 0,
       lowWaterBytes: 0,
+      segmentBytes: this.#segmentBytes,
       onRecord: (record) => {
         options.onRecord?.(record);
         this.moments.push({ what: 'record', record });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import type { AnyRecord } from '#contract/records.ts';
+import { carriedBy } from '#daemon/audit/retention/carried.ts';
 import { rankOf } from '#daemon/audit/reading/filter.ts';
 import { scanLog } from '#verifier/scan.ts';
 
@@ -32,7 +33,8 @@ export async function assertRebuilt(
   projections: readonly Projection[],
   { isBehind, size }: { isBehind: boolean; size: number },
 ): Promise<void> {
-  const rows: Record<string, unknown>[] = [];
+  let rows: Record<string, unknown>[] = [];
+  let first: number | undefined;
   const scan = await scanLog(dir, {
     onRecord: (record, chain, { segment, offset, length }) => {
       const { seq, ts, type, run, actor, outcome, sev } = record as unknown as AnyRecord;
@@ -51,8 +53,16 @@ export async function assertRebuilt(
         length,
         hash: chain.head,
       });
+      first ??= seq;
+      const known = record as unknown as AnyRecord;
+      // What was let go is not looked for any more, wherever it lies.
+      if (known.type === 'log.pruned') {
+        rows = rows.filter((row) => Number(row['seq']) >= known.data.to_seq);
+      }
       if (isBehind && seq >= size) return undefined;
-      for (const { fold } of projections) fold(record as unknown as AnyRecord);
+      for (const one of [carriedBy(record, first), known]) {
+        if (one !== undefined) for (const { fold } of projections) fold(one);
+      }
       return undefined;
     },
   });

@@ -27,7 +27,10 @@ export class AnchorLedger {
   }
 
   fold(record: AnyRecord): void {
+    // Said again, because its own place was pruned: it is no news that others would have to hold.
+    if (record.seq < this.#size) return;
     this.#size = record.seq + 1;
+    if (record.type === 'log.pruned') this.#forget(record.data.to_seq);
     if (record.type === 'anchor.sent') this.#hold('anchor', record.data.anchor, record);
     if (record.type === 'witness.cosigned') this.#hold('witness', record.data.witness, record);
     if (record.type === 'log.unanchored') this.#warned = true;
@@ -80,6 +83,10 @@ export class AnchorLedger {
   look(): unknown {
     const { anchored, isWarned, size } = this;
     return { held: [...this.#held], marks: this.#marks, anchored, isWarned, size };
+  }
+
+  #forget(to: number): void {
+    this.#marks = this.#marks.filter(({ seq }) => seq >= to);
   }
 
   #hold(kind: Kind, name: string, record: AnyRecord & { data: { size: number } }): void {
