@@ -9,7 +9,6 @@ import type { LogOptions } from './audit/log.ts';
 import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
 import type { SignerPort } from './audit/tree/signer-port.ts';
 import { Trail, type TrailTimes } from './audit/tree/trail.ts';
-import type { Checkpoints } from './audit/tree/types.ts';
 import type { Log } from './audit/types.ts';
 import { Erasures, Vault } from './audit/vault/vault.ts';
 import { systemClock } from './base/clock.ts';
@@ -91,8 +90,8 @@ export type Rooms = {
   auditDir: string;
   /** To be started once everything else is ready. */
   pruning: BackgroundPruning;
-  /** Lets the oldest part of the log go, once somebody signs it. */
-  logPruner(checkpoints: Pick<Checkpoints, 'sign' | 'tree'>): LogPruner;
+  /** Lets the oldest part of the log go. */
+  logPruner: LogPruner;
   /** In this order: first no run goes on, then the end is on record, then everything is let go. */
   endRuns(reason: string, how?: { leave?: boolean }): Promise<void>;
   recordEnd(): Promise<void>;
@@ -327,6 +326,15 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     now: () => clock.now(),
     logger,
   });
+  const logPruner = new LogPruner({
+    dir: auditDir,
+    log,
+    checkpoints: trail,
+    folds: retention,
+    needs: () => logNeeds({ log, states, pruned, startedSeq: () => lifecycle.startedSeq }),
+    clock,
+    keepDays: config.audit.keepDays,
+  });
   const learning = new AbortController();
   opened.defer(() => learning.abort());
   void learnFromPast(deps, learning.signal);
@@ -336,19 +344,11 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     runs,
     auditDir,
     pruning,
-    logPruner: (checkpoints) =>
-      new LogPruner({
-        dir: auditDir,
-        log,
-        checkpoints,
-        folds: retention,
-        needs: () => logNeeds({ log, states, pruned, startedSeq: () => lifecycle.startedSeq }),
-        clock,
-        keepDays: config.audit.keepDays,
-      }),
+    logPruner,
     endRuns: async (reason, { leave = false } = {}) => {
       pruning[Symbol.dispose]();
       await pruner.close();
+      await logPruner.close();
       if (!log.blocked) await log.append({ type: 'daemon.stopping', data: { reason } });
       await runs
         .stop(runsStopMs, { leave })
