@@ -60,7 +60,7 @@ test('what was written comes back byte for byte and in order, whatever the bytes
   let n = 0;
   await fc.assert(
     fc.asyncProperty(written, async (pieces) => {
-      const output = await OutputFile.create(join(dir.path, `${n++}.out`));
+      await using output = await OutputFile.create(join(dir.path, `${n++}.out`));
       for (const [stream, bytes] of pieces) await output.write(stream, bytes);
       await output.close();
       const soFar = (await chunks(outputLines(output.soFar()))).map((chunk) => ({
@@ -68,7 +68,7 @@ test('what was written comes back byte for byte and in order, whatever the bytes
         bytes: bytesOf(chunk),
       }));
       await output.remove();
-      const file = await OutputFile.create(join(dir.path, `${n++}.out`));
+      await using file = await OutputFile.create(join(dir.path, `${n++}.out`));
       const lines = chunks(outputLines(file.follow(new AbortController().signal)));
       for (const [stream, bytes] of pieces) await file.write(stream, bytes);
       await file.close();
@@ -84,7 +84,7 @@ test('what was written comes back byte for byte and in order, whatever the bytes
 
 test('the lines are the same however the file is read, and none is long', async () => {
   await using dir = await tempDir();
-  const output = await OutputFile.create(join(dir.path, 'x.out'));
+  await using output = await OutputFile.create(join(dir.path, 'x.out'));
   for (let i = 0; i < 40; i += 1) await output.write(1, Buffer.from('grüße '.repeat(997)));
   await output.write(2, Buffer.alloc(300_000));
   await output.write(1, Buffer.alloc(300_000, '\u001b'));
@@ -127,7 +127,7 @@ test.each([
 
 test('text stays readable, and half a character becomes base64 only where its rest never comes', async () => {
   await using dir = await tempDir();
-  const output = await OutputFile.create(join(dir.path, 'a', 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'a', 'out.out'));
   await output.write(1, Buffer.from('grüße\n{"fake":"line"}\n'));
   await output.write(2, Buffer.from('ü').subarray(0, 1));
   await output.write(1, Buffer.from('ö').subarray(0, 1));
@@ -144,7 +144,7 @@ test('text stays readable, and half a character becomes base64 only where its re
 
 test('a follower sees what was there and what comes, and ends with the attempt', async () => {
   await using dir = await tempDir();
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   await output.write(1, Buffer.from('before'));
   const lines = outputLines(output.follow(new AbortController().signal));
   expect((await chunks(once(lines)))[0]).toMatchObject({ d: 'before' });
@@ -156,7 +156,7 @@ test('a follower sees what was there and what comes, and ends with the attempt',
 
 test('a follower that goes away ends at once, and the attempt does not notice', async () => {
   await using dir = await tempDir();
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   const controller = new AbortController();
   const followed = chunks(outputLines(output.follow(controller.signal)));
   controller.abort();
@@ -169,7 +169,7 @@ test('a follower that goes away ends at once, and the attempt does not notice', 
 test('a follower that stopped reading holds nobody up and reads on when the file is long gone', async () => {
   await using dir = await tempDir();
   const blobs = await BlobStore.open(join(dir.path, 'blobs'));
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   await output.write(1, Buffer.from('first'));
   const slow = outputLines(output.follow(new AbortController().signal));
   const first = (await slow.next()).value as Buffer;
@@ -188,7 +188,7 @@ test('a follower that stopped reading holds nobody up and reads on when the file
 
 test('many followers of one attempt each see all of it', async () => {
   await using dir = await tempDir();
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   const { signal } = new AbortController();
   const followers = Array.from({ length: 20 }, () => chunks(outputLines(output.follow(signal))));
   let all = '';
@@ -205,7 +205,7 @@ test('many followers of one attempt each see all of it', async () => {
 test('one piece larger than every buffer comes through, and a stream of small ones makes few frames', async () => {
   await using dir = await tempDir();
   const blobs = await BlobStore.open(join(dir.path, 'blobs'));
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   const large = Buffer.alloc(5_000_001, 'x');
   await output.write(2, large);
   for (let n = 0; n < 100_000; n += 1) await output.write(1, Buffer.from('y'));
@@ -220,7 +220,7 @@ test('one piece larger than every buffer comes through, and a stream of small on
 test('the file becomes the blob: hashed as it was written, and kept once however often it is asked for', async () => {
   await using dir = await tempDir();
   const blobs = await BlobStore.open(join(dir.path, 'blobs'));
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   for (let n = 0; n < 100; n += 1) await output.write(1, Buffer.alloc(30_000, String(n)));
   const [digest, again] = await Promise.all([output.keep(blobs), output.keep(blobs)]);
   expect(again).toBe(digest);
@@ -232,7 +232,7 @@ test('the file becomes the blob: hashed as it was written, and kept once however
 test('an attempt that wrote nothing keeps an output of nothing', async () => {
   await using dir = await tempDir();
   const blobs = await BlobStore.open(join(dir.path, 'blobs'));
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   const digest = await output.keep(blobs);
   expect(await chunks(outputLines(await blobs.open(digest)))).toEqual([]);
 });
@@ -241,7 +241,7 @@ test.skipIf(!existsSync('/dev/full'))('a disk without room is said, and said aga
   await using dir = await tempDir();
   const blobs = await BlobStore.open(join(dir.path, 'blobs'));
   symlinkSync('/dev/full', join(dir.path, 'out.out'));
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   await output.write(1, Buffer.from('x'));
   await expect(output.close()).rejects.toMatchObject({ code: 'disk.full' });
   await expect(output.write(1, Buffer.from('x'))).rejects.toMatchObject({ code: 'disk.full' });
@@ -251,7 +251,7 @@ test.skipIf(!existsSync('/dev/full'))('a disk without room is said, and said aga
 
 test('the file is for its owner only, and goes when it is removed, twice if need be', async () => {
   await using dir = await tempDir();
-  const output = await OutputFile.create(join(dir.path, 'out.out'));
+  await using output = await OutputFile.create(join(dir.path, 'out.out'));
   expect(statSync(output.path).mode & 0o777).toBe(0o600);
   await output.remove();
   await output.remove();
