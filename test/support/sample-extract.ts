@@ -5,7 +5,7 @@ import { checkpointText, spellTlogProof } from '#verifier/tlog/checkpoint.ts';
 import { leafHash, nodeHash } from '#verifier/tlog/merkle.ts';
 import { spellNote } from '#verifier/tlog/note.ts';
 import { closed, noise, skipped, testLog } from '../unit/audit/fixture.ts';
-import { SignedLog } from './signed-log.ts';
+import { CheckpointsByHand } from './checkpoints-by-hand.ts';
 
 /** The extract of a run out of a log that holds others as well, as a daemon answers it. */
 export async function sampleExtract(
@@ -14,7 +14,7 @@ export async function sampleExtract(
 ): Promise<{ tar: Buffer; vkeys: string[] }> {
   await using it = await testLog();
   const index = await openIndex(it);
-  const signed = new SignedLog(it);
+  const signed = new CheckpointsByHand(it);
   await signed.begin();
   for (let n = 0; n < 5; n += 1) {
     await it.log.appendAll([skipped(run, `reason ${n}`), noise('between'), skipped('r-other')]);

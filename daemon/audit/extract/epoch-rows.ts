@@ -29,7 +29,7 @@ export class EpochRows {
   async upTo(checkpoint: SignedCheckpoint, after = -1): Promise<EpochRow[]> {
     const { checkpoints } = this.#deps;
     const keys = checkpoints.keys.filter(
-      ({ epoch, seq }) => epoch > after && seq < checkpoint.size,
+      ({ epoch, seq }) => epoch > after && seq + (epoch === 0 ? 0 : 1) < checkpoint.size,
     );
     await this.#findFinals(keys);
     const rows: EpochRow[] = [];

@@ -12,6 +12,9 @@ const gapMax = 16 * 1024;
 /** What is read and parsed in one go, so that others get a turn in between. */
 const batchBytesMax = 192 * 1024;
 
+/** Reads of one file that are under way together. */
+const readsAtOnce = 8;
+
 /**
  * The lines at places of the segments, in the order of the places, each hashed as it lies there;
  * undefined where there is none. Each file is opened once in a row, and what lies close together is
@@ -24,20 +27,38 @@ export async function* readLines<P extends LinePlace>(
   let file: FileHandle | undefined;
   let current = -1;
   try {
-    for (const batch of batchesOf(places)) {
-      const [first] = batch;
-      if (first === undefined) continue;
-      if (current !== first.segment) {
+    for (const batches of groupsOf(places)) {
+      const segment = batches[0]?.[0]?.segment ?? -1;
+      if (current !== segment) {
         await file?.close();
         file = undefined;
-        file = await open(join(dir, 'segments', segmentName(first.segment)), 'r').catch(none);
-        current = first.segment;
+        file = await open(join(dir, 'segments', segmentName(segment)), 'r').catch(none);
+        current = segment;
       }
-      yield* await readBatch(file, batch);
+      const read = await Promise.all(batches.map((batch) => readBatch(file, batch)));
+      for (const lines of read) yield* lines;
     }
   } finally {
     await file?.close();
   }
+}
+
+/** Some batches of one segment. */
+function* groupsOf<P extends LinePlace>(places: readonly P[]): Generator<P[][]> {
+  let group: P[][] = [];
+  let bytes = 0;
+  for (const batch of batchesOf(places)) {
+    const [first] = batch;
+    const isOther = group[0]?.[0]?.segment !== first?.segment;
+    if (group.length > 0 && (isOther || group.length >= readsAtOnce || bytes >= batchBytesMax)) {
+      yield group;
+      group = [];
+      bytes = 0;
+    }
+    group.push(batch);
+    for (const { length } of batch) bytes += length;
+  }
+  if (group.length > 0) yield group;
 }
 
 async function readBatch<P extends LinePlace>(

@@ -12,21 +12,21 @@ import { parseProof, parseSignedCheckpoint, spellProof } from '#verifier/tlog/ch
 import { includes, isConsistent, leafHash } from '#verifier/tlog/merkle.ts';
 import { parseVkey, signedBy } from '#verifier/tlog/note.ts';
 import { closed, noise, skipped, testLog, type TestLog } from '../fixture.ts';
-import { SignedLog } from '#test/support/signed-log.ts';
+import { CheckpointsByHand } from '#test/support/checkpoints-by-hand.ts';
 
 const user = { kind: 'user', auth: 'peer', uid: 1000, name: 'ada' } as const;
 
 type Stage = AsyncDisposable & {
   it: TestLog;
   index: LogIndex;
-  signed: SignedLog;
+  signed: CheckpointsByHand;
   take: (run: string) => Promise<Map<string, string>>;
 };
 
 async function stage(): Promise<Stage> {
   const it = await testLog({ segmentBytes: 9_000 });
   const index = await openIndex(it);
-  const signed = new SignedLog(it);
+  const signed = new CheckpointsByHand(it);
   await signed.begin();
   const extractor = new Extractor({
     ...it,
