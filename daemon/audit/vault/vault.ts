@@ -149,6 +149,18 @@ export class Vault {
     return this.#subjects.get(said.subject)?.find(said.commitment);
   }
 
+  /**
+   * The same question about actors, where it names a person as the log does: by a subject. So nobody's
+   * name gets into the log by being searched for.
+   */
+  asked<Q extends { actor?: string | undefined }>(query: Q): Q {
+    const found = this.people().filter(({ person: { name } }) => name === query.actor);
+    const [one] = found;
+    return query.actor === undefined || one === undefined || found.length > 1
+      ? query
+      : { ...query, actor: one.subject };
+  }
+
   isErased(subject: SubjectId): boolean {
     return this.#erasures.has(subject);
   }

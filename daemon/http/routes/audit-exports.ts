@@ -8,7 +8,7 @@ type Part = Pick<Routes, 'auditExport' | 'auditForwarders'>;
 
 /** Records for somebody else: as one answer, or on their own to whom the configuration names. */
 export function auditExportRoutes({ runs, runsDeps, checkpoints, forwarders }: RouteDeps): Part {
-  const { log, version, clock } = runsDeps;
+  const { log, version, clock, vault } = runsDeps;
   const exporter = new Exporter({
     log,
     version,
@@ -20,7 +20,7 @@ export function auditExportRoutes({ runs, runsDeps, checkpoints, forwarders }: R
   return {
     auditExport: async ({ query, actor, signal, outgoing }) => {
       const run = query.run === undefined ? undefined : runs.find(query.run).id;
-      const asked = { ...query, ...(run === undefined ? {} : { run }) };
+      const asked = { ...vault.asked(query), ...(run === undefined ? {} : { run }) };
       const { manifest, contentType, blocks } = await exporter.open(asked, actor, signal);
       return sendBytes(outgoing, blocks, {
         'content-type': contentType,

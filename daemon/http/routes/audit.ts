@@ -34,7 +34,7 @@ type Part = Pick<
 
 /** Reading the log is itself recorded: who, what and how many records, before they are handed out. */
 export function auditRoutes({ runs, runsDeps, index, auditDir, checkpoints }: RouteDeps): Part {
-  const { log, version, clock } = runsDeps;
+  const { log, version, clock, vault } = runsDeps;
   const recordRead = async (actor: Actor, what: string, query: object, records: number) => {
     const said = cutText(JSON.stringify(query), 512);
     await log.append({ type: 'log.read', actor, data: { what, query: said, records } });
@@ -51,7 +51,8 @@ export function auditRoutes({ runs, runsDeps, index, auditDir, checkpoints }: Ro
       now: () => clock.now(),
     });
   return {
-    auditList: async ({ query, actor }) => {
+    auditList: async ({ query: said, actor }) => {
+      const query = vault.asked(said);
       const { last, limit, cursor, source } = query;
       const asked = {
         ...filterOf(query),
@@ -95,7 +96,8 @@ export function auditRoutes({ runs, runsDeps, index, auditDir, checkpoints }: Ro
       const proof = await proofOf(seq, checkpoints);
       return { record, hash, line, ...(proof && { proof }) };
     },
-    auditFollow: async ({ query, actor, signal, incoming }) => {
+    auditFollow: async ({ query: said, actor, signal, incoming }) => {
+      const query = vault.asked(said);
       // Whoever was cut off goes on behind the last record that arrived.
       const seen = /^\d{1,15}$/.exec(incoming.headers['last-event-id']?.toString() ?? '')?.[0];
       const from = seen === undefined ? (query.from ?? log.size) : Number(seen) + 1;

@@ -20,7 +20,7 @@ export type ProvenanceDeps = {
   blobs: BlobStore;
   attested: Attested;
   /** Of the tree over the first so many records. */
-  rootAt(size: number): Promise<Buffer>;
+  rootAt: (size: number) => Promise<Buffer>;
   key(): Promise<Key>;
   logger: Pick<Logger, 'warn'>;
 };

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { AnyRecord } from '#contract/records.ts';
+import { auditRoutes } from '#daemon/http/routes/audit.ts';
 import { vaultRoutes } from '#daemon/http/routes/vault.ts';
 import type { RouteDeps } from '#daemon/http/routes/deps.ts';
 import { openIndex } from '#daemon/audit/index-db.ts';
@@ -114,6 +116,20 @@ describe('what somebody asked for, and who it was', () => {
     const records = await it.records();
     expect(ofType(records, 'data.disclosed')).toHaveLength(1);
     expect(ofType(records, 'log.read').at(-1)?.data).toMatchObject({ what: 'subjects' });
+  });
+
+  test('gets into the log by no search for the name, which finds what she did all the same', async () => {
+    const { it } = await asked();
+    const index = await openIndex({ dir: it.rooms.auditDir, log: it.log });
+    const { runs, deps, auditDir } = it.rooms;
+    const routes = auditRoutes({ runs, runsDeps: deps, index, auditDir } as unknown as RouteDeps);
+    const query = { actor: 'gwendolyn', limit: 9, order: 'oldest', source: 'index' };
+    const call = { param: () => '', query, actor: person } as never;
+    const { items } = (await routes.auditList(call)) as { items: { record: AnyRecord }[] };
+    await index.close();
+    expect(items.map(({ record }) => record.type)).toEqual(['run.submitted']);
+    expect(ofType(await it.records(), 'log.read')).toHaveLength(1);
+    expect(JSON.stringify(ofType(await it.records(), 'log.read')[0]?.data)).not.toContain('gwen');
   });
 
   test('goes with the run that goes on from hers, as the same commitment', async () => {
