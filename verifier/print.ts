@@ -1,10 +1,10 @@
 import type { Verdict } from './verdict.ts';
 
 const words = {
-  verified: 'verified',
-  tampered: 'NOT INTACT',
+  verified: 'is verified',
+  tampered: 'is NOT INTACT',
   unchecked: 'could not be checked',
-  incomplete: 'sound but incomplete',
+  incomplete: 'is sound but incomplete',
 } as const;
 
 /** The verdict for people. File names and ids come from outside and are made harmless. */
@@ -12,7 +12,7 @@ export function printVerdict(verdict: Verdict): string {
   const { records, segments, runs, openRuns, head, durationMs } = verdict;
   const keys = verdict.keys.map(({ epoch, vkey }) => `  key ${epoch}     ${vkey}`);
   const lines = [
-    `The log is ${words[verdict.verdict]}.`,
+    `The log ${words[verdict.verdict]}.`,
     `  checked   ${records} records in ${segments} segments, ${runs} runs (${openRuns} open), ${durationMs} ms`,
     `  last good ${verdict.lastGoodSeq < 0 ? 'none' : verdict.lastGoodSeq}`,
     `  head      ${head.size} ${head.hash}`,

@@ -78,7 +78,8 @@ function judge(proof: Buffer, line: Buffer, trust: Trust, findings: Findings): F
   const isOutside = trust.outside.some((one) => one.size === size && one.root.equals(root));
   const isSigned = trust.keys.some((key, at) => key.name === origin && said[at]?.signed === true);
   if (isSigned || isOutside) found.trusted = size;
-  else if (trust.keys.length > 0) fail('unpinned', seq, 'no key that was pinned signed it', false);
+  else if (trust.keys.length > 0)
+    fail('no_key', seq, 'no key that was given signed it: that of its epoch would', false);
   else fail('unpinned', seq, 'whose keys signed it is not known from outside', false);
   return judgeWitnesses(found, checkpoint, trust, fail);
 }

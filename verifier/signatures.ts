@@ -101,6 +101,8 @@ export class Signatures {
         this.#carried.set(of, leafHash(Buffer.from(String(line))).toString('hex'));
       }
     }
+    // A copied segment under any name turned out not to be the first part of the log.
+    if (this.#tree?.size !== record.seq) this.#tree = undefined;
     if (this.#tree !== undefined) this.#add(chain.head);
   }
 

@@ -16,6 +16,8 @@ export type Reason =
   | 'heartbeat_gap'
   /** Nothing brought along from outside vouches for it. */
   | 'unpinned'
+  /** None of the keys that were brought along signed it. */
+  | 'no_key'
   /** Too much of it is not signed, or nothing is. */
   | 'unsigned'
   /** Not witnessed as the policy demands. */

@@ -4,6 +4,7 @@ import type { Finding, Reason, Verdict, VerifyExit } from './verdict.ts';
 const mild: Readonly<Partial<Record<Reason, VerifyExit>>> = {
   empty: 2,
   unreadable: 2,
+  no_key: 2,
   torn_tail: 3,
   partial: 3,
   run_incomplete: 3,

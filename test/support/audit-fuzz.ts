@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { verifyPath } from '#verifier/verify-path.ts';
+import { Dice, someCase, Subjects, type AuditCase } from './audit-mutations.ts';
+
+export type Answer = { exit: number; reason: string | null; seq: number | null };
+export type Disagreement = { seed: number; name: string; ours: Answer; theirs: Answer };
+export type FuzzResult = {
+  cases: number;
+  disagreements: Disagreement[];
+  /** A record that something from outside vouched for, and that was not the one that was written. */
+  unsound: { seed: number; name: string }[];
+  exits: Record<string, number>;
+  reasons: Record<string, number>;
+};
+
+const root = new URL('../..', import.meta.url).pathname;
+
+/**
+ * Hands mutated logs, extracts and proofs to both verifiers. Case n follows from `seed` + n alone,
+ * so a single one can be looked at again.
+ */
+export async function fuzzAudit(options: {
+  dir: string;
+  cases: number;
+  seed: number;
+  onDisagreement?: (one: Disagreement, it: AuditCase) => void;
+  onProgress?: (done: number) => void;
+}): Promise<FuzzResult> {
+  const result: FuzzResult = { cases: 0, disagreements: [], unsound: [], exits: {}, reasons: {} };
+  const subjects = new Subjects();
+  const genuine = new Set(
+    [subjects.small, subjects.bare, subjects.long, subjects.other].flatMap(({ lines }) =>
+      lines.map(({ bytes }) => bytes.toString('latin1')),
+    ),
+  );
+  await using python = new SecondVerifier();
+  for (let n = 0; n < options.cases; n += 1) {
+    const seed = options.seed + n;
+    const it = someCase(subjects, new Dice(seed));
+    const path = join(options.dir, String(n % 8), it.target);
+    lay(join(options.dir, String(n % 8)), it);
+    const [theirs, verdict] = await Promise.all([
+      python.verify(path, it),
+      verifyPath(path, {
+        keys: it.keys,
+        checkpoints: it.checkpoints,
+        policy: it.policy,
+        record: it.record,
+        expectedHead: headOf(it.expect),
+      }),
+    ]);
+    const ours = { exit: verdict.exit, reason: verdict.reason ?? null, seq: verdict.seq ?? null };
+    const isSame =
+      JSON.stringify([ours.exit, ours.reason, ours.seq]) ===
+      JSON.stringify([theirs.exit, theirs.reason, theirs.seq]);
+    if (!isSame) {
+      const one = { seed, name: it.name, ours, theirs };
+      result.disagreements.push(one);
+      options.onDisagreement?.(one, it);
+    }
+    if (verdict.exit === 0 && it.keys.length > 0 && !isGenuine(it, verdict.trusted, genuine)) {
+      result.unsound.push({ seed, name: it.name });
+    }
+    result.cases += 1;
+    result.exits[ours.exit] = (result.exits[ours.exit] ?? 0) + 1;
+    result.reasons[ours.reason ?? 'none'] = (result.reasons[ours.reason ?? 'none'] ?? 0) + 1;
+    if (result.cases % 1_000 === 0) options.onProgress?.(result.cases);
+  }
+  return result;
+}
+
+/** Whether what is said to be vouched for was written by the one who holds the keys. */
+function isGenuine(it: AuditCase, trusted: number, genuine: ReadonlySet<string>): boolean {
+  const names = [...it.files.keys()].filter((name) => name.startsWith('segments/')).toSorted();
+  const lines = names.flatMap((name) => (it.files.get(name) ?? '').toString('latin1').split('\n'));
+  return lines
+    .filter((line) => line !== '')
+    .slice(0, it.target === '' ? trusted : 0)
+    .every((line) => genuine.has(line));
+}
+
+function headOf(expect: string | undefined): { size: number; hash: string } | undefined {
+  const [size, hash] = expect?.split(':') ?? [];
+  return hash === undefined ? undefined : { size: Number(size), hash };
+}
+
+export function lay(dir: string, { files }: Pick<AuditCase, 'files'>): void {
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  for (const [name, bytes] of files) {
+    if (name.includes('/')) mkdirSync(dirname(join(dir, name)), { recursive: true });
+    writeFileSync(join(dir, name), bytes);
+  }
+}
+
+/** The implementation in Python, as one process that answers line by line. */
+export class SecondVerifier implements AsyncDisposable {
+  readonly #child = spawn(
+    'python3',
+    [join(root, 'verifier/python/orchestra_verify.py'), '--serve'],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
+  readonly #lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+
+  async verify(path: string, it: Omit<AuditCase, 'files' | 'name' | 'target'>): Promise<Answer> {
+    const b64 = (bytes: Buffer | undefined) => bytes?.toString('base64');
+    const question = {
+      path,
+      keys: it.keys,
+      checkpoints: it.checkpoints.map(b64),
+      policy: b64(it.policy),
+      record: b64(it.record),
+      expect: it.expect,
+    };
+    this.#child.stdin.write(`${JSON.stringify(question)}\n`);
+    const { value, done } = await this.#lines.next();
+    if (done === true) throw new Error(`the second verifier is gone: ${path}`);
+    return JSON.parse(value) as Answer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.stdin.end();
+    await this.#lines.next();
+  }
+}
+
+/** What is committed of the corpus, by name. */
+export function readCorpus(): { name: string; answers: Answer }[] {
+  const file = join(root, 'test/corpus/audit/expected.json');
+  return JSON.parse(readFileSync(file, 'utf8')) as { name: string; answers: Answer }[];
+}
