@@ -22,6 +22,7 @@ export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[
     await disk(deps),
     log(deps),
     signatures(deps),
+    anchors(deps),
   ];
 }
 
@@ -220,6 +221,30 @@ function log({ log: audit }: RunsDeps): Check {
     };
   }
   return { name: 'audit', status: 'ok', message: `${audit.size} records; orchestra audit verify` };
+}
+
+/** Whether anybody beyond this machine holds the log, so that not even its root can change it. */
+function anchors({ anchoring }: RunsDeps): Check {
+  const { anchored, targets, unanchored, limit, quorum } = anchoring.view();
+  if (targets.length === 0) {
+    return {
+      name: 'anchors',
+      status: 'ok',
+      message: 'none are configured; what the users of the CLI saw is all that others hold',
+    };
+  }
+  const held = `${anchored} records are held elsewhere, ${unanchored.records} here only`;
+  const said = quorum === undefined ? held : `${held}; ${quorum.need} of ${quorum.of} witnesses`;
+  const failing = targets.filter(({ failures }) => failures > 0);
+  const names = failing.map(({ name, failure }) => `${name}: ${failure?.reason ?? 'failed'}`);
+  const isPassed = limit?.passed === true;
+  if (failing.length === 0 && !isPassed) return { name: 'anchors', status: 'ok', message: said };
+  return {
+    name: 'anchors',
+    status: isPassed ? 'problem' : 'warning',
+    message: [said, ...names].join('; '),
+    remedy: 'orchestra audit witnesses; once they answer: orchestra audit anchor',
+  };
 }
 
 /** Whether somebody who is not the daemon has signed the records there are. */

@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
+import { Anchoring } from './audit/anchoring/anchoring.ts';
+import { AnchorLedger } from './audit/anchoring/ledger.ts';
 import type { LogOptions } from './audit/log.ts';
 import { LogPruner, RetentionFolds } from './audit/retention/log-pruner.ts';
 import type { SignerPort } from './audit/tree/signer-port.ts';
 import { Trail, type TrailTimes } from './audit/tree/trail.ts';
+import type { Need } from './audit/retention/plan.ts';
 import type { Log } from './audit/types.ts';
 import { Erasures, Vault } from './audit/vault/vault.ts';
 import { systemClock } from './base/clock.ts';
@@ -115,6 +118,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const attested = new Attested();
   const erasures = new Erasures();
   const retention = new RetentionFolds();
+  const anchored = new AnchorLedger(config.anchoring);
   const auditDir = join(stateDir, 'audit');
   const secretsDir = config.secretsDir ?? join(stateDir, 'secrets');
   await using opened = new AsyncDisposableStack();
@@ -143,6 +147,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       flaky.fold(record);
       pruned.fold(record);
       retention.fold(record);
+      anchored.fold(record);
       attested.fold(record);
       erasures.fold(record);
     },
@@ -151,6 +156,16 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   // Before the log closes: the last records are signed as well.
   opened.defer(() => unsigned.close());
   await trail.begin(log);
+  const anchoring = new Anchoring({
+    log,
+    checkpoints: trail,
+    ledger: anchored,
+    settings: config.anchoring,
+    clock,
+    logger,
+    home: options.env['HOME'] ?? '/',
+  });
+  opened.defer(() => anchoring.close());
   const wasClean = lifecycle.wasClean;
   const heldBy = () => retention.holds.all()[0]?.name;
   const vault = await Vault.open({ stateDir, erasures, heldBy }, log);
@@ -158,7 +173,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   await vault.sweep(() => states.commitments());
   const installId = hash('sha256', log.origin, 'hex').slice(0, 8);
   const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
-  const mountRoots = ['l', 'snapshots', 'packages'].map((name) => join(stateDir, name));
+  const mountRoots = ['l', 'snapshots', 'flat', 'packages'].map((name) => join(stateDir, name));
   const office = openPermitOffice();
   const { kernel, doors, files } = (await options.openMachine?.(installId)) ?? {};
   if (files) opened.defer(() => rmSync(files, { recursive: true, force: true }));
@@ -268,6 +283,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     logger,
     log,
     trail,
+    anchoring,
     vault,
     states,
     pruned,
@@ -331,13 +347,17 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     log,
     checkpoints: trail,
     folds: retention,
-    needs: () => logNeeds({ log, states, pruned, startedSeq: () => lifecycle.startedSeq }),
+    needs: () => [
+      ...logNeeds({ log, states, pruned, startedSeq: () => lifecycle.startedSeq }),
+      ...unheld(config.anchoring, anchored),
+    ],
     clock,
     keepDays: config.audit.keepDays,
   });
   const learning = new AbortController();
   opened.defer(() => learning.abort());
   void learnFromPast(deps, learning.signal);
+  anchoring.start();
   const kept = opened.move();
   return {
     deps,
@@ -359,6 +379,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       await slots.close();
       // An engine that does not answer keeps nobody from stopping: the next start sweeps.
       await sweep().catch((error: unknown) => logger.error({ err: error }, 'sweeping'));
+      await anchoring.close();
       await log.append({ type: 'daemon.stopped', data: { runs_open: log.openRuns().length } });
     },
     close: () => kept.disposeAsync(),
@@ -379,6 +400,12 @@ function newOrigin(): string {
     .replaceAll(/[^A-Za-z0-9.-]+/g, '-')
     .slice(0, 64);
   return `${host === '' ? 'localhost' : host}/orchestra/${randomUUID()}`;
+}
+
+/** Where others are to hold the log, nothing goes that they do not hold. */
+function unheld({ hooks, witnesses }: Config['anchoring'], { anchored }: AnchorLedger): Need[] {
+  if (hooks.length + witnesses.length === 0) return [];
+  return [{ from: anchored, what: 'no anchor and too few witnesses hold what follows' }];
 }
 
 function firstRunAt(states: RunStates): number | undefined {

@@ -74,6 +74,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       index,
       auditDir,
       checkpoints: deps.trail,
+      anchoring: deps.anchoring,
       logPruner: rooms.logPruner,
       settings: config.settings,
       forwarders,

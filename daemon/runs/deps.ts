@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { BlobStore } from '../artifacts/blobs.ts';
+import type { Anchoring } from '../audit/anchoring/anchoring.ts';
 import type { Trail } from '../audit/tree/trail.ts';
 import type { Log } from '../audit/types.ts';
 import type { Vault } from '../audit/vault/vault.ts';
@@ -39,6 +40,8 @@ export type RunsDeps = {
   log: Log;
   /** What was signed of the log. */
   trail: Trail;
+  /** Who else holds what is signed. */
+  anchoring: Anchoring;
   /** What people said and who they are, beside the log and erasable. */
   vault: Vault;
   states: RunStates;

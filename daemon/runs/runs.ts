@@ -410,6 +410,7 @@ export class Runs {
     await this.#deps.workspace.disk.space.assert('no run is taken');
     await this.#deps.log.assertRoom();
     this.#deps.trail.assertSigned();
+    this.#deps.anchoring.assertAnchored();
     if (!(await this.#deps.workspace.snapshots.find(snapshot))) {
       throw new OrchestraError('snapshot.unknown', `There is no snapshot ${snapshot}`, {
         hint: 'upload it first: POST /v1/snapshots',

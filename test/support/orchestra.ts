@@ -227,13 +227,14 @@ export class Orchestra implements AsyncDisposable {
     if (!isBehind) await this.#index.query({ limit: 1 });
     await this.#index.close();
     await this.rooms.close();
-    const { states, pins, provenance } = this.rooms.deps;
+    const { states, pins, provenance, anchoring } = this.rooms.deps;
     const { attested } = provenance;
     await assertRebuilt(
       { dir: this.rooms.auditDir, index: this.#indexFile },
       [
         projection(states, new RunStates(), (fold) => fold.all()),
         projection(pins, new ImagePins(), (fold) => fold.get(reference)),
+        projection(anchoring.ledger, anchoring.ledger.anew(), (fold) => fold.look()),
         projection(attested, new Attested(), (fold) => fold.all()),
       ],
       { isBehind, size },

@@ -52,6 +52,10 @@ export class Anchoring {
     this.#targets = deliveries.map((delivery) => new Target(delivery, shared));
   }
 
+  get ledger(): AnchorLedger {
+    return this.#parts.ledger;
+  }
+
   /** From now on each new checkpoint goes out; the newest one too, where it did not yet. */
   start(): void {
     if (this.#targets.length === 0) return;

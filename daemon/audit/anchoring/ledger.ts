@@ -26,6 +26,11 @@ export class AnchorLedger {
     this.#settings = settings;
   }
 
+  /** One that saw nothing yet, for the same settings. */
+  anew(): AnchorLedger {
+    return new AnchorLedger(this.#settings);
+  }
+
   fold(record: AnyRecord): void {
     // Said again, because its own place was pruned: it is no news that others would have to hold.
     if (record.seq < this.#size) return;
@@ -112,6 +117,7 @@ const countless: ReadonlySet<RecordType> = new Set<RecordType>([
   'witness.refused',
   'log.unanchored',
   'log.read',
+  'log.heartbeat',
   'log.segment.opened',
   'log.segment.closed',
 ]);
