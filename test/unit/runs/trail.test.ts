@@ -198,6 +198,13 @@ const besides = [
 ];
 
 const testedElsewhere: Readonly<Record<string, string>> = {
+  'evidence.made': 'test/unit/audit/evidence/evidence.test.ts',
+  'anchor.requested': 'test/unit/audit/anchoring/hooks.test.ts',
+  'anchor.sent': 'test/unit/audit/anchoring/hooks.test.ts',
+  'anchor.failed': 'test/unit/audit/anchoring/hooks.test.ts',
+  'witness.cosigned': 'test/unit/audit/anchoring/witnesses.test.ts',
+  'witness.refused': 'test/unit/audit/anchoring/witnesses.test.ts',
+  'log.unanchored': 'test/unit/audit/anchoring/unanchored.test.ts',
   'log.pruned': 'test/unit/audit/retention/prune.test.ts',
   'log.carried': 'test/unit/audit/retention/prune.test.ts',
   'log.hold.set': 'test/unit/audit/retention/prune.test.ts',

@@ -91,6 +91,8 @@ test('a hook gets the signed checkpoint and nothing of the daemon’s environmen
   ]);
   expect(await readFile(join(dir.path, 'pwd'), 'utf8')).toBe('/\n');
   expect(stage.log.of('anchor.sent')[0]?.data).toMatchObject({ anchor: 'out', size: 4 });
+  // Who asked for it is on record first.
+  expect(stage.log.of('anchor.requested')[0]).toMatchObject({ actor, data: { size: 3 } });
 });
 
 test('a hook that does not read what it is given has not failed', async () => {
