@@ -178,6 +178,17 @@ checked by whoever gets it, with a key from elsewhere.`,
     load: async () => (await import('./commands/audit-coverage.ts')).auditCoverage,
   },
   {
+    name: 'evidence',
+    text: 'counts, lists and proofs of a time for whoever examines it, signed',
+    group: 'Trust',
+    options: [
+      { flags: '--from <time>', text: 'from this day or time on' },
+      { flags: '--to <time>', text: 'up to this day or time (default: now)' },
+      { flags: '-o, --out <path>', text: 'a folder, or FILE.tar', values: 'file' },
+    ],
+    load: async () => (await import('./commands/audit-evidence.ts')).auditEvidence,
+  },
+  {
     name: 'prune',
     text: 'let the oldest part of the log go, by a signed record that says so',
     group: 'Care',

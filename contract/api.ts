@@ -16,7 +16,14 @@ import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
 import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
-import { ClearHold, HoldList, LogPruneAnswer, PruneLog, SetHold } from './retention.ts';
+import {
+  ClearHold,
+  EvidenceQuery,
+  HoldList,
+  LogPruneAnswer,
+  PruneLog,
+  SetHold,
+} from './retention.ts';
 import {
   ChangeSet,
   MissingAnswer,
@@ -499,6 +506,14 @@ export const endpoints = {
     changes: true,
     body: AnchorNow,
     response: AnchoringView,
+  }),
+  auditEvidence: endpoint({
+    method: 'GET',
+    path: '/v1/audit/evidence',
+    summary: 'Counts, lists and proofs of a time for whoever examines it, as a signed tar',
+    answer: 'bytes',
+    changes: true,
+    query: EvidenceQuery,
   }),
   auditPrune: endpoint({
     method: 'POST',

@@ -155,6 +155,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/audit/vault/vault.test.ts',
     'what was erased cannot be read again, by nobody and after no restart; others are untouched',
   ],
+  'evidence.made': [
+    'test/unit/audit/evidence/evidence.test.ts',
+    'what is made is on record with the digest of its manifest, which is signed',
+  ],
   'failure.classified': [
     'test/unit/runs/trail.test.ts',
     'the trail of a task that fails, and one that waited for it',

@@ -58,3 +58,6 @@ export const HoldRow = z.strictObject({
 });
 export const HoldList = z.strictObject({ items: z.array(HoldRow) });
 export type HoldRow = z.infer<typeof HoldRow>;
+
+/** Evidence of a time, UTC, both inclusive. */
+export const EvidenceQuery = z.object({ from: instant, to: instant });

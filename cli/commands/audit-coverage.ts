@@ -16,7 +16,9 @@ export const auditCoverage: Command = ({ print }) => {
     print.object({ types: rows, untested });
     return Promise.resolve(0);
   }
-  for (const line of table(rows.map(({ type, file = '(none)', test = '' }) => [type, file, test]))) {
+  for (const line of table(
+    rows.map(({ type, file = '(none)', test = '' }) => [type, file, test]),
+  )) {
     print.line(line);
   }
   print.note(`${rows.length} types, ${rows.length - untested} with a test`);

@@ -1,5 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { HoldRow } from '#contract/retention.ts';
+import { timeOption } from '../audit/filter.ts';
 import type { Command, Context, Options } from '../context.ts';
 import { textOption } from '../options.ts';
 import { table } from '../terminal/text.ts';
@@ -11,8 +12,9 @@ export const auditHoldList: Command = async (context) => {
 };
 
 export const auditHoldSet: Command = async (context, [name = ''], options) => {
-  const since = instant(options, 'since');
-  const until = instant(options, 'until');
+  const now = Date.now();
+  const since = timeOption(options, 'since', now);
+  const until = timeOption(options, 'until', now);
   const body = {
     name,
     reason: reasonOf(options),
@@ -36,18 +38,6 @@ function reasonOf(options: Options): string {
   throw new OrchestraError('usage.invalid', 'Say why: --reason TEXT', {
     hint: 'it is on record for whoever asks later',
   });
-}
-
-/** A date or a time; a date alone is the beginning of that day, or its end. UTC. */
-function instant(options: Options, key: 'since' | 'until'): string | undefined {
-  const text = textOption(options, key);
-  if (text === undefined) return undefined;
-  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
-  const at = Date.parse(isDay && key === 'until' ? `${text}T23:59:59.999Z` : text);
-  if (Number.isNaN(at)) {
-    throw new OrchestraError('usage.invalid', `--${key} is no date: write 2026-11-22`);
-  }
-  return new Date(at).toISOString();
 }
 
 function show({ print }: Context, { items }: { items: HoldRow[] }): void {

@@ -7,6 +7,7 @@ import { auditExportRoutes } from './audit-exports.ts';
 import { checkpointRoutes } from './checkpoints.ts';
 import type { RouteDeps } from './deps.ts';
 import { tellingOfPruned } from './pruned.ts';
+import { evidenceRoutes } from './evidence.ts';
 import { policyRoutes } from './policies.ts';
 import { provenanceRoutes } from './provenance.ts';
 import { retentionRoutes } from './retention.ts';
@@ -34,6 +35,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...secretRoutes(deps),
     ...storeRoutes(deps),
     ...retentionRoutes(deps),
+    ...evidenceRoutes(deps),
     ...vaultRoutes(deps),
   };
   return tellingOfPruned(routes, deps);

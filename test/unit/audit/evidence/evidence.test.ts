@@ -6,13 +6,14 @@ import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { expect, test } from 'vitest';
 import { signedBytes, type Attestation } from '#contract/attestation.ts';
-import type { LogRecord, RecordData } from '#contract/records.ts';
+import type { AnyRecord, LogRecord, RecordData } from '#contract/records.ts';
 import { Attester } from '#daemon/audit/attest.ts';
 import { Evidence, type EvidenceDeps } from '#daemon/audit/evidence/evidence.ts';
 import { openIndex } from '#daemon/audit/index-db.ts';
 import { publicKeyOf } from '#verifier/tlog/note.ts';
-import { closed, FakeClock, noise, testLog } from '../fixture.ts';
-import { SignedLog } from '#test/support/signed-log.ts';
+import { Trail } from '#daemon/audit/tree/trail.ts';
+import { NearSigner } from '#test/support/signing.ts';
+import { closed, FakeClock, noise, reopen, tempDir } from '../fixture.ts';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
@@ -21,30 +22,49 @@ const auditor = { kind: 'user', auth: 'peer', uid: 1001, name: 'ada' } as const;
 
 async function stage(more: Partial<EvidenceDeps> = {}) {
   const clock = new FakeClock();
-  const it = await testLog({ clock, segmentBytes: 6_000, segmentMs: 1e12 });
-  const index = await openIndex({ dir: it.dir, log: it.log });
-  const checkpoints = new SignedLog({ log: it.log, dir: it.dir });
-  await checkpoints.begin();
-  const keyFile = join(it.dir, '..', 'report.key');
-  const attester = new Attester({ log: it.log, keyFile, version: '0.0.0' });
+  const temp = await tempDir();
+  const dir = join(temp.path, 'audit');
+  const folded: AnyRecord[] = [];
+  const signer = new NearSigner({ dir: join(temp.path, 'signer') });
+  const trail = new Trail({ dir, signer, clock });
+  const log = await reopen(dir, {
+    clock,
+    segmentBytes: 6_000,
+    segmentMs: 1e12,
+    tree: trail.tree,
+    check: (found) => trail.check(found),
+    onBatch: (facts) => trail.grown(facts),
+    onRecord: (record) => {
+      trail.fold(record);
+      folded.push(record);
+    },
+  });
+  await trail.begin(log);
+  const index = await openIndex({ dir, log });
+  const keyFile = join(temp.path, 'report.key');
   const evidence = new Evidence({
-    dir: it.dir,
-    log: it.log,
+    dir,
+    log,
     index,
-    checkpoints,
-    attester,
+    checkpoints: trail,
+    attester: new Attester({ log, keyFile, version: '0.0.0' }),
     pruned: () => undefined,
     version: '0.0.0',
     now: () => clock.now(),
     ...more,
   });
   return {
-    ...it,
+    dir,
+    log,
+    folded,
     clock,
     evidence,
     async [Symbol.asyncDispose]() {
       await index.close();
-      await it[Symbol.asyncDispose]();
+      await trail.close();
+      await log.close();
+      await signer.close();
+      await temp[Symbol.asyncDispose]();
     },
   };
 }
