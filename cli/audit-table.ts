@@ -160,6 +160,37 @@ checked by whoever gets it, with a key from elsewhere.`,
     load: async () => (await import('./commands/audit-witnesses.ts')).auditAnchor,
   },
   {
+    name: 'checkpoint',
+    text: 'the newest signed state of the log',
+    group: 'Trust',
+    options: [{ flags: '-o, --out <file>', text: 'write it there', values: 'file' }],
+    more: `A C2SP checkpoint: the name of the log, how many records it has, the root of the tree over them,
+and signatures. Kept where the log cannot be reached from, it shows any later change of what it
+covers. Give it to orchestra audit verify, to a witness, or to a colleague.`,
+    load: async () => (await import('./commands/audit-keys.ts')).auditCheckpoint,
+  },
+  {
+    name: 'keys',
+    text: 'who signs the log',
+    group: 'Trust',
+    children: [
+      {
+        name: 'list',
+        text: 'the keys that sign the log and that did before',
+        group: 'Trust',
+        more: `The key of epoch 0 is what everything later can be traced back to, so write it down where the log
+cannot be reached from, and give it to orchestra audit verify with --key.`,
+        load: async () => (await import('./commands/audit-keys.ts')).auditKeys,
+      },
+      {
+        name: 'rotate',
+        text: 'a new key signs from now on, the old one is destroyed',
+        group: 'Trust',
+        load: async () => (await import('./commands/audit-keys.ts')).auditKeysRotate,
+      },
+    ],
+  },
+  {
     name: 'verify',
     args: '[dir]',
     text: 'check the whole log, by the daemon or here on a copy in DIR',
@@ -194,7 +225,10 @@ checked by whoever gets it, with a key from elsewhere.`,
     group: 'Care',
     options: [
       { flags: '-n, --dry-run', text: 'only say what would go' },
-      { flags: '--keep <days>', text: 'keep so many days, such as 400d (default: audit.keep_days)' },
+      {
+        flags: '--keep <days>',
+        text: 'keep so many days, such as 400d (default: audit.keep_days)',
+      },
       { flags: '-y, --yes', text: 'do not ask' },
     ],
     load: async () => (await import('./commands/audit-prune.ts')).auditPrune,

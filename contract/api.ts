@@ -10,7 +10,7 @@ import {
   AuditStats,
   AuditStatsQuery,
 } from './audit.ts';
-import { CheckpointAnswer, CheckpointQuery } from './checkpoint.ts';
+import { CheckpointAnswer, CheckpointQuery, KeysAnswer } from './checkpoint.ts';
 import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
@@ -489,6 +489,22 @@ export const endpoints = {
     summary: 'That a record is in the signed log: a C2SP tlog-proof',
     answer: 'bytes',
     changes: false,
+  }),
+  auditKeys: endpoint({
+    method: 'GET',
+    path: '/v1/audit/keys',
+    summary: 'The keys that sign the log, by epoch',
+    answer: 'json',
+    changes: false,
+    response: KeysAnswer,
+  }),
+  auditKeysRotate: endpoint({
+    method: 'POST',
+    path: '/v1/audit/keys/rotate',
+    summary: 'A new key signs the log from now on; the old one is destroyed',
+    answer: 'json',
+    changes: true,
+    response: KeysAnswer,
   }),
   auditWitnesses: endpoint({
     method: 'GET',

@@ -36,3 +36,20 @@ export const CheckpointAnswer = z.strictObject({
   epochs: z.array(EpochRow),
 });
 export type CheckpointAnswer = z.infer<typeof CheckpointAnswer>;
+
+/** Who signs the log now and who did, to be kept where the log cannot be reached from. */
+export const KeysAnswer = z.strictObject({
+  origin: z.string(),
+  keys: z.array(
+    z.strictObject({
+      epoch: Count,
+      vkey: z.string(),
+      seq: Count,
+      /** The last note that it signed: it is destroyed. */
+      final: Note.optional(),
+    }),
+  ),
+  /** What witnesses are configured with; it stays when an epoch ends. */
+  witness_key: z.string().optional(),
+});
+export type KeysAnswer = z.infer<typeof KeysAnswer>;

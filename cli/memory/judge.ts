@@ -65,7 +65,8 @@ function newestKey({
   checkpoint,
 }: CheckpointAnswer): Pick<Seen, 'epoch' | 'vkey'> | undefined {
   const size = parseSignedCheckpoint(checkpoint)?.size ?? 0;
-  const key = keys.findLast(({ seq }) => seq < size);
+  // What names a successor is the last thing that the key before it signs.
+  const key = keys.findLast(({ seq, epoch }) => seq + (epoch === 0 ? 0 : 1) < size);
   return key && { epoch: key.epoch, vkey: key.vkey };
 }
 
@@ -79,6 +80,8 @@ function followKeys(
   let { epoch, vkey } = known;
   for (const row of epochs) {
     if (row.epoch <= epoch) continue;
+    // Named, and not signing yet: what is shown is the last word of the key before.
+    if (row.seq + 1 >= newest.size) break;
     const next = nextKey({ epoch, vkey }, row, newest);
     // The old key never signs beyond the record of its successor.
     if (next === undefined || row.seq + 1 < knownSize) return undefined;

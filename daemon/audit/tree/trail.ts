@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestraError } from '#contract/errors.ts';
-import type { AnyRecord } from '#contract/records.ts';
+import type { Actor, AnyRecord } from '#contract/records.ts';
 import type { SignerState } from '#signer/protocol.ts';
 import {
   parseSignedCheckpoint,
@@ -85,6 +85,7 @@ export class Trail implements Checkpoints {
   #newest: SignedCheckpoint | undefined;
   /** Where the signer stands, once that is known. */
   #signed: number | undefined;
+  #witnessKey: string | undefined;
   #trouble: string | undefined;
   #unsignedSince: number | undefined;
   #lastRecordAt = performance.now();
@@ -112,6 +113,10 @@ export class Trail implements Checkpoints {
 
   get keys(): readonly EpochKey[] {
     return this.#keys.all;
+  }
+
+  get witnessKey(): string | undefined {
+    return this.#witnessKey;
   }
 
   /** What is not in order now, in words; undefined where everything is signed in time. */
@@ -200,7 +205,7 @@ export class Trail implements Checkpoints {
     });
   }
 
-  rotate(): Promise<void> {
+  rotate(actor?: Actor): Promise<void> {
     return this.#exclusive(async () => {
       await this.#meet();
       const old = this.#keys.newest;
@@ -208,10 +213,12 @@ export class Trail implements Checkpoints {
       const { vkey } = await this.#signer.ask({ op: 'prepare', origin: this.#opened.origin });
       await this.#opened.append({
         type: 'key.rotated',
+        actor,
         data: { epoch: old.epoch + 1, vkey, previous: old.vkey },
       });
       failpoint('after-key-rotated');
       await this.#finishRotation();
+      await this.#signAll();
     });
   }
 
@@ -319,6 +326,7 @@ export class Trail implements Checkpoints {
     const standing = await judge(found, facts);
     const state = found ?? (await this.#signer.ask({ op: 'init', origin })).state;
     this.#signed = state.size;
+    this.#witnessKey = state.witness_vkey;
     if (standing === 'unknown' || standing === 'unrecorded') await this.#recordKey(state);
     if (standing === 'rotating') await this.#finishRotation();
     else await this.#takeLastWords(state);

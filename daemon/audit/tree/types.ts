@@ -1,3 +1,4 @@
+import type { Actor } from '#contract/records.ts';
 import type { SignedCheckpoint } from '#verifier/tlog/checkpoint.ts';
 import type { Proof } from '#verifier/tlog/merkle.ts';
 import type { NoteSignature } from '#verifier/tlog/note.ts';
@@ -60,5 +61,5 @@ export interface Checkpoints {
   /** The key that witnesses are told to know this log by: `witness_vkey` of the signer. */
   readonly witnessKey?: string | undefined;
   /** Ends the epoch: a new key, on record and signed for by the old one, which is destroyed. */
-  rotate(): Promise<void>;
+  rotate(actor?: Actor): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { KeysAnswer } from '#contract/checkpoint.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import { spellProof, spellTlogProof } from '#verifier/tlog/checkpoint.ts';
 import { spellNote } from '#verifier/tlog/note.ts';
@@ -6,7 +7,7 @@ import { EpochRows } from '../../audit/extract/epoch-rows.ts';
 import type { Routes } from '../app.ts';
 import type { RouteDeps } from './deps.ts';
 
-type Part = Pick<Routes, 'auditCheckpoint' | 'auditProof'>;
+type Part = Pick<Routes, 'auditCheckpoint' | 'auditProof' | 'auditKeys' | 'auditKeysRotate'>;
 
 /** What anybody may keep against this log. Nothing of it is secret, so nobody's asking is recorded. */
 export function checkpointRoutes({ runsDeps, index, auditDir, checkpoints }: RouteDeps): Part {
@@ -15,7 +16,24 @@ export function checkpointRoutes({ runsDeps, index, auditDir, checkpoints }: Rou
     if (checkpoints !== undefined && rows !== undefined) return { checkpoints, rows };
     throw new OrchestraError('audit.unsigned', 'Nobody signs this log');
   };
+  const keysNow = (): KeysAnswer => {
+    const { checkpoints: signed } = there();
+    const { witnessKey } = signed;
+    return {
+      origin: runsDeps.log.origin,
+      keys: signed.keys.map(({ final, ...key }) => ({
+        ...key,
+        ...(final === undefined ? {} : { final }),
+      })),
+      ...(witnessKey === undefined ? {} : { witness_key: witnessKey }),
+    };
+  };
   return {
+    auditKeys: () => Promise.resolve(keysNow()),
+    auditKeysRotate: async ({ actor }) => {
+      await there().checkpoints.rotate(actor);
+      return keysNow();
+    },
     auditCheckpoint: async ({ query: { from, epoch } }) => {
       const { checkpoints: signed, rows: epochs } = there();
       const newest = signed.newest ?? (await signed.sign());
