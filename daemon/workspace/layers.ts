@@ -11,6 +11,7 @@ import type { PackRequest } from './copies/pack.ts';
 import type { Unpacked } from './copies/unpack.ts';
 import type { DiskUse } from './measure.ts';
 import { checkLayer, type LayerCheck, putLayerAside } from './check-layer.ts';
+import { FlatAhead } from './flat-ahead.ts';
 import { layerDigest, readLayer } from './manifest.ts';
 import type { Place, SealedLayer, Stack } from './operations.ts';
 import { layerLink, snapshotDir } from './places.ts';
@@ -43,6 +44,7 @@ export class Layers {
   readonly #pool: WorkerPool;
   readonly #trash: Trash;
   readonly #copying: WorkerPool;
+  readonly #flat: FlatAhead;
   /** Of layers that were read back: what of them was left behind, which their seal says too. */
   readonly #leftBehind = new Map<string, Pick<Unpacked, 'leftOut' | 'leftOutCount'>>();
   /** Of layers that were found sound: what would show that nobody has written to them since. */
@@ -55,6 +57,7 @@ export class Layers {
     this.#pool = pool;
     this.#trash = trash;
     this.#copying = copying;
+    this.#flat = new FlatAhead(place, copying, emptyLayer);
   }
 
   /**
@@ -63,6 +66,7 @@ export class Layers {
    */
   async prepare(stack: Stack, signal?: AbortSignal): Promise<PreparedLayer> {
     const { stateDir } = this.#place;
+    await this.#flat.ready(stack);
     const lower = stack.ancestors.every(({ layer }) => layer === nothing.digest)
       ? [join(snapshotDir(stateDir, stack.snapshot), 'tree')]
       : (await this.#pool.run('stack', { place: this.#place, stack }, signal ? { signal } : {}))
@@ -75,6 +79,7 @@ export class Layers {
       });
     }
     const { id, upper, work } = await this.#makeRoom();
+    this.#flat.ahead(stack);
     const options = `lowerdir=${lower.join(':')},upperdir=${upper},workdir=${work},userxattr,nosuid,nodev`;
     return { id, stack, lower, upper, work, options };
   }
@@ -170,8 +175,14 @@ export class Layers {
     return freshen(layerLink(this.#place.stateDir, layer));
   }
 
+  /** Nothing is made ahead any more. */
+  async close(): Promise<void> {
+    await this.#flat.close();
+  }
+
   /** Some of them were removed. */
   forget(): void {
+    this.#flat.forget();
     this.#compared = undefined;
   }
 

@@ -106,6 +106,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
     collect: (request, signal) =>
       pool.run('collect', { request, blobsDir: blobs.directory }, signal ? { signal } : {}),
     close: async () => {
+      await layers.close();
       await trash.close();
       if (options.threads === undefined) await threads.close();
     },

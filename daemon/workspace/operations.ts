@@ -46,6 +46,8 @@ export type Operations = {
     value: BlobCheck;
   };
   stack: { args: { place: Place; stack: Stack }; value: { lower: string[] } };
+  /** The oldest `count` layers that hold anything. */
+  flatten: { args: { place: Place; stack: Stack; count: number }; value: void };
   seal: {
     args: { place: Place; id: string; stack: Stack };
     /** `stamp`: as a check of the layer would give it. */

@@ -15,6 +15,7 @@ import { TreeWriter } from './tree-writer.ts';
 const lowerBytesMax = 3600;
 const lowersMax = 120;
 const flattenStep = 32;
+const aheadShare = 0.7;
 
 type Layer = ReturnType<typeof readLayer>;
 
@@ -36,6 +37,37 @@ export function stackLowers({
     const bottom = flat === 0 ? base : flatten(place, stack, full.slice(0, flat));
     return { lower: [...rest.toReversed(), bottom] };
   }
+}
+
+/**
+ * How many of the oldest layers a task over `count` of them will need as one tree. With `ahead` it is
+ * told well before: as many more may come as take the time to make it.
+ */
+export function flattenedOf(
+  { stateDir }: Pick<Place, 'stateDir'>,
+  { snapshot }: Pick<Stack, 'snapshot'>,
+  count: number,
+  ahead = false,
+): number {
+  const base = join(snapshotDir(stateDir, snapshot), 'tree').length;
+  const each = join(stateDir, 'l', '0123456789', 'u').length + 1;
+  const share = ahead ? aheadShare : 1;
+  for (let flat = 0; ; flat = Math.min(flat + flattenStep, count)) {
+    const rest = count - flat;
+    const fits = base + rest * each <= lowerBytesMax * share && rest + 1 <= lowersMax * share;
+    if (fits || flat === count) return flat;
+  }
+}
+
+/** Makes that tree where it is not there yet. */
+export function flattenAhead({
+  place,
+  stack,
+  count,
+}: Operations['flatten']['args']): Operations['flatten']['value'] {
+  const layers = stack.ancestors.map(({ layer }) => readLayer(place.stateDir, layer));
+  const full = layers.filter((layer) => layer.entries.length > 0);
+  flatten(place, stack, full.slice(0, count));
 }
 
 /** One directory that looks like the snapshot under these layers, made of hard links. */

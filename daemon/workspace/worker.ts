@@ -14,7 +14,7 @@ import { prune, weigh } from './prune/prune.ts';
 import { stepBack } from './prune/step-back.ts';
 import { missingBlobs } from './missing.ts';
 import { sealLayer } from './seal.ts';
-import { stackLowers } from './stack.ts';
+import { flattenAhead, stackLowers } from './stack.ts';
 import { makeSubset } from './subset.ts';
 import { failureOf } from './thread-failure.ts';
 import { Uploads } from './uploads.ts';
@@ -34,6 +34,7 @@ function operationsOf(xattrs: Xattrs): Table {
     check: (args) => checkLayer(args, xattrs),
     checkBlobs,
     stack: stackLowers,
+    flatten: flattenAhead,
     seal: (args) => sealLayer(args, xattrs),
     changes: changesOf,
     collect: ({ request, blobsDir }) => collect(request, blobsDir, xattrs),
