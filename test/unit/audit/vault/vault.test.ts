@@ -2,8 +2,11 @@ import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmdirSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -131,6 +134,21 @@ async function committed(text: string): Promise<AnyRecord> {
   const { commitment, subject } = await vault.keep(ada, text);
   return { seq: 7, data: { intent_commitment: commitment, subject } } as unknown as AnyRecord;
 }
+
+test('after a disk that failed nothing is kept any more, also once it answers again', async () => {
+  const { subject } = await vault.keep(ada, 'before');
+  await restart();
+  renameSync(valuesOf(subject), `${valuesOf(subject)}.aside`);
+  mkdirSync(valuesOf(subject));
+  const code = 'audit.unavailable';
+  await expect(vault.keep(ada, 'lost')).rejects.toMatchObject({ code });
+  rmdirSync(valuesOf(subject));
+  renameSync(`${valuesOf(subject)}.aside`, valuesOf(subject));
+  await expect(vault.keep(ada, 'lost too')).rejects.toMatchObject({ code });
+  await restart();
+  const after = await vault.keep(ada, 'after');
+  await expect(vault.words(after)).resolves.toBe('after');
+});
 
 describe('nothing is erased', () => {
   test('while somebody holds the log', async () => {
