@@ -13,7 +13,7 @@ const reason = z.string().min(1).max(512);
 
 export const PruneLog = z.strictObject({
   dryRun: z.boolean().default(false),
-  /** Only what is older than so many days goes; the setting `audit.keep_days` if left out. */
+  /** Only what is older than so many days goes: `audit.keep_days`, or more than that. */
   keepDays: z.number().int().min(1).max(36_500).optional(),
 });
 

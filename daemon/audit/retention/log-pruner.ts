@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { OrchestraError } from '#contract/errors.ts';
 import type { LogPruneAnswer } from '#contract/retention.ts';
 import type { Actor, AnyRecord, RecordData } from '#contract/records.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -92,7 +93,7 @@ export class LogPruner {
   }
 
   async prune(request: LogPruneRequest, actor?: Actor): Promise<LogPruneAnswer> {
-    const keepDays = request.keepDays ?? this.#deps.keepDays;
+    const keepDays = this.#keepDays(request);
     let answer = answerOf(request, keepDays, { to: this.#deps.log.first, segments: [] });
     let plan: Pick<PrunePlan, 'stop'> = { stop: undefined };
     // A go at a time, so that whoever wants to set a hold need not wait for all of them.
@@ -107,6 +108,16 @@ export class LogPruner {
   async close(): Promise<void> {
     this.#ending.abort();
     await this.#last.catch(() => undefined);
+  }
+
+  /** Whoever may call the daemon may keep more than the settings say, and not less. */
+  #keepDays({ keepDays = this.#deps.keepDays }: LogPruneRequest): number {
+    if (keepDays >= this.#deps.keepDays) return keepDays;
+    throw new OrchestraError(
+      'request.invalid',
+      `The settings keep ${this.#deps.keepDays} days of the log, and nobody less than that`,
+      { hint: 'audit.keep_days in the daemon’s configuration is what decides' },
+    );
   }
 
   #next<R>(work: () => Promise<R>): Promise<R> {

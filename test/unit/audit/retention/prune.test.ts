@@ -42,6 +42,16 @@ test('records that are young stay, however many there are', async () => {
   expect(await pruned(it)).toEqual([]);
 });
 
+test('nobody who calls the daemon can have less kept than its settings say', async () => {
+  await using it = await old();
+  const asked = it.pruner.prune({ dryRun: false, keepDays: 399 }, admin);
+  await expect(asked).rejects.toMatchObject({ code: 'request.invalid' });
+  expect(await it.pruner.prune({ dryRun: true, keepDays: 600 }, admin)).toMatchObject({
+    segments: 0,
+    stop: { why: 'young' },
+  });
+});
+
 test('nothing goes without a signed checkpoint over the record that lets it go', async () => {
   await using it = await old();
   const before = await it.segments();
@@ -175,7 +185,7 @@ test('the record names each file that went, as it was', async () => {
   for (const first of segments) {
     files.set(first, await readFile(join(it.dir, 'segments', segmentName(first))));
   }
-  const { to } = await it.pruner.prune({ dryRun: false, keepDays: 100 }, admin);
+  const { to } = await it.pruner.prune({ dryRun: false, keepDays: 450 }, admin);
   const records = await pruned(it);
   const named = records.flatMap(({ data }) => data.segments);
   expect(named.map(({ first_seq }) => first_seq)).toEqual(segments.filter((first) => first < to));
@@ -186,7 +196,7 @@ test('the record names each file that went, as it was', async () => {
     const line = file.subarray(file.lastIndexOf(10, file.length - 2) + 1, -1);
     expect(leafHash(line).toString('hex')).toBe(last);
   }
-  expect(records[0]!.data).toMatchObject({ from_seq: 0, keep_days: 100, origin: 'test' });
+  expect(records[0]!.data).toMatchObject({ from_seq: 0, keep_days: 450, origin: 'test' });
   expect(records[0]!.actor).toEqual(admin);
 });
 
