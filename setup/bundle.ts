@@ -4,7 +4,7 @@ import { build, type Plugin } from 'esbuild';
 
 /**
  * Makes `dist/`, what an installed package runs: Node strips types nowhere under `node_modules`.
- * Two entries, split into chunks, so that what is imported late stays unloaded until then.
+ * An entry a program, split into chunks, so that what is imported late stays unloaded until then.
  * Dependencies stay outside, under their own licences; they are installed beside the package.
  */
 export async function bundle(root: string): Promise<void> {
@@ -19,6 +19,7 @@ export async function bundle(root: string): Promise<void> {
     entryPoints: {
       orchestra: 'cli/main.ts',
       orchestrad: 'daemon/main.ts',
+      'orchestra-signer': 'signer/main.ts',
       'orchestra-witness': 'witness/main.ts',
       ...Object.fromEntries([...workers].map(([file, name]) => [name, file])),
     },
@@ -35,7 +36,7 @@ export async function bundle(root: string): Promise<void> {
     legalComments: 'inline',
     logLevel: 'warning',
   });
-  for (const name of ['orchestra', 'orchestrad', 'orchestra-witness']) {
+  for (const name of ['orchestra', 'orchestrad', 'orchestra-signer', 'orchestra-witness']) {
     chmodSync(path.join(outdir, `${name}.mjs`), 0o755);
   }
 }
