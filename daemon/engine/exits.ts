@@ -21,6 +21,8 @@ type Watched = {
 const soonestMs = 1;
 const latestMs = 25;
 const killed = 137;
+/** What Docker says of a container that it finds dead after it was away itself. */
+const unseen = 255;
 const confirmMs = 10_000;
 
 /**
@@ -83,9 +85,11 @@ export function openExits(parts: {
           one.engine,
           lookUntilOver(one, both).then((exit) => exit ?? new Promise<never>(() => {})),
         ]);
-        if (first.by === 'engine') return first;
+        if (first.by === 'engine') return believed(first, one);
         // Only the engine can tell a kill for want of memory from any other.
-        if (first.exitCode === killed) return await Promise.race([given(signal), one.engine]);
+        if (first.exitCode === killed) {
+          return believed(await Promise.race([given(signal), one.engine]), one);
+        }
         one.confirmed ??= confirm(log, id, first, one.engine);
         return first;
       } finally {
@@ -105,6 +109,28 @@ export function openExits(parts: {
       watched.delete(id);
     },
   };
+}
+
+/**
+ * A task may end with it as well, and then the kernel says the same; or something else, which it knows
+ * better. Of a kill, and where it says nothing, nobody saw how the task ended.
+ */
+function believed(exit: ContainerExit, { process }: Watched): ContainerExit {
+  if (exit.exitCode !== unseen) return exit;
+  const status = process.exitStatus();
+  const exitCode = status === undefined ? killed : exitCodeOf(status);
+  if (exitCode === killed) throw nobodySaw();
+  return exitCode === unseen ? exit : { ...exit, by: 'kernel', exitCode, oomKilled: false };
+}
+
+/** Of one that was over when it was found, and that no kernel can tell of any more. */
+export function assertSeen(exit: ContainerExit): ContainerExit {
+  if (exit.exitCode === unseen) throw nobodySaw();
+  return exit;
+}
+
+function nobodySaw(): OrchestraError {
+  return new OrchestraError('engine.unavailable', 'The engine did not see how a sandbox ended');
 }
 
 /** Resolves with undefined once `signal` gives up. */

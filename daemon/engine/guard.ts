@@ -20,7 +20,7 @@ import type {
   HostFacts,
   SignalName,
 } from './engine.ts';
-import { openExits } from './exits.ts';
+import { assertSeen, openExits } from './exits.ts';
 import { floorBreaches, type FloorFacts } from './floor.ts';
 import type { Kernel } from './kernel.ts';
 import { isLeaving } from './leaving.ts';
@@ -196,6 +196,7 @@ export function guardEngine(parts: GuardParts): Engine {
       effective: found.effective,
       stage: 'released',
       isFrozen: found.found === 'paused',
+      isFoundDead: found.found === 'exited',
     };
     known.set(id, one);
     try {
@@ -400,6 +401,7 @@ export function guardEngine(parts: GuardParts): Engine {
       const exit = await exits.wait(id, signal);
       // The last process is dead: nobody sees the layers or writes any more.
       const one = known.get(id);
+      if (one?.isFoundDead === true) assertSeen(exit);
       one?.pipes?.over();
       // An engine that was asked to pass on what is over already may never end that.
       if (one?.late) setTimeout(() => one.late?.close(), lateMs).unref();

@@ -85,13 +85,21 @@ function termsOf({ class: of, rule }: RetryAsk['failure']): Terms {
   return ruleTerms.get(rule) ?? terms;
 }
 
-const firstMs = { task: 1_000, ours: 500 } as const;
 const longestMs = 30_000;
 
+/** What was lost is tried again soon; what is lost again may be an engine that is starting. */
+const waits = {
+  task: { firstMs: 1_000, times: 2, sureShare: 0 },
+  ours: { firstMs: 500, times: 6, sureShare: 0.5 },
+} as const;
+
 /**
- * Twice as long each time, and anywhere below that: tasks that failed together come back apart. With
- * both budgets bounded, all waiting of one task is: some three minutes at most.
+ * Longer each time, and anywhere below that: tasks that failed together come back apart. Of ours the
+ * half is sure, so that all of them outlast the restart of an engine. With both budgets bounded, all
+ * waiting of one task is: some three minutes at most.
  */
 function backOff(budget: 'task' | 'ours', spent: number, chance: number): number {
-  return Math.floor(Math.min(longestMs, firstMs[budget] * 2 ** spent) * chance);
+  const { firstMs, times, sureShare } = waits[budget];
+  const share = sureShare + (1 - sureShare) * chance;
+  return Math.floor(Math.min(longestMs, firstMs * times ** spent) * share);
 }

@@ -149,3 +149,23 @@ test('what was adopted takes no second task', async () => {
   await expect(engine.release(id, of, context)).rejects.toMatchObject({ code: 'engine.failed' });
   await expect(engine.start(id, context)).rejects.toMatchObject({ code: 'engine.failed' });
 });
+
+test.each([
+  [255, 'engine.unavailable'],
+  [254, undefined],
+])(
+  'of one that is found over, exit code %s is what an engine says that did not look: %s',
+  async (exitCode, code) => {
+    const { engine, fake, permit } = openFakeSandboxes({ exitCode });
+    const first = permit();
+    const { id } = await engine.create(first, context);
+    await engine.start(id, context);
+    await engine.release(id, first, context);
+    await engine.wait(id);
+    const next = openFakeSandboxes({}, { fake });
+    await next.engine.adopt(id, next.office.mint(first.spec), context);
+    const wait = next.engine.wait(id);
+    if (code === undefined) expect((await wait).exitCode).toBe(exitCode);
+    else await expect(wait).rejects.toMatchObject({ code });
+  },
+);

@@ -74,6 +74,30 @@ test('a kill is told by the engine alone, which knows whether memory ran out', a
   expect(await exit).toMatchObject({ by: 'engine', oomKilled: true });
 });
 
+test.each([
+  ['was killed with its engine', 9],
+  ['still lives', undefined],
+])('an engine that found dead what %s did not see how it ended', async (_, status) => {
+  const { exits, die } = play(Promise.resolve(said(255)));
+  await exits.watch(id, process.pid);
+  if (status !== undefined) die(status);
+  await expect(exits.wait(id)).rejects.toMatchObject({ code: 'engine.unavailable' });
+});
+
+test('of what its engine did not see the kernel tells how it ended', async () => {
+  const { exits, die } = play(Promise.resolve(said(255)));
+  await exits.watch(id, process.pid);
+  die(3 << 8);
+  expect(await exits.wait(id)).toMatchObject({ by: 'kernel', exitCode: 3 });
+});
+
+test('a task that ends with 255 has done so, if the kernel says it too', async () => {
+  const { exits, die } = play(Promise.resolve(said(255)));
+  await exits.watch(id, process.pid);
+  die(255 << 8);
+  expect((await exits.wait(id)).exitCode).toBe(255);
+});
+
 test('waiting can be given up while the process lives', async () => {
   const { exits } = play(new Promise(() => {}));
   await exits.watch(id, process.pid);

@@ -35,7 +35,7 @@ test('the next attempt has the next number, a wait, and the budget that pays', (
   const error = new OrchestraError('engine.unavailable', 'nothing answers');
   const ended = { attempt: 2, outcome: 'unknown' } as const;
   const after = afterFailure(over({ ended, error }));
-  expect(after.retry).toEqual({ attempt: 3, after_ms: 250, budget: 'ours', left: 2 });
+  expect(after.retry).toEqual({ attempt: 3, after_ms: 375, budget: 'ours', left: 2 });
   recordTypes['retry.scheduled'].data.parse(after.retry);
 });
 

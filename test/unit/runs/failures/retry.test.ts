@@ -94,9 +94,24 @@ describe('the wait', () => {
     return decided.retry ? decided.afterMs : undefined;
   };
 
-  test('doubles, and lies anywhere below', () => {
-    expect([after(0, 0.999), after(1, 0.999), after(2, 0.999)]).toEqual([499, 999, 1998]);
-    expect([after(0, 0), after(0, 0.5)]).toEqual([0, 250]);
+  test('doubles for the task, and lies anywhere below', () => {
+    const ofTask = (times: number, random: number) =>
+      decideRetry(
+        ask({
+          failure: as('unknown'),
+          retries: 3,
+          used: spent('task', times),
+          random: () => random,
+        }),
+      );
+    expect(ofTask(0, 0)).toMatchObject({ afterMs: 0 });
+    expect(ofTask(0, 0.5)).toMatchObject({ afterMs: 500 });
+    expect(ofTask(2, 0.999)).toMatchObject({ afterMs: 3996 });
+  });
+
+  test('of ours is short at first, and in all longer than an engine takes to start again', () => {
+    expect([after(0, 0.999), after(1, 0.999), after(2, 0.999)]).toEqual([499, 2998, 17_991]);
+    expect([after(0, 0), after(1, 0), after(2, 0)]).toEqual([250, 1500, 9000]);
   });
 
   test('is at most half a minute', () => {
