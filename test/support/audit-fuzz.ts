@@ -32,8 +32,8 @@ export async function fuzzAudit(options: {
   const result: FuzzResult = { cases: 0, disagreements: [], unsound: [], exits: {}, reasons: {} };
   const subjects = new Subjects();
   const genuine = new Set(
-    [subjects.small, subjects.bare, subjects.long, subjects.other].flatMap(({ lines }) =>
-      lines.map(({ bytes }) => bytes.toString('latin1')),
+    [subjects.small, subjects.bare, subjects.long, subjects.pruned, subjects.other].flatMap(
+      ({ lines }) => lines.map(({ bytes }) => bytes.toString('latin1')),
     ),
   );
   await using python = new SecondVerifier();

@@ -52,6 +52,14 @@ export class Subjects {
     checkpointEvery: 60,
     rotateBefore: [10, 40],
   });
+  readonly pruned = new SignedLog({
+    seed: 'd',
+    runs: 60,
+    segmentRecords: 70,
+    checkpointEvery: 50,
+    rotateBefore: [10, 40],
+    prune: 3,
+  });
 }
 
 /** A whole log, extract or proof with something done to it, and somebody who looks at it. */
@@ -59,7 +67,8 @@ export function someCase(subjects: Subjects, dice: Dice): AuditCase {
   const which = dice.below(100);
   if (which < 55) return logCase(subjects.small, subjects, dice);
   if (which < 60) return logCase(subjects.bare, subjects, dice);
-  if (which < 66) return logCase(subjects.long, subjects, dice);
+  if (which < 64) return logCase(subjects.long, subjects, dice);
+  if (which < 70) return logCase(subjects.pruned, subjects, dice);
   if (which < 94) return bundleCase(subjects, dice);
   return proofCase(subjects, dice);
 }
@@ -71,6 +80,10 @@ function logCase(log: SignedLog, subjects: Subjects, dice: Dice): AuditCase {
     const [name, change] = dice.of(logMutations);
     names.push(name);
     files = change(files, log, subjects, dice) ?? files;
+  }
+  if (log.first > 0 && !dice.chance(8)) {
+    const front = `segments/${String(log.first).padStart(16, '0')}`;
+    files = new Map([...files].filter(([name]) => !name.startsWith('segments/') || name >= front));
   }
   const trust = someTrust(log, subjects, dice);
   const segments = [...files.keys()].filter((name) => name.startsWith('segments/'));

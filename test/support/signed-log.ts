@@ -22,6 +22,8 @@ export type SignedLogOptions = {
   rotateBefore?: readonly number[];
   /** Without keys and checkpoints, as logs were before them. */
   bare?: boolean;
+  /** So many segments from the front are let go, by a record that says so. */
+  prune?: number;
   /** Every so many checkpoints two witnesses sign as well. */
   witnessEvery?: number;
 };
@@ -52,6 +54,7 @@ export class SignedLog {
       rotateBefore: [1],
       bare: false,
       witnessEvery: 3,
+      prune: 0,
       ...options,
     };
     this.origin = `host/orchestra/${this.#options.seed}`;
@@ -76,7 +79,7 @@ export class SignedLog {
   /** Files beneath the log's folder. */
   files(): Map<string, Buffer> {
     const files = new Map<string, Buffer>();
-    for (const { first, count } of this.segments) {
+    for (const { first, count } of this.segments.slice(this.#options.prune)) {
       const lines = this.lines.slice(first, first + count);
       const name = `segments/${String(first).padStart(16, '0')}.jsonl`;
       files.set(name, Buffer.concat(lines.flatMap(({ bytes }) => [bytes, Buffer.from('\n')])));
@@ -202,8 +205,62 @@ export class SignedLog {
       for (const attempt of [1, 2, 3]) this.#append('task.started', { attempt }, id);
       this.#append('run.closed', { outcome: 'succeeded', records: 5 }, id);
     }
+    if (this.#options.prune > 0) this.#prune(this.#options.prune);
     this.#append('daemon.stopped', { runs_open: 0 });
     this.#checkpoint(true);
+  }
+
+  /** Number of the first record that is still in the folder. */
+  get first(): number {
+    return this.segments[this.#options.prune]?.first ?? 0;
+  }
+
+  #prune(segments: number): void {
+    const to = this.segments[segments]?.first ?? 0;
+    this.#checkpoint(true);
+    const tree = { tree_size: this.size, root: this.root(this.size).toString('base64') };
+    for (const { seq } of this.epochs.filter((epoch) => epoch.seq < to)) {
+      const line = this.lines[seq];
+      const proof = this.inclusion(seq, tree.tree_size).map((one) => one.toString('base64'));
+      const text = line?.bytes.toString();
+      const sha256 = line?.leaf.toString('hex');
+      this.#append('log.carried', {
+        line: text,
+        of: seq,
+        proof,
+        root: tree.root,
+        sha256,
+        tree_size: tree.tree_size,
+      });
+    }
+    const gone = this.segments.slice(0, segments).map(({ first, count }) => {
+      const lines = this.lines.slice(first, first + count);
+      const bytes = Buffer.concat(lines.flatMap((line) => [line.bytes, Buffer.from('\n')]));
+      const last = lines.at(-1)?.leaf.toString('hex');
+      return {
+        bytes: bytes.length,
+        first_seq: first,
+        last,
+        records: count,
+        sha256: hash('sha256', bytes),
+      };
+    });
+    const spans = [...this.#runs.keys()].flatMap((run) => {
+      const own = this.lines.filter((line) => line.run === run);
+      const before = own.filter(({ seq }) => seq < to);
+      const last = before.at(-1)?.leaf.toString('hex');
+      if (before.length === 0 || before.length === own.length) return [];
+      return [{ closed: false, last, records: before.length, run }];
+    });
+    const until = '2026-01-01T00:00:00.000Z';
+    const about = {
+      from_seq: 0,
+      keep_days: 1,
+      origin: this.origin,
+      root: tree.root,
+      segments: gone,
+    };
+    this.#append('log.pruned', { ...about, spans, to_seq: to, tree_size: tree.tree_size, until });
   }
 
   #epoch(type: string, epoch: number): void {
