@@ -225,6 +225,7 @@ describe('a checkpoint', () => {
     const stateDir = killed(first);
     rmSync(join(stateDir, 'audit'), { recursive: true });
     rmSync(join(stateDir, 'keys'), { recursive: true });
+    rmSync(join(stateDir, 'signer'), { recursive: true });
     await using stranger = await Orchestra.open({ stateDir });
     await expect(stranger.rooms.runs.importRun(from(checkpoint), user)).rejects.toMatchObject({
       code: 'access.denied',
