@@ -153,6 +153,7 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
 
   'container.create': on('process', 'Create Container'),
   'container.settings.mismatch': on('finding', 1),
+  'container.fill': on('process', 'Fill Container'),
   'container.start': on('process', 1),
   'container.release': on('process', 1),
   'container.signal': on('process', 'Signal'),

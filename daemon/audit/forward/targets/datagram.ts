@@ -72,7 +72,7 @@ export async function openDatagramSockets(): Promise<DatagramSockets> {
   const libc = koffi.load('libc.so.6');
   const socket = libc.func('int socket(int domain, int type, int protocol)');
   const connect = libc.func('int connect(int fd, const uint8_t *address, uint32_t length)');
-  const send = libc.func('ssize_t send(int fd, const uint8_t *bytes, size_t length, int flags)');
+  const send = libc.func('long send(int fd, const uint8_t *bytes, size_t length, int flags)');
   const close = libc.func('int close(int fd)');
   const failed = (what: string) => new Error(`${what}: error ${koffi.errno()} of the kernel`);
   return {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import type { Batch, Target } from '../target.ts';
@@ -126,32 +126,35 @@ export class StreamTarget implements Target {
 }
 
 async function connected(remote: Remote, signal: AbortSignal): Promise<Socket> {
-  const raw = 'path' in remote ? connect(remote.path) : connect(remote.port, remote.host);
-  if ('path' in remote || remote.tls === undefined) {
-    await until(signal, raw, (resolve) => raw.once('connect', resolve));
-    return raw;
-  }
+  if ('path' in remote) return plain(connect(remote.path), signal);
+  const { host, port, tls } = remote;
+  if (tls === undefined) return plain(connect(port, host), signal);
+  const read = (file: string | undefined) => file && readFile(file);
+  const [ca, cert, key] = await Promise.all([read(tls.ca), read(tls.cert), read(tls.key)]);
+  const raw = await plain(connect(port, host), signal);
+  const secured = connectTls({
+    socket: raw,
+    host,
+    // An address is no name to ask for.
+    servername: isIP(host) === 0 ? host : '',
+    minVersion: 'TLSv1.2',
+    // Whatever the environment says.
+    rejectUnauthorized: true,
+    ...(ca ? { ca } : {}),
+    ...(cert && key ? { cert, key } : {}),
+  });
   try {
-    const { ca, cert, key } = remote.tls;
-    const read = (file: string | undefined) => file && readFile(file);
-    const [authorities, chain, secret] = await Promise.all([read(ca), read(cert), read(key)]);
-    await until(signal, raw, (resolve) => raw.once('connect', resolve));
-    const secured = connectTls({
-      socket: raw,
-      host: remote.host,
-      servername: /[a-z]/i.test(remote.host) && !remote.host.includes(':') ? remote.host : '',
-      minVersion: 'TLSv1.2',
-      // Whatever the environment says.
-      rejectUnauthorized: true,
-      ...(authorities ? { ca: authorities } : {}),
-      ...(chain && secret ? { cert: chain, key: secret } : {}),
-    });
     await until(signal, secured, (resolve) => secured.once('secureConnect', resolve));
     return secured;
   } catch (error) {
     raw.destroy();
     throw error;
   }
+}
+
+async function plain(socket: Socket, signal: AbortSignal): Promise<Socket> {
+  await until(signal, socket, (resolve) => socket.once('connect', resolve));
+  return socket;
 }
 
 /** One step of a connection; whatever goes wrong with it, or takes too long, is the end of it. */

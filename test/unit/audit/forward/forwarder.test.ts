@@ -89,7 +89,7 @@ test('that a receiver takes nothing is on record once, and that it does again as
   expect(await started.forwarder.status()).toMatchObject({ state: 'current', lag: 0, lag_ms: 0 });
 });
 
-test('a receiver that is away while thousands of records come costs lag and one batch', async () => {
+test('a receiver that is away while hundreds of records come costs lag and one batch', async () => {
   await using it = await testLog();
   using dir = folder();
   const receiver = new FakeReceiver();
@@ -100,7 +100,7 @@ test('a receiver that is away while thousands of records come costs lag and one 
     if (isAway) throw new Error('away');
   };
   await using started = await forward(it.log, receiver, { dir: dir.path });
-  const many = upTo(3000).map((i) => noise(`record ${i}`));
+  const many = upTo(600).map((i) => noise(`record ${i}`));
   await it.log.appendAll(many);
   expect((await started.forwarder.status()).lag).toBe(it.log.size);
   isAway = false;
@@ -267,6 +267,7 @@ test('wherever the daemon dies and the receiver fails, nothing is lost and no ba
           await sleep(1);
         }
         const isAll = () => received.some(({ to }) => to === it.log.size);
+        // oxlint-disable-next-line no-unmodified-loop-condition -- "step" does
         while (!isAll() || isDead) {
           if (isDead) {
             await life?.forwarder.close();
