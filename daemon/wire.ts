@@ -4,6 +4,7 @@ import { findEngine } from '#setup/engine/find.ts';
 import { checksOf, openForwarders } from './audit/forward/forwarders.ts';
 import { openIndex } from './audit/index-db.ts';
 import { openLog } from './audit/log.ts';
+import { BackgroundVerify, lastVerifiedAt } from './audit/verify/background.ts';
 import { pruneDaily } from './audit/retention/daily.ts';
 import { examine } from './doctor.ts';
 import { openSigner } from './audit/tree/open-signer.ts';
@@ -89,6 +90,15 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     rooms.pruning.start();
     rooms.logPruner.alsoNeeded(() => forwarders.needs());
     const daily = pruneDaily(rooms.logPruner, logger);
+    const verifying = new BackgroundVerify({
+      dir: auditDir,
+      log,
+      lastAt: await lastVerifiedAt(index),
+      keys: () => deps.trail.keys.map(({ vkey }) => vkey),
+      now: () => deps.clock.now(),
+      logger,
+    });
+    verifying.start();
     const blocked = Promise.withResolvers<OrchestraError>();
     log.onBlocked((error) => blocked.resolve(error));
     return {
@@ -96,6 +106,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       stop: async (reason, how) => {
         isStopping = true;
         daily[Symbol.dispose]();
+        await verifying[Symbol.asyncDispose]();
         await rooms.endRuns(reason, how);
         await server.close(connectionsStopMs);
         await rooms.recordEnd();

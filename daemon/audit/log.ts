@@ -264,6 +264,10 @@ class OpenLog implements Log {
     }
   }
 
+  refuse(error: OrchestraError): void {
+    this.writer?.fail(error);
+  }
+
   onBlocked(listener: (error: OrchestraError) => void): () => void {
     if (this.failure !== undefined) listener(this.failure);
     else this.listeners.add(listener);

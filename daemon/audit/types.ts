@@ -130,6 +130,8 @@ export interface Log {
 
   /** The first failure of a write. From then on every append rejects: the daemon has to stop. */
   readonly blocked: OrchestraError | undefined;
+  /** Blocks the log: somebody found that it is not what was written, and nothing may follow it. */
+  refuse(error: OrchestraError): void;
   /** Calls back once when the log blocks, at once if it has. Returns the way to stop listening. */
   onBlocked(listener: (error: OrchestraError) => void): () => void;
 

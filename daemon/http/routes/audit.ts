@@ -5,20 +5,19 @@ import { RunId } from '#contract/ids.ts';
 import type { Actor } from '#contract/records.ts';
 import { spellProof } from '#verifier/tlog/checkpoint.ts';
 import { spellNote } from '#verifier/tlog/note.ts';
-import { verifyLog } from '#verifier/verify.ts';
 import { Extractor } from '../../audit/extract/extractor.ts';
 import { isEverything, matches, type RecordFilter } from '../../audit/reading/filter.ts';
 import { searchSegments, type SegmentPage } from '../../audit/reading/search-segments.ts';
 import type { Checkpoints } from '../../audit/tree/types.ts';
 import type { LogLine } from '../../audit/types.ts';
+import { recordVerified } from '../../audit/verify/background.ts';
+import { verifyInThread } from '../../audit/verify/in-thread.ts';
 import { cutText } from '../../base/text.ts';
 import type { Routes } from '../app.ts';
 import { sendBytes } from '../send-bytes.ts';
 import { eventStream } from '../streams.ts';
 import type { RouteDeps } from './deps.ts';
 
-/** Small enough that requests are answered while a long log is read. */
-const verifyChunkBytes = 256 * 1024;
 const hiddenShown = 100;
 
 type Part = Pick<
@@ -140,19 +139,8 @@ export function auditRoutes({ runs, runsDeps, index, auditDir, checkpoints }: Ro
     auditHead: () => Promise.resolve({ ...log.head, origin: log.origin }),
     auditVerify: async ({ actor }) => {
       const upTo = log.size;
-      const verdict = await verifyLog(auditDir, { upTo, chunkBytes: verifyChunkBytes });
-      await log.append({
-        type: 'log.verified',
-        actor,
-        outcome: verdict.exit === 1 ? 'failed' : 'ok',
-        sev: verdict.exit === 1 ? 'alert' : 'info',
-        data: {
-          records: verdict.records,
-          verdict: verdict.verdict,
-          reason: cutText(verdict.findings[0]?.reason ?? '', 64),
-          duration_ms: verdict.durationMs,
-        },
-      });
+      const verdict = await verifyInThread({ dir: auditDir, options: { upTo }, stepsBack: false });
+      await recordVerified(log, verdict, actor);
       return { ...verdict, exit_code: verdict.exit };
     },
   };
