@@ -74,7 +74,7 @@ async function unpack(tar: string, folder: string): Promise<Manifest> {
   // Whatever breaks below breaks this off as well, and is told there.
   reading.catch(() => undefined);
   for await (const entry of reader) {
-    const { name = '', type, size = 0 } = entry.header;
+    const { name, type, size } = entry.header;
     const isFile = type === 'file' && /^[a-z][a-z0-9._-]{0,63}$/.test(name);
     if (!isFile || digests.has(name) || digests.size >= filesMax)
       throw notEvidence(`it has ${name}`);

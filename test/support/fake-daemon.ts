@@ -10,6 +10,7 @@ import type { TaskReceipt } from '#contract/explain.ts';
 import { framesType } from '#contract/output-frames.ts';
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
+import { sampleEvidence } from './sample-evidence.ts';
 import { sampleExtract, sampleProof } from './sample-extract.ts';
 
 export type Asked = {
@@ -433,6 +434,20 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('auditExtract', async () => ({ bytes: (await sampleExtract(view.id)).tar }))
     .answer('auditProof', () => ({ bytes: sampleProof(records[0]!, lineOf(records[0]!)) }))
     .answer('auditStats', { json: auditStats })
+    .answer('auditEvidence', async () => ({ bytes: await sampleEvidence() }))
+    .answer('auditPrune', ({ body }) => ({
+      json: {
+        dryRun: (body as { dryRun: boolean }).dryRun,
+        keepDays: 400,
+        from: 0,
+        to: 0,
+        segments: 0,
+        bytes: 0,
+      },
+    }))
+    .answer('auditHolds', { json: { items: [] } })
+    .answer('auditHoldSet', { json: { items: [] } })
+    .answer('auditHoldClear', { json: { items: [] } })
     .answer('auditExport', { bytes: 'seq\r\n' })
     .answer('auditForwarders', { json: { items: [] } })
     .answer('auditHead', { json: { size: 14, hash, origin: 'log-1' } })

@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pack, type Pack } from 'tar-stream';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Actor, AnyRecord, RecordData } from '#contract/records.ts';
@@ -91,7 +91,11 @@ export class Evidence {
       files.push(await this.#notes(folder, { first, last: last + 1 }));
       const keys = checkpoints.keys.filter(({ seq }) => seq < checkpoint.size);
       await put('keys.json', spell(keys.map(({ epoch, vkey, seq }) => ({ epoch, vkey, seq }))));
-      const verdict = await verifyLog(dir, { upTo: checkpoint.size, chunkBytes: verifyChunkBytes });
+      const verdict = await verifyLog(dir, {
+        upTo: checkpoint.size,
+        keys: keys.map(({ vkey }) => vkey),
+        chunkBytes: verifyChunkBytes,
+      });
       await put('verify.json', spell(verdict));
       await put('criteria.md', criteriaText(population));
       const query = { from: timeOf(time.from), to: timeOf(time.to) };
@@ -237,7 +241,8 @@ function tarOf(files: readonly Spooled[], finish: () => Promise<void>): Readable
   const tar = pack();
   void fill(tar, files)
     .catch((cause: unknown) => tar.destroy(cause as Error))
-    .finally(() => finish().catch(() => undefined));
+    .then(finish)
+    .catch(() => undefined);
   return tar as unknown as Readable;
 }
 

@@ -43,6 +43,12 @@ const words: Record<string, string[]> = {
   'audit witnesses': [],
   'audit anchor': [],
   'audit verify': [],
+  'audit coverage': [],
+  'audit evidence': ['--from', '2026-01-01', '-o', 'evidence'],
+  'audit prune': ['--yes'],
+  'audit hold list': [],
+  'audit hold set': ['case-42', '--reason', 'litigation'],
+  'audit hold clear': ['case-42', '--reason', 'settled'],
   'policy show': ['default'],
   'policy check': ['policy.yaml'],
   'secret ls': [],
@@ -65,7 +71,15 @@ const words: Record<string, string[]> = {
 /** These look at an engine, and here is none. */
 const needEngine = ['engine status', 'image ls', 'image build'];
 /** These ask no daemon. */
-const needNothing = ['selftest', 'policy check', 'engine stop', 'completion', 'version', 'help'];
+const needNothing = [
+  'selftest',
+  'audit coverage',
+  'policy check',
+  'engine stop',
+  'completion',
+  'version',
+  'help',
+];
 /** These tell of a daemon that refuses, and go on. */
 const lenient = ['config show', 'doctor'];
 

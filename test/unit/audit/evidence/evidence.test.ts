@@ -1,7 +1,7 @@
 import { hash, verify } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { expect, test } from 'vitest';
@@ -88,6 +88,7 @@ async function make(it: Stage, from = start, to = start + 40 * dayMs) {
   return filesOf(await it.evidence.make({ from, to }, auditor));
 }
 
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- says what the file is
 const json = <T>(files: Map<string, string>, name: string) => JSON.parse(files.get(name)!) as T;
 
 /** Straight from the files, by nobody's code but this. */
