@@ -327,7 +327,10 @@ export class Signatures {
     if (missing.length === keys.length) {
       const seq = this.#epochs.list.find((one) => one.seq >= 0)?.seq ?? scan.first;
       this.#add1('wrong_epoch_key', '', 0, seq, 'the log knows no key that was pinned');
-    } else if (missing.some(({ name }) => name === this.#epochs.list[0]?.key.name)) {
+    } else if (
+      this.#upTo === Infinity &&
+      missing.some(({ name }) => name === this.#epochs.list[0]?.key.name)
+    ) {
       const detail = 'the log ends before a key that was pinned';
       this.#add1('rolled_back', '', 0, scan.chain.seq, detail);
     }

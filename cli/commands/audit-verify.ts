@@ -1,13 +1,16 @@
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
 import { checkHead, knownHead, rememberHead, type AuditHead } from '../audit-heads.ts';
 import type { Command, Context, Options } from '../context.ts';
+import { CheckpointStore } from '../memory/store.ts';
 import { flagOption, textOption } from '../options.ts';
 import { safe } from '../terminal/clean.ts';
 import type { Verdict } from '../../verifier/verdict.ts';
+import type { PathOptions } from '../../verifier/verify-path.ts';
 
 /**
- * Verifies the log: by the daemon, which reads its own disk, or here on a copy. Exit 0 when it is
+ * Verifies the log: by the daemon, which reads its own disk, or here on a copy, an extract or a proof. Exit 0 when it is
  * verified, 0 with a warning when it is sound but incomplete (with `--strict` 4), 4 when it is
  * broken, 1 when it could not be checked.
  */
@@ -49,22 +52,56 @@ async function verifyByDaemon(context: Context, options: Options): Promise<numbe
   return exit;
 }
 
-async function verifyHere(context: Context, dir: string, options: Options): Promise<number> {
-  const { verifyLog } = await import('../../verifier/verify.ts');
-  const folder = path.resolve(context.cwd, dir);
-  const said = headOption(options);
-  let verdict = await verifyLog(folder, { expectedHead: said });
-  const known =
-    said ??
-    (verdict.origin === undefined ? undefined : await knownHead(context.env, verdict.origin));
-  // Which log it is, only its first record says: so what is known of it is compared in a second go.
-  if (said === undefined && known !== undefined) {
-    verdict = await verifyLog(folder, { expectedHead: known });
-  }
+async function verifyHere(context: Context, named: string, options: Options): Promise<number> {
+  const { verifyPath } = await import('../../verifier/verify-path.ts');
+  const target = path.resolve(context.cwd, named);
+  const said = await saidOptions(context, options);
+  let verdict = await verifyPath(target, said);
+  // Which log it is, only it says itself: so what is known of it is compared in a second go.
+  const known = await knownOf(context, verdict.origin, said);
+  if (known !== undefined) verdict = await verifyPath(target, { ...said, ...known });
   const exit = exitOfVerdict(verdict.exit, flagOption(options, 'strict'));
   if (context.print.json) context.print.object({ ...verdict, exit_code: exit });
   else printVerdict(context, verdict, exit);
   return exit;
+}
+
+async function saidOptions({ cwd }: Context, options: Options): Promise<PathOptions> {
+  const fileOption = async (name: string) => {
+    const file = textOption(options, name);
+    return file === undefined ? undefined : await readGiven(path.resolve(cwd, file), file);
+  };
+  const checkpoint = await fileOption('checkpoint');
+  return {
+    expectedHead: headOption(options),
+    keys: textOption(options, 'key')?.split(','),
+    checkpoints: checkpoint && [checkpoint],
+    policy: await fileOption('policy'),
+    record: await fileOption('record'),
+  };
+}
+
+/** What this user saw of the log before, where nothing was said that counts for more. */
+async function knownOf(
+  { env }: Context,
+  origin: string | undefined,
+  said: PathOptions,
+): Promise<PathOptions | undefined> {
+  if (origin === undefined || said.keys !== undefined || said.checkpoints !== undefined) {
+    return undefined;
+  }
+  const head = said.expectedHead ?? (await knownHead(env, origin));
+  const seen = await new CheckpointStore(env).newest(origin);
+  if (head === undefined && seen === undefined) return undefined;
+  return { expectedHead: head, ...(seen && { keys: [seen.vkey], checkpoints: [seen.note] }) };
+}
+
+async function readGiven(file: string, said: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new OrchestraError('usage.invalid', `${said} cannot be read`, { cause });
+  }
 }
 
 /** The verifier's own codes: 0 verified, 1 tampered, 2 could not check, 3 sound but incomplete. */
@@ -95,6 +132,10 @@ function printVerdict({ print }: Context, verdict: Partial<Verdict>, exit: numbe
     print.line(`  ${safe(reason)}${where} ${safe(detail)}`);
   }
   for (const note of verdict.notes ?? []) print.line(`  note      ${safe(note)}`);
+  for (const note of verdict.evidence ?? []) {
+    print.line('  signed');
+    for (const line of note.trimEnd().split('\n')) print.line(`    ${safe(line)}`);
+  }
 }
 
 function headOption(options: Options): AuditHead | undefined {
