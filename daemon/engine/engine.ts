@@ -162,7 +162,10 @@ export interface Engine {
   release(id: string, permit: Permit, context: ActContext, given?: Given): Promise<void>;
   wait(id: string, signal?: AbortSignal): Promise<ContainerExit>;
   usage(id: string): Promise<Usage | undefined>;
-  /** The volume at `target` of one whose task is over, as a tar stream. To be read, or destroyed. */
+  /**
+   * The volume at `target` of one that was waited for, as a tar stream. To be read, or destroyed.
+   * Rejects while it may still run: what moves could lead the engine elsewhere.
+   */
   readBack(id: string, target: string): Promise<AsyncIterable<Uint8Array>>;
   signal(id: string, name: SignalName, context: ActContext): Promise<void>;
   freeze(id: string, context: ActContext): Promise<void>;

@@ -322,9 +322,11 @@ export function guardEngine(parts: GuardParts): Engine {
       const isThere = one?.spec.mounts.some(
         (mount) => mount.kind === 'volume' && mount.target === target,
       );
-      if (one?.stage !== 'released' || isThere !== true) {
-        throw new OrchestraError('engine.failed', 'Only the volume of a task is read back');
+      if (one?.isOver !== true || isThere !== true) {
+        throw new OrchestraError('engine.failed', 'Only the volume of a dead task is read back');
       }
+      // By the engine's own word as well: nothing may move in it while the engine looks at it.
+      await exits.settled(id);
       return timely('show a volume', driver.readBack(id, target));
     },
 
@@ -401,6 +403,7 @@ export function guardEngine(parts: GuardParts): Engine {
       const exit = await exits.wait(id, signal);
       // The last process is dead: nobody sees the layers or writes any more.
       const one = known.get(id);
+      if (one) one.isOver = true;
       if (one?.isFoundDead === true) assertSeen(exit);
       one?.pipes?.over();
       // An engine that was asked to pass on what is over already may never end that.

@@ -21,6 +21,8 @@ export type Known = {
   /** The kernel was asked how it is confined. */
   isConfined?: boolean;
   areDoorsClosed?: boolean;
+  /** Its last process is dead. */
+  isOver?: boolean;
   /** It was over when it was found. */
   isFoundDead?: boolean;
   /** Its volumes that have their content, by where they are. */

@@ -367,6 +367,9 @@ export function engineSuite(name: string, open: () => Promise<EngineUnderTest>):
         await under.engine.start(id, context);
         await attached.ready;
         await under.engine.release(id, permit, context);
+        await expect(under.engine.readBack(id, target)).rejects.toMatchObject({
+          code: 'engine.failed',
+        });
         expect((await under.engine.wait(id)).exitCode).toBe(0);
         const volume = await FakeVolume.of(await under.engine.readBack(id, target));
         const names = [...volume.entries.keys()].toSorted();
