@@ -9,6 +9,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/audit/anchoring/hooks.test.ts',
     'a hook that does `%s` has failed, and says why',
   ],
+  'anchor.requested': [
+    'test/unit/audit/anchoring/hooks.test.ts',
+    'a hook gets the signed checkpoint and nothing of the daemon’s environment',
+  ],
   'anchor.sent': [
     'test/unit/audit/anchoring/hooks.test.ts',
     'a hook gets the signed checkpoint and nothing of the daemon’s environment',

@@ -60,8 +60,14 @@ test('rfc3161.sh: the authority’s word holds for the checkpoint, and for no ot
   const { size } = await anchored(stage);
   const verify = (data: string) =>
     run('openssl', [
-      ...['ts', '-verify', '-data', join(held, data), '-in', join(held, `${size}.tsr`)],
-      ...['-CAfile', tsa.certificate],
+      'ts',
+      '-verify',
+      '-data',
+      join(held, data),
+      '-in',
+      join(held, `${size}.tsr`),
+      '-CAfile',
+      tsa.certificate,
     ]);
   expect((await verify(`${size}.checkpoint`)).stdout).toContain('OK');
   const note = await readFile(join(held, `${size}.checkpoint`), 'utf8');
@@ -140,10 +146,9 @@ digests = sha256
 `;
   await writeFile(at('tsa.cnf'), config);
   await writeFile(at('serial'), '01\n');
-  await run('openssl', [
-    ...['req', '-x509', '-config', at('tsa.cnf'), '-newkey', 'rsa:2048', '-nodes'],
-    ...['-days', '2', '-keyout', at('tsa.key'), '-out', at('tsa.pem')],
-  ]);
+  const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', at('tsa.key')];
+  const request = ['req', '-x509', '-config', at('tsa.cnf'), '-days', '2', '-out', at('tsa.pem')];
+  await run('openssl', [...request, ...key]);
   const script = `#!/bin/sh
 cat > ${at('query')}.$$
 exec openssl ts -reply -config ${at('tsa.cnf')} -queryfile ${at('query')}.$$
