@@ -211,6 +211,17 @@ cannot be reached from, and give it to orchestra audit verify with --key.`,
     load: async () => (await import('./commands/audit-verify.ts')).auditVerify,
   },
   {
+    name: 'acknowledge-loss',
+    text: 'records of the log are gone for good: say so on record, and go on',
+    group: 'Care',
+    options: [{ flags: '--reason <text>', text: 'why they are gone; it is on record' }],
+    more: `For a log that orchestrad refuses to open (audit.rolled_back), once no copy of it can be found.
+It runs on the state directory of an orchestrad that is stopped. Every later verification tells of the
+loss. The key that signed what is gone never signs again: a new one does, and what the old one had
+signed last is on record. A signer that runs by itself has to be told by its own --give-up.`,
+    load: async () => (await import('./commands/audit-loss.ts')).auditAcknowledgeLoss,
+  },
+  {
     name: 'coverage',
     text: 'every type of record, and the test that makes a daemon emit it',
     group: 'Trust',

@@ -68,7 +68,8 @@ function defaultStateDir(env: Env): string {
   return `${defaultPaths(env, process.getuid?.() ?? -1).stateDir}-local`;
 }
 
-function daemonEntry(): string {
+/** What Node runs as the daemon. */
+export function daemonEntry(): string {
   const root = packageRoot();
   // In a checkout the sources run as they are; in an installed package they are bundled.
   const source = path.join(root, 'daemon/main.ts');

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
 import { defaultPaths } from '#setup/paths.ts';
+import { acknowledge } from './accept-loss.ts';
 import { armFailpoints } from './base/failpoints.ts';
 import { readConfig, type Config } from './config.ts';
 import { checkPolicies } from './policy/book.ts';
@@ -20,6 +21,7 @@ const usage = `orchestrad: runs plans in locked containers and keeps the record
   --state-dir DIR   the log, blobs, snapshots and layers
   --engine HOST     the container engine, such as unix:///var/run/docker.sock
   --stop-with-stdin stops when stdin is closed, so as not to outlive whoever started it
+  --acknowledge-loss REASON  records of the log are gone for good: says so on record, and exits
   --check           validates the settings and policies, starts nothing, exits 0 or 1
   --version, --help
 `;
@@ -46,6 +48,10 @@ async function main(): Promise<void> {
     );
     await readSeccompProfile(join(policiesDir, 'seccomp.json'));
     return say('The settings and policies are in order.\n');
+  }
+  const reasonOfLoss = flags['acknowledge-loss'];
+  if (reasonOfLoss !== undefined) {
+    return acknowledge({ config, version, signerProgram }, reasonOfLoss);
   }
   const logger = pino({ level: config.logLevel, base: { pid: process.pid } });
   process.on('uncaughtException', (error) => {
@@ -95,6 +101,7 @@ function readFlags() {
         'state-dir': { type: 'string' },
         engine: { type: 'string' },
         'stop-with-stdin': { type: 'boolean' },
+        'acknowledge-loss': { type: 'string' },
         check: { type: 'boolean' },
         version: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },

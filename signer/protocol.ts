@@ -4,10 +4,13 @@
  */
 export type Question =
   | { op: 'hello' }
-  | { op: 'init'; origin: string }
+  /** `follows`: the key that this one replaces, which is gone with its signer. */
+  | { op: 'init'; origin: string; follows?: GoneKey }
   | ({ op: 'sign' } & Continuation)
   | { op: 'prepare'; origin: string }
   | ({ op: 'rotate'; record: string; inclusion: string[] } & Continuation);
+
+export type GoneKey = { epoch: number; vkey: string; size: number; root: string };
 
 /** A tree, and the proof that it begins with the one of `from` leaves, the last that was signed. */
 export type Continuation = {

@@ -55,6 +55,11 @@ const isText = (value: unknown) => typeof value === 'string';
 const isOrigin = (value: unknown) =>
   typeof value === 'string' && /^[\w./-]{1,128}$/.test(value) && !/\s/.test(value);
 const isProof = (value: unknown) => Array.isArray(value) && value.every(isText);
+function isGoneKey(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { epoch, vkey, size, root } = value as Record<string, unknown>;
+  return isCount(epoch) && isText(vkey) && isCount(size) && isText(root);
+}
 const continuation = {
   origin: isOrigin,
   size: isCount,
@@ -64,7 +69,10 @@ const continuation = {
 };
 const shapes = {
   hello: {},
-  init: { origin: isOrigin },
+  init: {
+    origin: isOrigin,
+    follows: (value: unknown) => value === undefined || isGoneKey(value),
+  },
   sign: continuation,
   prepare: { origin: isOrigin },
   rotate: { ...continuation, record: isText, inclusion: isProof },

@@ -6,7 +6,7 @@ import { emptyRoot, hashBytes, includes, isConsistent, leafHash } from '#verifie
 import { fromBase64, spellNote } from '#verifier/tlog/note.ts';
 import { KeyFiles } from './key-files.ts';
 import { lockState } from './lock.ts';
-import type { Answers, Continuation, Question, Refusal, SignerState } from './protocol.ts';
+import type { Answers, Continuation, GoneKey, Question, Refusal, SignerState } from './protocol.ts';
 import { signNote, vkeyOf } from './sign-note.ts';
 import { readState, writeState, type Kept } from './state-file.ts';
 
@@ -139,7 +139,7 @@ export class Signer implements Disposable {
       case 'hello':
         return this.#kept === undefined ? {} : { state: this.#describe() };
       case 'init':
-        return this.#init(question.origin);
+        return this.#init(question.origin, question.follows);
       case 'sign':
         return this.#sign(question);
       case 'prepare':
@@ -149,13 +149,17 @@ export class Signer implements Disposable {
     }
   }
 
-  async #init(origin: string): Promise<Answers['init']> {
+  async #init(origin: string, follows?: GoneKey): Promise<Answers['init']> {
     if (this.#kept === undefined) {
-      const key = await this.#files.make(0);
+      const epoch = follows === undefined ? 0 : follows.epoch + 1;
+      const key = await this.#files.make(epoch);
       this.#onStep('key made');
       this.#forWitnesses = await this.#keyForWitnesses();
       const root = emptyRoot().toString('base64');
-      const kept: Kept = { format: 1, origin, epoch: 0, size: 0, root };
+      const kept: Kept = { format: 1, origin, epoch, size: 0, root };
+      if (follows !== undefined) {
+        kept.lost = { vkey: follows.vkey, size: follows.size, root: follows.root };
+      }
       await writeState(this.#path, kept);
       this.#onStep('state written');
       this.#kept = kept;

@@ -38,6 +38,8 @@ export type LogOptions = {
   freeBytes?: ((dir: string) => Promise<number>) | undefined;
   /** The Merkle tree over the records: grows as they become durable. */
   tree?: TreeOpening | undefined;
+  /** What a signer knows of: more records than are there are a loss. */
+  signedSize?: number | undefined;
   /** Called when all was read and before anything is written. If it throws, the log does not open. */
   check?: ((found: { origin: string }) => Promise<void>) | undefined;
   /** Called after each batch of records became durable. */
@@ -84,8 +86,8 @@ async function open(options: LogOptions, acceptLoss: string | undefined): Promis
     await room.watch();
     const catalog = new Catalog();
     const onRecord = options.onRecord ?? (() => {});
-    const { tree } = options;
-    const recovered = await recoverLog({ dir, catalog, onRecord, acceptLoss, tree });
+    const { tree, signedSize } = options;
+    const recovered = await recoverLog({ dir, catalog, onRecord, acceptLoss, tree, signedSize });
     await options.check?.({ origin: recovered.origin ?? options.origin });
     const heads = await HeadsFile.open(dir);
     const log = new OpenLog({ options, lock, room, catalog, heads, recovered });

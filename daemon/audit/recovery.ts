@@ -32,6 +32,8 @@ export type RecoveryOptions = {
   acceptLoss?: string | undefined;
   /** Gets the hash of each record. */
   tree?: TreeOpening | undefined;
+  /** What a signer knows of. */
+  signedSize?: number | undefined;
 };
 
 /**
@@ -86,7 +88,9 @@ export async function recoverLog(options: RecoveryOptions): Promise<Recovered> {
   }
   // The writer goes on with what the catalog knows: runs that were pruned are forgotten.
   for (const run of scan.chain.runs.keys()) if (!catalog.runs.has(run)) scan.chain.runs.delete(run);
-  const loss = lossOf(scan, heads, headHash) ?? unsignedLoss(scan, signed);
+  const loss =
+    lossOf(scan, heads, headHash) ??
+    signedLoss(scan, Math.max(signed?.size ?? 0, options.signedSize ?? 0));
   if (loss !== undefined && acceptLoss === undefined) throw rolledBack(loss);
   if (tree !== undefined) await finishTree(dir, tree, { scan, signed, isTreeBegun });
 
@@ -158,7 +162,7 @@ function lossOf(
   return undefined;
 }
 
-/** What is on record as signed; not where a loss is accepted, since then nothing below it holds. */
+/** What is on record as signed. */
 async function lastSigned(
   dir: string,
   { tree }: RecoveryOptions,
@@ -167,11 +171,11 @@ async function lastSigned(
   return newestOf((await readCheckpoints(dir))?.notes ?? []);
 }
 
-function unsignedLoss(scan: Scan, signed: SignedCheckpoint | undefined): Loss | undefined {
+function signedLoss(scan: Scan, signed: number): Loss | undefined {
   const found = scan.chain.seq;
-  if (signed === undefined || signed.size <= found) return undefined;
-  const why = `${signed.size} records were signed, ${found} are left`;
-  return { expected: signed.size, found, why };
+  if (signed <= found) return undefined;
+  const why = `${signed} records were signed, ${found} are left`;
+  return { expected: signed, found, why };
 }
 
 /**

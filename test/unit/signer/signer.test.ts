@@ -21,9 +21,9 @@ class World implements AsyncDisposable {
   readonly lines: string[] = [];
   readonly tree: GrowingTree;
   signer!: Signer;
-  readonly #gone: () => Promise<void>;
+  readonly #gone: () => PromiseLike<void>;
 
-  private constructor(dir: string, gone: () => Promise<void>) {
+  private constructor(dir: string, gone: () => PromiseLike<void>) {
     this.dir = dir;
     this.#gone = gone;
     this.tree = new GrowingTree({ files: new TileFiles(join(dir, 'log')) });
