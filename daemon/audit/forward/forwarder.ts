@@ -143,7 +143,7 @@ export class Forwarder {
 
   /** From the last settled record on, until something goes wrong. */
   async #session(): Promise<void> {
-    const { log, cursor } = this.#options;
+    const { log } = this.#options;
     if (this.#held) await this.#deliver(this.#held.batch, this.#held.hash);
     else this.#rewind();
     const over = new AbortController();
@@ -156,8 +156,7 @@ export class Forwarder {
         await this.#lookAround(found === 'tick');
         if (found === 'tick') continue;
         if (found.done === true) return;
-        const { upto } = cursor.place;
-        const gathering = this.#gather(found.value, upto);
+        const gathering = this.#gather(found.value);
         await this.#fill(gathering, lines);
         // While this is on its way the next line may come; it is looked at afterwards.
         coming = lines.next();
@@ -195,8 +194,11 @@ export class Forwarder {
     await this.#save();
   }
 
-  #gather(first: LogLine, upto: number | undefined): Gathering {
-    const { fits, format, about } = this.#options;
+  #gather(first: LogLine): Gathering {
+    const { fits, format, about, cursor } = this.#options;
+    // Of a batch that an earlier daemon was handing over; those that came since have their own.
+    const end = cursor.place.upto ?? 0;
+    const upto = end > this.#position ? end : undefined;
     const recordsMax = this.#recordsMax;
     const limits = { recordsMax, upto, fits, format, about };
     const gathering = new Gathering(this.#position, this.#positionHash, limits);

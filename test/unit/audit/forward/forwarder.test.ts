@@ -107,6 +107,7 @@ test('a receiver that is away while hundreds of records come costs lag and one b
   await eventually(() => receiver.numbers.length === it.log.size);
   expect(receiver.numbers).toEqual(upTo(it.log.size));
   expect(largest).toBe(10);
+  expect(receiver.batches.length).toBeLessThan(65);
 });
 
 test('a new forwarder begins at the end, or where the configuration says at the start', async () => {
