@@ -123,6 +123,18 @@ test('a witness that was killed and comes back is given the way from where it wa
   expect(back.said.quorum?.size).toBeGreaterThan(away.said.quorum?.size ?? 0);
 }, 120_000);
 
+test('a key that changes is no trouble to the witness, nor to the user who knew the one before', async () => {
+  const before = await daemon.cli(['runs']);
+  expect(before).toMatchObject({ code: 0 });
+  expect(await daemon.cli(['audit', 'keys', 'rotate'])).toMatchObject({ code: 0 });
+  const ran = await runSomething();
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.stderr).not.toContain('first sight');
+  const { code, said } = await view('audit', 'anchor');
+  expect(code).toBe(0);
+  expect(said.targets[1]).toMatchObject({ name: 'w1', failures: 0 });
+}, 120_000);
+
 test('a past that root puts back, with all keys of this machine, is seen by user and witness', async () => {
   const copy = join(daemon.dir, 'copy');
   await daemon.stop();

@@ -83,13 +83,6 @@ export type AnchoringSettings = {
   limit: Unanchored | undefined;
 };
 
-export const noAnchoring: AnchoringSettings = {
-  hooks: [],
-  witnesses: [],
-  quorum: 0,
-  limit: undefined,
-};
-
 const hookTimeoutMs = 30_000;
 const hookEveryMs = 60_000;
 const witnessTimeoutMs = 10_000;
