@@ -198,6 +198,7 @@ class FollowingIndex implements LogIndex {
 
   async stats(days: { since?: string; until?: string } = {}): Promise<IndexStats> {
     await this.caughtUp();
+    await this.forgetPruned();
     return statsOf(this.database, this.indexed - this.log.first, days);
   }
 

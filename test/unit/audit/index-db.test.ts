@@ -338,3 +338,59 @@ test('rows of records that were pruned are dropped, and their counts with them',
   database.close();
   anew.close();
 });
+
+test('what was pruned is not there any more, by index and by segments, before and after a start', async () => {
+  await using it = await testLog();
+  const index = await openIndex(it);
+  await fill(it.log);
+  await index.query();
+  const to = 60;
+  await it.log.append(prunedTo(to));
+  const { size } = it.log;
+  const check = async (source: LogIndex) => {
+    for (const order of ['oldest', 'newest'] as const) {
+      const shown = await pages(source, { order, limit: 50 });
+      const read = await pages(
+        { query: (query) => searchSegments({ log: it.log, index: source }, query ?? {}) },
+        { order, limit: 50 },
+      );
+      const expected = Array.from({ length: size - to }, (_, n) => to + n);
+      expect(shown.seqs).toEqual(order === 'oldest' ? expected : expected.toReversed());
+      expect(read.seqs).toEqual(shown.seqs);
+    }
+    expect(await source.find(to - 1)).toBeUndefined();
+    expect((await source.find(to))?.record.seq).toBe(to);
+    const places = await source.placesOfRun('r-0');
+    expect(places[0]?.seq).toBeGreaterThanOrEqual(to);
+    const run = await source.query({ run: 'r-0', limit: 1_000 });
+    expect(run.lines.map(({ record }) => record.seq)).toEqual(places.map(({ seq }) => seq));
+    expect((await source.stats()).size).toEqual({ index: size - to, log: size - to });
+  };
+  await check(index);
+  await index.close();
+  const again = await openIndex(it);
+  await check(again);
+  await again.close();
+  await removeIndex(it.dir);
+  const anew = await openIndex(it);
+  await check(anew);
+  await anew.close();
+});
+
+function prunedTo(to: number): AnyEntry {
+  const hex = 'a'.repeat(64);
+  return {
+    type: 'log.pruned',
+    data: {
+      origin: 'test',
+      from_seq: 0,
+      to_seq: to,
+      until: '2026-01-01T00:00:00.000Z',
+      segments: [{ first_seq: 0, records: to, bytes: 1, sha256: hex, last: hex }],
+      spans: [],
+      tree_size: to,
+      root: 'x',
+      keep_days: 400,
+    },
+  };
+}
