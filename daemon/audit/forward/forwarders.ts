@@ -56,12 +56,15 @@ export async function openForwarders(options: ForwardersOptions): Promise<Forwar
     }
   }
   return {
-    needs: () =>
-      working.map(({ confirmed, name }) => ({
+    needs: () => [
+      ...working.map(({ confirmed, name }) => ({
         // The one before it as well: by its hash a forwarder finds its place again.
         from: Math.max(0, confirmed - 1),
         what: `forwarder ${name} has not handed on what follows`,
       })),
+      // Nobody knows what its receiver has.
+      ...broken.map(({ name }) => ({ from: 0, what: `forwarder ${name} cannot begin` })),
+    ],
     status: async () => [...(await Promise.all(working.map((each) => each.status()))), ...broken],
     close: async (drainMs) => {
       await Promise.all(working.map((each) => each.close(drainMs)));

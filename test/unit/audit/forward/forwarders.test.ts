@@ -36,6 +36,7 @@ test('one that cannot begin is on record, and keeps nobody else from beginning',
     { name: 'forward sound', status: 'ok' },
     { name: 'forward broken', status: 'problem' },
   ]);
+  expect(forwarders.needs()).toContainEqual({ from: 0, what: 'forwarder broken cannot begin' });
   await forwarders.close();
   const stalled = (await all(it.log.read())).filter(
     ({ record }) => record.type === 'forward.stalled',
