@@ -97,6 +97,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
   ],
+  'container.fill': [
+    'test/unit/engine/guard.test.ts',
+    'what is copied into a volume is on record before and after, with how much it was',
+  ],
   'container.freeze': [
     'test/unit/runs/trail.test.ts',
     'the trail of a run that stands still and goes on',
@@ -167,6 +171,14 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a task that fails, and one that waited for it',
   ],
+  'forward.resumed': [
+    'test/unit/audit/forward/forwarder.test.ts',
+    'that a receiver takes nothing is on record once, and that it does again as well',
+  ],
+  'forward.stalled': [
+    'test/unit/audit/forward/forwarder.test.ts',
+    'that a receiver takes nothing is on record once, and that it does again as well',
+  ],
   'image.refused': [
     'test/unit/runs/trail.test.ts',
     'the trail of an image that is not the pinned one any more',
@@ -180,12 +192,16 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'the trail of those who bring a workspace, read the log, fetch an artifact or pin an image',
   ],
   'key.created': [
-    'test/unit/audit/extract/extractor.test.ts',
-    'each key is told by its record, and by what the key before it signed last',
+    'test/unit/audit/tree/trail.test.ts',
+    'at the very first start lets the log begin, and its key is on record once it is there',
+  ],
+  'key.destroyed': [
+    'test/unit/audit/tree/trail.test.ts',
+    'of a rotation at %s ends in one key, named by the one before',
   ],
   'key.rotated': [
-    'test/unit/audit/extract/extractor.test.ts',
-    'each key is told by its record, and by what the key before it signed last',
+    'test/unit/audit/tree/trail.test.ts',
+    'of a rotation at %s ends in one key, named by the one before',
   ],
   'layer.dropped': [
     'test/unit/runs/trail.test.ts',
@@ -215,6 +231,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
   'log.genesis': [
     'test/unit/runs/trail.test.ts',
     'the trail of a daemon that starts for the first time and ends',
+  ],
+  'log.heartbeat': [
+    'test/unit/audit/tree/trail.test.ts',
+    'over a word that nothing happened, when nothing did',
   ],
   'log.hold.cleared': [
     'test/unit/audit/retention/prune.test.ts',
