@@ -211,6 +211,16 @@ cannot be reached from, and give it to orchestra audit verify with --key.`,
     load: async () => (await import('./commands/audit-verify.ts')).auditVerify,
   },
   {
+    name: 'tiles',
+    args: '<dir>',
+    text: 'the whole signed log as files for a web server',
+    group: 'Trust',
+    more: `Writes the layout of C2SP tlog-tiles: checkpoint, tile/… with the tree, tile/entries/… with the
+records. Every hash in it is worked out here before it is called done. Anybody who can fetch these
+files can follow the log, without the daemon. That they were read is on record.`,
+    load: async () => (await import('./commands/audit-tiles.ts')).auditTiles,
+  },
+  {
     name: 'acknowledge-loss',
     text: 'records of the log are gone for good: say so on record, and go on',
     group: 'Care',

@@ -490,6 +490,13 @@ export const endpoints = {
     answer: 'bytes',
     changes: false,
   }),
+  auditTiles: endpoint({
+    method: 'GET',
+    path: '/v1/audit/tiles',
+    summary: 'The signed log in the layout of C2SP tlog-tiles, as a tar',
+    answer: 'bytes',
+    changes: true,
+  }),
   auditKeys: endpoint({
     method: 'GET',
     path: '/v1/audit/keys',

@@ -4,10 +4,15 @@ import { OrchestraError } from '#contract/errors.ts';
 import { spellProof, spellTlogProof } from '#verifier/tlog/checkpoint.ts';
 import { spellNote } from '#verifier/tlog/note.ts';
 import { EpochRows } from '../../audit/extract/epoch-rows.ts';
+import { tilesTar } from '../../audit/tree/tiles-tar.ts';
 import type { Routes } from '../app.ts';
+import { sendBytes } from '../send-bytes.ts';
 import type { RouteDeps } from './deps.ts';
 
-type Part = Pick<Routes, 'auditCheckpoint' | 'auditProof' | 'auditKeys' | 'auditKeysRotate'>;
+type Part = Pick<
+  Routes,
+  'auditCheckpoint' | 'auditProof' | 'auditKeys' | 'auditKeysRotate' | 'auditTiles'
+>;
 
 /** What anybody may keep against this log. Nothing of it is secret, so nobody's asking is recorded. */
 export function checkpointRoutes({ runsDeps, index, auditDir, checkpoints }: RouteDeps): Part {
@@ -29,6 +34,15 @@ export function checkpointRoutes({ runsDeps, index, auditDir, checkpoints }: Rou
     };
   };
   return {
+    auditTiles: async ({ actor, outgoing }) => {
+      const { log, trail } = runsDeps;
+      const signed = await trail.sign();
+      const { size } = signed;
+      const data = { what: 'tiles', query: JSON.stringify({ size }), records: size };
+      await log.append({ type: 'log.read', actor, data });
+      const tar = tilesTar({ log, tree: trail.tree }, signed);
+      return sendBytes(outgoing, tar, { 'content-type': 'application/x-tar' });
+    },
     auditKeys: () => Promise.resolve(keysNow()),
     auditKeysRotate: async ({ actor }) => {
       await there().checkpoints.rotate(actor);
