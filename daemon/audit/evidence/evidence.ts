@@ -29,7 +29,7 @@ import { isAlert, isChange, isDecision } from './which.ts';
 export type EvidenceDeps = {
   /** The log's folder. */
   dir: string;
-  log: Pick<Log, 'read' | 'append' | 'segments' | 'size' | 'first' | 'origin'>;
+  log: Pick<Log, 'read' | 'append' | 'assertRoom' | 'segments' | 'size' | 'first' | 'origin'>;
   index: Pick<LogIndex, 'query'>;
   checkpoints: Checkpoints;
   attester: Pick<Attester, 'attest'>;
@@ -56,6 +56,8 @@ const yieldRecords = 2_048;
  */
 export class Evidence {
   readonly #deps: EvidenceDeps;
+  /** Bundles that are being read by whoever asked. */
+  readonly #going = new Set<string>();
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(deps: EvidenceDeps) {
@@ -78,9 +80,12 @@ export class Evidence {
   async #make(time: EvidenceTime, actor: Actor): Promise<Readable> {
     const { dir, log, checkpoints, attester, version, now } = this.#deps;
     for (const name of await readdir(dir)) {
-      if (name.startsWith(prefix)) await rm(join(dir, name), { recursive: true, force: true });
+      if (!name.startsWith(prefix) || this.#going.has(join(dir, name))) continue;
+      await rm(join(dir, name), { recursive: true, force: true });
     }
+    await log.assertRoom();
     const folder = await mkdtemp(join(dir, prefix));
+    this.#going.add(folder);
     try {
       const checkpoint = await checkpoints.sign();
       const found = await this.#read(folder, time, checkpoint.size);
@@ -139,11 +144,16 @@ export class Evidence {
       const subject = { name: 'manifest.json', sha256: digest };
       const signed = await attester.attest({ kind: 'audit.evidence', files: [subject] }, actor);
       await put('attestation.json', spell(signed));
-      return tarOf(files, () => rm(folder, { recursive: true, force: true }));
+      return tarOf(files, () => this.#remove(folder));
     } catch (error) {
-      await rm(folder, { recursive: true, force: true });
+      await this.#remove(folder);
       throw error;
     }
+  }
+
+  async #remove(folder: string): Promise<void> {
+    await rm(folder, { recursive: true, force: true });
+    this.#going.delete(folder);
   }
 
   /** One pass over the records of the time, straight from the segments. */

@@ -291,6 +291,10 @@ test('nothing of it stays beside the log once it was read', async () => {
   await expect
     .poll(async () => (await readdir(it.dir)).filter((name) => name.startsWith('evidence-')))
     .toEqual([]);
+  // Two that are read at once do not take each other's files.
+  const times = { from: start, to: start + dayMs };
+  const two = [await it.evidence.make(times, auditor), await it.evidence.make(times, auditor)];
+  for (const tar of two) expect((await filesOf(tar)).has('manifest.json')).toBe(true);
   const broken = await it.evidence.make({ from: start, to: start + dayMs }, auditor);
   broken.destroy();
   await make(it);

@@ -298,6 +298,36 @@ test('what is said of a run after all of it went begins anew', async () => {
   expect(await it.log.append(skipped('r-0000000001'))).toMatchObject({ rseq: 1 });
 });
 
+test('what is said of an old run while it is being let go breaks nothing', async () => {
+  for (let wait = 0; wait < 12; wait += 1) {
+    await using it = await TestLog.open();
+    for (const run of ['r-0000000001', 'r-0000000002']) {
+      await it.log.appendAll([skipped(run), closed(run)]);
+    }
+    await it.days(14);
+    it.clock.pass(500 * dayMs);
+    await it.days(2);
+    const pruning = it.pruner.prune({ dryRun: false }, admin);
+    const said = Promise.all(
+      Array.from({ length: 12 }, async (_, n) => {
+        for (let turn = 0; turn < wait * 3 + n; turn += 1) await new Promise(setImmediate);
+        await it.log.append(skipped(`r-000000000${1 + (n % 2)}`, 'late'));
+      }),
+    );
+    expect((await pruning).segments).toBeGreaterThan(3);
+    await said;
+    await it.restart();
+    await it.log.append(skipped('r-0000000001', 'later'));
+    await it.log.close();
+    const verdict = await verifyLog(it.dir);
+    expect(verdict.findings.filter(({ reason }) => !soft.has(reason))).toEqual([]);
+    expect(verdict.exit).not.toBe(1);
+  }
+});
+
+/** Of a test's log, which nobody signs, and whose clock leaps. */
+const soft = new Set(['run_incomplete', 'heartbeat_gap', 'unpinned', 'unsigned']);
+
 test('records that stay in force are carried over with a proof, once and again', async () => {
   await using it = await TestLog.open();
   const genesis = (await all(it.log.read({ to: 1 })))[0]!;
