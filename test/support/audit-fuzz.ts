@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Verdict } from '#verifier/verdict.ts';
 import { verifyPath } from '#verifier/verify-path.ts';
 import { Dice, someCase, Subjects, type AuditCase } from './audit-mutations.ts';
 
@@ -18,45 +19,52 @@ export type FuzzResult = {
 
 const root = new URL('../..', import.meta.url).pathname;
 
+export type FuzzOptions = { dir: string; cases: number; seed: number };
+export type JudgedCase = {
+  seed: number;
+  it: AuditCase;
+  verdict: Verdict;
+  ours: Answer;
+  theirs: Answer;
+};
+
 /**
  * Hands mutated logs, extracts and proofs to both verifiers. Case n follows from `seed` + n alone,
  * so a single one can be looked at again.
  */
-export async function fuzzAudit(options: {
-  dir: string;
-  cases: number;
-  seed: number;
-  onDisagreement?: (one: Disagreement, it: AuditCase) => void;
-  onProgress?: (done: number) => void;
-}): Promise<FuzzResult> {
-  const result: FuzzResult = { cases: 0, disagreements: [], unsound: [], exits: {}, reasons: {} };
+export async function* fuzzCases(options: FuzzOptions): AsyncGenerator<JudgedCase> {
   const subjects = new Subjects();
-  const genuine = new Set(
-    [subjects.small, subjects.bare, subjects.long, subjects.pruned, subjects.other].flatMap(
-      ({ lines }) => lines.map(({ bytes }) => bytes.toString('latin1')),
-    ),
-  );
   await using python = new SecondVerifier();
   for (let n = 0; n < options.cases; n += 1) {
     const seed = options.seed + n;
     const it = someCase(subjects, new Dice(seed));
-    const path = join(options.dir, String(n % 8), it.target);
-    lay(join(options.dir, String(n % 8)), it);
+    const folder = join(options.dir, String(n % 8));
+    lay(folder, it);
+    const path = join(folder, it.target);
     const [theirs, verdict] = await Promise.all([
       python.verify(path, it),
-      verifyPath(path, {
-        keys: it.keys,
-        checkpoints: it.checkpoints,
-        policy: it.policy,
-        record: it.record,
-        expectedHead: headOf(it.expect),
-      }),
+      verifyPath(path, { ...it, expectedHead: headOf(it.expect) }),
     ]);
-    const ours = { exit: verdict.exit, reason: verdict.reason ?? null, seq: verdict.seq ?? null };
-    const isSame =
-      JSON.stringify([ours.exit, ours.reason, ours.seq]) ===
-      JSON.stringify([theirs.exit, theirs.reason, theirs.seq]);
-    if (!isSame) {
+    const ours = {
+      exit: verdict.exit,
+      reason: verdict.reason ?? null,
+      seq: verdict.seq ?? null,
+    };
+    yield { seed, it, verdict, ours, theirs };
+  }
+}
+
+/** The same, counted. */
+export async function fuzzAudit(
+  options: FuzzOptions & {
+    onDisagreement?: (one: Disagreement, it: AuditCase) => void;
+    onProgress?: (done: number) => void;
+  },
+): Promise<FuzzResult> {
+  const result: FuzzResult = { cases: 0, disagreements: [], unsound: [], exits: {}, reasons: {} };
+  const genuine = genuineLines();
+  for await (const { seed, it, verdict, ours, theirs } of fuzzCases(options)) {
+    if (ours.exit !== theirs.exit || ours.reason !== theirs.reason || ours.seq !== theirs.seq) {
       const one = { seed, name: it.name, ours, theirs };
       result.disagreements.push(one);
       options.onDisagreement?.(one, it);
@@ -66,10 +74,17 @@ export async function fuzzAudit(options: {
     }
     result.cases += 1;
     result.exits[ours.exit] = (result.exits[ours.exit] ?? 0) + 1;
-    result.reasons[ours.reason ?? 'none'] = (result.reasons[ours.reason ?? 'none'] ?? 0) + 1;
+    const reason = ours.reason ?? 'none';
+    result.reasons[reason] = (result.reasons[reason] ?? 0) + 1;
     if (result.cases % 1_000 === 0) options.onProgress?.(result.cases);
   }
   return result;
+}
+
+function genuineLines(): Set<string> {
+  const { small, bare, long, pruned, other } = new Subjects();
+  const logs = [small, bare, long, pruned, other];
+  return new Set(logs.flatMap(({ lines }) => lines.map(({ bytes }) => bytes.toString('latin1'))));
 }
 
 /** Whether what is said to be vouched for was written by the one who holds the keys. */
@@ -129,8 +144,10 @@ export class SecondVerifier implements AsyncDisposable {
   }
 }
 
-/** What is committed of the corpus, by name. */
-export function readCorpus(): { name: string; answers: Answer }[] {
+export type CorpusRow = Answer & { seed: number; name: string; sha256: string };
+
+/** What both verifiers said of cases that follow from their seeds. */
+export function readCorpus(): CorpusRow[] {
   const file = join(root, 'test/corpus/audit/expected.json');
-  return JSON.parse(readFileSync(file, 'utf8')) as { name: string; answers: Answer }[];
+  return JSON.parse(readFileSync(file, 'utf8')) as CorpusRow[];
 }
