@@ -79,7 +79,8 @@ export async function openDatagramSockets(): Promise<DatagramSockets> {
     connect: (path) => {
       const name = Buffer.from(path);
       if (name.length > pathBytesMax) throw new Error(`${path} is too long for a socket`);
-      const address = Buffer.alloc(3 + name.length);
+      // A path ends with a NUL; in the abstract namespace that would be part of the name.
+      const address = Buffer.alloc((name[0] === 0 ? 2 : 3) + name.length);
       address[endianness() === 'LE' ? 0 : 1] = AF_UNIX;
       name.copy(address, 2);
       const fd = Number(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -50,7 +50,11 @@ export class StreamTarget implements Target {
     const { frame, timeoutMs, now } = this.#options;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     try {
-      if (this.#lost) throw this.#lost;
+      if (this.#lost) {
+        if (this.#sent.length > 0) throw this.#lost;
+        // Many hang up where nothing comes for a while; nothing was on its way.
+        this.#take(this.#lost);
+      }
       while (this.#sent.length >= sentMax) {
         deadline.throwIfAborted();
         await sleep(settleAgainMs);

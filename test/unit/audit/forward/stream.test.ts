@@ -146,6 +146,18 @@ test('a receiver that closes in the middle of frames loses nothing in the end', 
   expect([...seen].toSorted((a, b) => a - b)).toEqual(upTo(it.log.size));
 });
 
+test('a receiver that hangs up while nothing is on its way is called again', async () => {
+  await using at = await collector();
+  await using it = await streamTo(local(at.port));
+  await it.target.send(batchOf(0, ['a']), never);
+  await eventually(() => it.target.settled() === 1);
+  at.connections[0]?.end();
+  await eventually(() => at.connections[0]?.destroyed === true);
+  await it.target.send(batchOf(1, ['b']), never);
+  await eventually(() => messages(at.received).length === 2);
+  expect(at.connections).toHaveLength(2);
+});
+
 test('a polite end counts what was read before it', async () => {
   await using at = await collector();
   const { target } = await streamTo(local(at.port), { settleMs: 60_000 });
