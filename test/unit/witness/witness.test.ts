@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { KnownLog, newSecret } from '#test/support/known-log.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
@@ -196,4 +197,42 @@ test('the same state may be cosigned again, without a proof', async () => {
   const witness = await openWitness(dir.path, log);
   await witness.addCheckpoint(await requestOf(log, 0, 5));
   expect(await witness.addCheckpoint(await requestOf(log, 5, 5))).toMatchObject({ status: 200 });
+});
+
+test('whatever is changed in a request, nothing is cosigned but what continues the log', async () => {
+  await using dir = await tempDir();
+  const log = await logOf(9);
+  const witness = await openWitness(dir.path, log);
+  await witness.addCheckpoint(await requestOf(log, 0, 5));
+  const good = await requestOf(log, 5, 9);
+  const change = fc.record({
+    at: fc.nat({ max: good.length - 1 }),
+    cut: fc.nat({ max: 3 }),
+    put: fc.uint8Array({ maxLength: 3 }),
+  });
+  const known = await witness.latest(hash('sha256', log.origin, 'hex'));
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+      let body = good;
+      for (const { at, cut, put } of changes) {
+        body = Buffer.concat([body.subarray(0, at), put, body.subarray(at + cut)]);
+      }
+      fc.pre(!body.equals(good));
+      const { status } = await witness.addCheckpoint(body);
+      // What is not looked at may be another: a signature of a key that is not configured.
+      if (status !== 200) expect([400, 403, 404, 409, 422]).toContain(status);
+      else expect(body.toString()).toContain(good.toString().split('\u2014')[0]);
+      const now = parseSignedCheckpoint(
+        (await witness.latest(hash('sha256', log.origin, 'hex'))).text,
+      );
+      const expected = status === 200 ? log.checkpoints.at(9) : parseSignedCheckpoint(known.text);
+      expect(now?.root).toEqual(expected?.root);
+      if (status !== 200) return;
+      // Back to where it was, for the next one.
+      await rm(join(dir.path, 'logs'), { recursive: true });
+      await mkdir(join(dir.path, 'logs'));
+      await witness.addCheckpoint(await requestOf(log, 0, 5));
+    }),
+    { numRuns: 1_000 },
+  );
 });

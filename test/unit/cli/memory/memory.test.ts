@@ -1,7 +1,8 @@
 import { readdir, readFile, writeFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { CheckpointAnswer } from '#contract/checkpoint.ts';
+import { CheckpointAnswer } from '#contract/checkpoint.ts';
 import { exactLine } from '#cli/audit/record-line.ts';
 import { judge, type Seen } from '#cli/memory/judge.ts';
 import { CheckpointStore } from '#cli/memory/store.ts';
@@ -189,6 +190,40 @@ test('of two commands that see two logs at the same time the second one notices'
   expect(await store.keep(seenAt(log, 9))).toBeUndefined();
   expect(await store.keep(seenAt(fork, 9))).toMatchObject(seenAt(log, 9));
 });
+
+test('whatever is changed in an answer, no other log is believed, and nothing throws', async () => {
+  const log = await logOf(20);
+  const good = await answerOf(log, { from: 7 });
+  const seen = seenAt(log, 7);
+  const text = JSON.stringify(good);
+  expect(judge(seen, good)).toMatchObject({ holds: true });
+  const change = fc.record({
+    at: fc.nat({ max: text.length - 1 }),
+    put: fc.constantFrom('', 'A', '0', '1', '+', '/', '=', ' ', '\\n', 'x'),
+  });
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
+      let changed = text;
+      for (const { at, put } of changes)
+        changed = changed.slice(0, at) + put + changed.slice(at + 1);
+      const answer = CheckpointAnswer.safeParse(parsedOr(changed));
+      if (!answer.success) return;
+      const judged = judge(seen, answer.data);
+      if (!judged.holds) return;
+      expect(judged.checkpoint.root).toEqual(log.checkpoints.at(20).root);
+      expect(judged.seen.vkey).toBe(seen.vkey);
+    }),
+    { numRuns: 3_000 },
+  );
+});
+
+function parsedOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 describe('every command', () => {
   const runs = (daemon: FakeDaemon, cwd: string, ...args: string[]) =>
