@@ -524,7 +524,7 @@ export const recordTypes = {
   /** The key of a subject is destroyed: what the vault holds of it can never be read again. */
   'data.erased': act({ subject: SubjectId, reason: text(512) }),
 
-  // the store: the log itself is never pruned
+  // the store; the log itself goes by `log.pruned`
   'store.prune': act({
     keep_days: count,
     keep_runs: count,
