@@ -10,6 +10,7 @@ import { armFailpoints } from './base/failpoints.ts';
 import { readConfig, type Config } from './config.ts';
 import { checkPolicies } from './policy/book.ts';
 import { readSeccompProfile } from './policy/seccomp.ts';
+import { openServiceManager, takeServiceEnv } from './service-manager.ts';
 import { startDaemon } from './wire.ts';
 
 const usage = `orchestrad: runs plans in locked containers and keeps the record
@@ -24,6 +25,9 @@ const usage = `orchestrad: runs plans in locked containers and keeps the record
   --acknowledge-loss REASON  records of the log are gone for good: says so on record, and exits
   --check           validates the settings and policies, starts nothing, exits 0 or 1
   --version, --help
+
+SIGTERM ends what runs and leaves its runs open for the next daemon; SIGUSR2 leaves to the next one
+what runs as well.
 `;
 
 const root = new URL('..', import.meta.url);
@@ -54,6 +58,10 @@ async function main(): Promise<void> {
     return acknowledge({ config, version, signerProgram }, reasonOfLoss);
   }
   const logger = pino({ level: config.logLevel, base: { pid: process.pid } });
+  const service = takeServiceEnv(process.env, process.pid);
+  const manager = await openServiceManager(service, (error) =>
+    logger.warn({ err: error }, 'the service manager cannot be told'),
+  );
   process.on('uncaughtException', (error) => {
     logger.fatal({ err: error }, 'uncaught');
     process.exit(exitCodes.bug);
@@ -67,18 +75,32 @@ async function main(): Promise<void> {
     env: process.env,
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
-    isPassed: process.env['LISTEN_PID'] === String(process.pid),
+    isPassed: service.isSocketPassed,
   });
   const ending = Promise.withResolvers<string>();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ending.resolve(name));
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) {
+    process.once(name, () => ending.resolve(name));
+  }
   if (flags['stop-with-stdin']) {
     process.stdin.once('close', () => ending.resolve('stdin closed')).resume();
   }
+  const watching = manager.watch(
+    () => daemon.beat(),
+    (error) => logger.fatal({ err: error }, 'no sign of life for the service manager'),
+  );
+  await manager.ready(daemon.beat());
   const reason = await Promise.race([ending.promise, daemon.blocked]);
+  watching[Symbol.dispose]();
   // An open stdin would keep the process alive after everything else has ended.
   if (flags['stop-with-stdin']) process.stdin.destroy();
   if (typeof reason === 'string') {
     logger.info({ reason }, 'stopping');
+    await manager.stopping(reason === 'SIGUSR2' ? 'handing over' : 'stopping');
+    if (reason === 'SIGUSR2') {
+      await daemon.handOver(reason);
+      // At once: whatever still moves here would end what the next daemon is to take over.
+      process.exit(exitCodes.ok);
+    }
     // One that ends with whoever started it leaves nothing to a next one that may never come.
     await daemon.stop(reason, { leave: reason !== 'stdin closed' });
     return;

@@ -98,6 +98,8 @@ export type Rooms = {
   /** In this order: first no run goes on, then the end is on record, then everything is let go. */
   endRuns(reason: string, how?: { leave?: boolean }): Promise<void>;
   recordEnd(): Promise<void>;
+  /** In place of all of that: nothing ends, and the process must, at once. */
+  recordHandOver(reason: string): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -369,7 +371,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       pruning[Symbol.dispose]();
       await pruner.close();
       await logPruner.close();
-      if (!log.blocked) await log.append({ type: 'daemon.stopping', data: { reason } });
+      await recordStopping(log, reason);
       await runs
         .stop(runsStopMs, { leave })
         .catch((error: unknown) => logger.error({ err: error }, 'stopping runs'));
@@ -380,7 +382,11 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       // An engine that does not answer keeps nobody from stopping: the next start sweeps.
       await sweep().catch((error: unknown) => logger.error({ err: error }, 'sweeping'));
       await anchoring.close();
-      await log.append({ type: 'daemon.stopped', data: { runs_open: log.openRuns().length } });
+      await recordStopped(log);
+    },
+    recordHandOver: async (reason) => {
+      await recordStopping(log, reason);
+      await recordStopped(log);
     },
     close: () => kept.disposeAsync(),
   };
@@ -446,6 +452,15 @@ async function recordStart(
     type: 'config.loaded',
     data: { config: config.digest, source: settingsOf(config) },
   });
+}
+
+async function recordStopping(log: Log, reason: string): Promise<void> {
+  if (!log.blocked) await log.append({ type: 'daemon.stopping', data: { reason } });
+}
+
+async function recordStopped(log: Log): Promise<void> {
+  if (log.blocked) return;
+  await log.append({ type: 'daemon.stopped', data: { runs_open: log.openRuns().length } });
 }
 
 async function recordSwept(log: Log, { swept }: Workspace): Promise<void> {

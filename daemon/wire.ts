@@ -20,6 +20,13 @@ export type Daemon = {
   blocked: Promise<OrchestraError>;
   /** With `leave` open runs stay open, and the next daemon goes on with them. */
   stop(reason: string, how?: { leave?: boolean }): Promise<void>;
+  /**
+   * Makes room for the next daemon, to which everything that runs is left as it is. The process has
+   * to end as soon as this resolves, or it would act on what is no longer its own.
+   */
+  handOver(reason: string): Promise<void>;
+  /** A sign of life: asks the scheduler for a pass, says in a line how things are, or throws. */
+  beat(): string;
 };
 
 export type WireOptions = Omit<
@@ -33,6 +40,7 @@ export type WireOptions = Omit<
 };
 
 const connectionsStopMs = 2_000;
+const handOverMs = 300;
 const forwardersStopMs = 2_000;
 
 /** The rooms on a real engine and a real disk, and the edge in front of them. */
@@ -113,6 +121,17 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
         await forwarders.close(forwardersStopMs);
         await index.close();
         await rooms.close();
+      },
+      handOver: async (reason) => {
+        isStopping = true;
+        await server.close(handOverMs);
+        await rooms.recordHandOver(reason);
+      },
+      beat: () => {
+        if (log.blocked) throw log.blocked;
+        deps.slots.pass();
+        const tasks = config.tasksAtOnce - deps.slots.free;
+        return `${runs.openCount} runs open, ${tasks} tasks at work, ${deps.slots.waiting} waiting`;
       },
     };
   } catch (error) {

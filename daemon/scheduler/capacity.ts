@@ -62,6 +62,11 @@ export class Capacity {
     return share;
   }
 
+  /** Grants whatever fits now. Nobody has to ask for it; a watchdog does, to see that it comes back. */
+  pass(): void {
+    this.#pass();
+  }
+
   #admit(claim: Claim): Claim {
     if (this.#waiting >= this.#waitingMax) {
       throw new OrchestraError('daemon.busy', 'Too many tasks are waiting for the machine', {
