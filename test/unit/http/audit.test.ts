@@ -67,9 +67,10 @@ async function bytesOf(path: string): Promise<{ status: number; bytes: Buffer }>
   return { status: answer.statusCode ?? 0, bytes: Buffer.concat(blocks) };
 }
 
-async function json<T>(path: string): Promise<{ status: number; body: T }> {
+async function json(path: string): Promise<unknown> {
   const { status, bytes } = await bytesOf(path);
-  return { status, body: JSON.parse(bytes.toString()) as T };
+  expect(status).toBe(200);
+  return JSON.parse(bytes.toString());
 }
 
 /** What was recorded since the test began, as `what` and count. */
@@ -89,19 +90,19 @@ test.each([
   ['/v1/audit/stats?since=2026-13-01', 400],
   ['/v1/runs/r-zzzzzzzzzz/extract', 404],
 ])('%s is refused, and no reading is recorded', async (path, status) => {
-  expect((await json(path)).status).toBe(status);
+  expect((await bytesOf(path)).status).toBe(status);
   expect(await reads()).toEqual([]);
   expect(ofType((await it.records()).slice(from), 'log.extracted')).toEqual([]);
 });
 
 test('a list is what the filter says, by runs as they are named elsewhere, and is on record', async () => {
-  const last = (await json<AuditPage>('/v1/audit/records?run=@last&limit=500')).body;
+  const last = (await json('/v1/audit/records?run=@last&limit=500')) as AuditPage;
   expect(last.items.length).toBeGreaterThan(10);
   expect(new Set(last.items.map(({ record }) => record.run))).toEqual(new Set([second]));
   const part = (await json<AuditPage>(`/v1/audit/records?run=${first.slice(0, 9)}&limit=500`)).body;
   expect(new Set(part.items.map(({ record }) => record.run))).toEqual(new Set([first]));
   const path = '/v1/audit/records?type=container.*&order=newest&limit=3';
-  const { items, next_cursor: next } = (await json<AuditPage>(path)).body;
+  const { items, next_cursor: next } = (await json(path)) as AuditPage;
   const seqs = items.map(({ record }) => record.seq);
   expect(seqs).toEqual(seqs.toSorted((a, b) => b - a));
   expect(items.every(({ record }) => record.type.startsWith('container.'))).toBe(true);
@@ -115,8 +116,8 @@ test('a list is what the filter says, by runs as they are named elsewhere, and i
 
 test('read from the segments the answer is the same, and says that nothing is hidden', async () => {
   const path = '/v1/audit/records?type=task.*&limit=500';
-  const shown = (await json<AuditPage>(path)).body;
-  const read = (await json<AuditPage>(`${path}&source=segments`)).body;
+  const shown = (await json(path)) as AuditPage;
+  const read = (await json(`${path}&source=segments`)) as AuditPage;
   expect(read.items).toEqual(shown.items);
   expect(read.hidden).toEqual({ count: 0, first: [] });
   expect(read.scanned?.from).toBe(0);
@@ -124,7 +125,7 @@ test('read from the segments the answer is the same, and says that nothing is hi
 
 test('a record comes with its line and the proof that the newest checkpoint covers it', async () => {
   await it.rooms.deps.trail.sign();
-  const { body } = await json<AuditShown>('/v1/audit/records/3');
+  const body = (await json('/v1/audit/records/3')) as AuditShown;
   const leaf = leafHash(Buffer.from(body.line ?? ''));
   expect(leaf.toString('hex')).toBe(body.hash);
   const checkpoint = parseSignedCheckpoint(body.proof?.checkpoint ?? '')!;
@@ -159,7 +160,7 @@ test('what is followed is what the filter meets, goes on where it was cut, and i
 
 test('numbers of the whole log add up, and asking for them is on record', async () => {
   const { size } = it.log;
-  const { body } = await json<AuditStats>('/v1/audit/stats');
+  const body = (await json('/v1/audit/stats')) as AuditStats;
   // Whoever asks is named first.
   expect(body.records).toBeGreaterThanOrEqual(size);
   expect(body.size.index).toBe(body.size.log);

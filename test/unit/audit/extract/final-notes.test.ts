@@ -13,7 +13,7 @@ const note = (size: number, ...names: string[]) =>
 async function found(text: string, ...sizes: number[]): Promise<Map<number, string>> {
   await using dir = await tempDir();
   await writeFile(join(dir.path, 'checkpoints.log'), text);
-  return notesOfSizes(dir.path, new Set(sizes));
+  return await notesOfSizes(dir.path, new Set(sizes));
 }
 
 test('of several notes of one size the last counts, which has most signatures', async () => {
