@@ -107,7 +107,7 @@ export class ReadySlots {
     signal: AbortSignal,
   ): Promise<AtGate | undefined> {
     if (ask === undefined || this.#reason !== undefined || !isSlotable(permit.spec))
-      return this.#make(permit, context);
+      return this.#make(permit, context, signal);
     const bucket = this.#bucketFor(permit.spec, ask);
     const ready = this.#takeReady(bucket);
     if (ready !== undefined) {
@@ -130,7 +130,7 @@ export class ReadySlots {
     } catch (error) {
       if (!isOfEngine(error)) throw error;
       // What cannot be made to wait may still be made with everything in it.
-      return await this.#make(permit, context);
+      return await this.#make(permit, context, signal);
     } finally {
       signal.removeEventListener('abort', giveUp);
     }
@@ -296,20 +296,35 @@ export class ReadySlots {
     }
   }
 
-  async #make(permit: Permit, context: ActContext): Promise<AtGate> {
+  async #make(
+    permit: Permit,
+    context: ActContext,
+    signal: AbortSignal,
+  ): Promise<AtGate | undefined> {
     const created = await this.#options.engine.create(permit, context);
-    return this.#begin(created, context, async () => this.#fill(created.id, permit, context));
+    try {
+      const fill = async () => this.#fill(created.id, permit, context, signal);
+      return await this.#begin(created, context, fill);
+    } catch (error) {
+      if (error !== signal.reason) throw error;
+      return undefined;
+    }
   }
 
   /** Copies what the task sees to where the engine keeps it. */
-  async #fill(id: string, permit: Permit, context: ActContext): Promise<void> {
+  async #fill(id: string, permit: Permit, context: ActContext, signal: AbortSignal): Promise<void> {
     const { engine, send } = this.#options;
     for (const mount of permit.spec.mounts) {
       if (mount.kind !== 'volume') continue;
       if (send === undefined) throw new OrchestraError('internal.bug', 'nobody fills a volume');
       const { target, lower } = mount;
-      const tar = send({ lower, owner: permit.spec.user });
-      await engine.fill(id, permit, { target, tar }, context);
+      const tar = unlessAborted(send({ lower, owner: permit.spec.user }), signal);
+      try {
+        await engine.fill(id, permit, { target, tar }, context);
+      } finally {
+        // Whatever the engine made of half a stream.
+        signal.throwIfAborted();
+      }
     }
   }
 
@@ -388,6 +403,13 @@ function isSlotable({ mounts, runtime }: SandboxSpec): boolean {
         mount.kind === 'tmpfs' || (mount.kind !== 'bind' && targets.includes(mount.target)),
     )
   );
+}
+
+async function* unlessAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  for await (const each of source) {
+    signal.throwIfAborted();
+    yield each;
+  }
 }
 
 /**

@@ -61,17 +61,20 @@ export class Copies {
     return this.#with((unpack) => {
       unpack.take(batch);
       for (const chunk of batch) chunk.buffer.transfer(0);
-      this.#say({ kind: 'taken' });
+      if (unpack.isOver) this.#finish(unpack);
+      else this.#say({ kind: 'taken' });
     });
   }
 
   end(): boolean {
-    return this.#with((unpack) => {
-      const value = unpack.end();
-      unpack.abort();
-      this.#unpack = undefined;
-      this.#say({ kind: 'done', value });
-    });
+    return this.#with((unpack) => this.#finish(unpack));
+  }
+
+  #finish(unpack: Unpack): void {
+    const value = unpack.end();
+    unpack.abort();
+    this.#unpack = undefined;
+    this.#say({ kind: 'done', value });
   }
 
   #with(act: (unpack: Unpack) => void): boolean {

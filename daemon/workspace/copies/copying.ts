@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { OrchestraError } from '#contract/errors.ts';
 import { batches } from '../batches.ts';
 import type { WorkerPool } from '../worker-pool.ts';
@@ -66,5 +67,8 @@ export async function unpacked(
       hint: 'orchestra doctor',
       cause,
     });
+  } finally {
+    // An engine would go on sending for as long as somebody lets it.
+    if (tar instanceof Readable) tar.destroy();
   }
 }

@@ -106,6 +106,11 @@ export class Unpack {
     }
   }
 
+  /** Whatever else comes is of no use. */
+  get isOver(): boolean {
+    return this.#result.isOver;
+  }
+
   /** Everything has come. */
   end(): Unpacked {
     if (this.#result.isOver) return this.#result;
@@ -124,6 +129,7 @@ export class Unpack {
 
   #entry(entry: TarEntry): void {
     this.#content = undefined;
+    if (this.#result.isOver) return;
     const path = this.#pathOf(entry.name);
     if (path === undefined) {
       if (entry.kind !== 'dir') throw badTar('a workspace that is no directory');

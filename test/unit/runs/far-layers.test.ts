@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
 import { changesOf } from '#daemon/runs/changes.ts';
-import { inWords, Orchestra } from '#test/support/orchestra.ts';
+import { inWords, Orchestra, user } from '#test/support/orchestra.ts';
 
 let it: Orchestra;
 beforeAll(async () => {
@@ -85,4 +85,22 @@ test('an engine that sends what is no workspace gets nothing of it in, and the e
   expect(trail).not.toContain('layer.sealed odd');
   expect(trail.at(-1)).toMatch(/^run\.closed failed/);
   expect(readdirSync(join(it.stateDir, 'l')).length).toBeLessThan(10);
+});
+
+test('a run that is cancelled while its layers are on their way starts nothing', async () => {
+  const filling = Promise.withResolvers<void>();
+  it.listen((call) => {
+    if (call !== 'fill') return;
+    filling.resolve();
+    return new Promise((resolve) => setTimeout(resolve, 300));
+  });
+  const run = await it.submit([sh('slow')], { files });
+  await filling.promise;
+  await it.rooms.runs.cancel(run, 'enough', user);
+  await it.ended(run);
+  it.listen();
+  const trail = await trailOf(run);
+  expect(trail).not.toContain('container.start intent slow');
+  expect(trail.at(-1)).toMatch(/^run\.closed/);
+  expect(it.fake.left).toEqual([]);
 });

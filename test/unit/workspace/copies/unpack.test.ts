@@ -1,5 +1,6 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { headerOf, padding, type TarEntry } from '#daemon/workspace/copies/tar-header.ts';
 import type { Workspace } from '#daemon/workspace/open.ts';
@@ -127,6 +128,24 @@ test('more than a task may leave ends the reading, and says how much it was', as
   expect(bytes.answer.use.bytes).toBeGreaterThan(4096);
   const files = await unpack(big, { allowance: { bytes: 10_000, files: 1 } });
   expect(files.answer).toMatchObject({ isOver: true, use: { files: 2 } });
+});
+
+test('who left too much is not listened to any longer', async () => {
+  const prepared = await workspace.layers.prepare({ snapshot, ancestors: [] });
+  let sent = 0;
+  const endless = Readable.from(
+    (async function* () {
+      yield* tar([...all, file('w/one', 'x'.repeat(50_000))], true);
+      for (;;) {
+        sent += 1;
+        yield* tar([file(`w/${sent}`, 'x'.repeat(600))], true);
+      }
+    })(),
+  );
+  const allowance = { bytes: 4096, files: 100 };
+  const answer = await workspace.layers.readBack(prepared, endless, { allowance });
+  expect(answer.isOver).toBe(true);
+  expect(endless.destroyed).toBe(true);
 });
 
 test('a device that would be the mark of a deletion is a device', async () => {
