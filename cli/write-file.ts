@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { lstat, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 
@@ -12,13 +12,15 @@ export type WriteOptions = {
 
 /**
  * Writes a file whole or not at all: beside its place first, then renamed into it. A link at the
- * place is replaced, not followed.
+ * place is replaced, not followed. A pipe or a device is written into: whoever names /dev/null does
+ * not want it replaced by a file.
  */
 export async function writeFileFresh(
   file: string,
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   { hint, durable = false }: WriteOptions = {},
 ): Promise<void> {
+  if (await isStream(file)) return writeInto(file, content, hint);
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   try {
@@ -31,6 +33,24 @@ export async function writeFileFresh(
     if (durable) await syncFolder(path.dirname(file));
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
+    throw cause instanceof OrchestraError ? cause : unwritable(file, cause, hint);
+  }
+}
+
+async function isStream(file: string): Promise<boolean> {
+  const there = await lstat(file).catch(() => undefined);
+  return there?.isCharacterDevice() === true || there?.isFIFO() === true;
+}
+
+async function writeInto(
+  file: string,
+  content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  hint?: string,
+): Promise<void> {
+  try {
+    await using handle = await open(file, constants.O_WRONLY | constants.O_NOFOLLOW);
+    for await (const chunk of content) await handle.writeFile(chunk);
+  } catch (cause) {
     throw cause instanceof OrchestraError ? cause : unwritable(file, cause, hint);
   }
 }
