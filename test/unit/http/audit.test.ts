@@ -99,7 +99,7 @@ test('a list is what the filter says, by runs as they are named elsewhere, and i
   const last = (await json('/v1/audit/records?run=@last&limit=500')) as AuditPage;
   expect(last.items.length).toBeGreaterThan(10);
   expect(new Set(last.items.map(({ record }) => record.run))).toEqual(new Set([second]));
-  const part = (await json<AuditPage>(`/v1/audit/records?run=${first.slice(0, 9)}&limit=500`)).body;
+  const part = (await json(`/v1/audit/records?run=${first.slice(0, 9)}&limit=500`)) as AuditPage;
   expect(new Set(part.items.map(({ record }) => record.run))).toEqual(new Set([first]));
   const path = '/v1/audit/records?type=container.*&order=newest&limit=3';
   const { items, next_cursor: next } = (await json(path)) as AuditPage;
