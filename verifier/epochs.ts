@@ -80,7 +80,7 @@ export class Epochs {
       if (chained && previous !== last.key.vkey) return 'the key before it is another one';
       if (!chained && lost === undefined) return 'a first key comes twice';
     }
-    this.list.push({ epoch: Number(epoch), seq, key, chained, found: chained ? undefined : found });
+    this.list.push({ epoch, seq, key, chained, found: chained ? undefined : found });
     return undefined;
   }
 

@@ -51,7 +51,7 @@ async function main(argv: string[]): Promise<number> {
   let files;
   try {
     const optional = async (name: string | undefined) =>
-      name === undefined ? undefined : await readFile(name);
+      name === undefined ? undefined : readFile(name);
     files = {
       checkpoints: await Promise.all((values.checkpoint ?? []).map((name) => readFile(name))),
       policy: await optional(values.policy),

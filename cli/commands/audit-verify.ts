@@ -69,7 +69,7 @@ async function verifyHere(context: Context, named: string, options: Options): Pr
 async function saidOptions({ cwd }: Context, options: Options): Promise<PathOptions> {
   const fileOption = async (name: string) => {
     const file = textOption(options, name);
-    return file === undefined ? undefined : await readGiven(path.resolve(cwd, file), file);
+    return file === undefined ? undefined : readGiven(path.resolve(cwd, file), file);
   };
   const checkpoint = await fileOption('checkpoint');
   return {
