@@ -8,7 +8,10 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openLog } from '#daemon/audit/log.ts';
+import { openSigner } from '#daemon/audit/tree/open-signer.ts';
+import { Trail } from '#daemon/audit/tree/trail.ts';
 import type { AnyEntry, Log } from '#daemon/audit/types.ts';
+import { systemClock } from '#daemon/base/clock.ts';
 import { newRunId } from '#daemon/base/ids.ts';
 import { verifyLog } from '#verifier/verify.ts';
 
@@ -26,17 +29,28 @@ async function measure(parent: string, records: number): Promise<void> {
   const dir = await mkdtemp(join(parent, 'orchestra-bench-log-'));
 
   try {
-    const log = await openLog({ dir, version: 'bench', origin: 'bench' });
+    const { log, trail, close } = await openSigned(dir);
+    const signing = await signatures(log, trail, 200);
+    const ofRun = await recordsOfRuns(log, 100);
     const single = await singleCaller(log, 2_000);
     const crowd = await manyCallers(log, 64, 20_000);
     await fill(log, records);
-    await log.close();
+    await close();
     const verify = await verifyCost(dir);
 
     const opened = performance.now();
     const again = await openLog({ dir, version: 'bench', origin: 'bench' });
     const openMs = performance.now() - opened;
     await again.close();
+    const begun = performance.now();
+    const signed = await openSigned(dir);
+    const openSignedMs = performance.now() - begun;
+    await signed.close();
+    await rm(join(dir, 'tile'), { recursive: true });
+    const without = performance.now();
+    const anew = await openSigned(dir);
+    const openNoTilesMs = performance.now() - without;
+    await anew.close();
 
     console.table({
       'one caller, p50 ms': round(quantile(single, 0.5)),
@@ -47,6 +61,12 @@ async function measure(parent: string, records: number): Promise<void> {
       'verify, peak RSS in MiB': verify.rssMib,
       'records verified': verify.records,
       'open and fold the whole log, ms': Math.round(openMs),
+      'the same with tree and signer, ms': Math.round(openSignedMs),
+      'the same with all tiles gone, ms': Math.round(openNoTilesMs),
+      'a signature over one more record, p50 ms': round(quantile(signing, 0.5)),
+      'a signature over one more record, p99 ms': round(quantile(signing, 0.99)),
+      'waited for the 40 records of a run, p50 ms': round(quantile(ofRun, 0.5)),
+      'waited for the 40 records of a run, p99 ms': round(quantile(ofRun, 0.99)),
     });
     const folder = join(import.meta.dirname, 'results');
     await mkdir(folder, { recursive: true });
@@ -56,11 +76,75 @@ async function measure(parent: string, records: number): Promise<void> {
       load: loadavg(),
       node: process.version,
     };
-    const result = { at: new Date().toISOString(), machine, single, crowd, verify, openMs };
+    const result = {
+      at: new Date().toISOString(),
+      machine,
+      single,
+      crowd,
+      verify,
+      openMs,
+      openSignedMs,
+      openNoTilesMs,
+      signing,
+      ofRun,
+    };
     await writeFile(join(folder, 'log.json'), `${JSON.stringify(result)}\n`);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** As a daemon has it: with the tree, and a signer in a process of its own. */
+async function openSigned(dir: string) {
+  const signer = openSigner({
+    socket: undefined,
+    stateDir: join(dir, 'state'),
+    program: join(import.meta.dirname, '..', 'signer', 'main.ts'),
+    onTrouble: (line) => void process.stderr.write(line),
+  });
+  const trail = new Trail({ dir, signer, clock: systemClock() });
+  const log = await openLog({
+    dir,
+    version: 'bench',
+    origin: 'bench',
+    tree: trail.tree,
+    check: (found) => trail.check(found),
+    onBatch: (facts) => trail.grown(facts),
+    onRecord: (record) => trail.fold(record),
+  });
+  await trail.begin(log);
+  const close = async () => {
+    await trail.close();
+    await log.close();
+  };
+  return { log, trail, close };
+}
+
+async function signatures(log: Log, trail: Trail, count: number): Promise<number[]> {
+  const samples: number[] = [];
+  const run = newRunId();
+  for (let i = 0; i < count; i += 1) {
+    await log.append(entryOf(run, i));
+    const started = performance.now();
+    await trail.sign();
+    samples.push(round(performance.now() - started));
+  }
+  return samples;
+}
+
+/** Ten records that each have to be durable before the next step, and thirty in six batches. */
+async function recordsOfRuns(log: Log, count: number): Promise<number[]> {
+  const samples: number[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const run = newRunId();
+    const started = performance.now();
+    for (let n = 0; n < 10; n += 1) await log.append(entryOf(run, n));
+    for (let n = 0; n < 6; n += 1) {
+      await log.appendAll(Array.from({ length: 5 }, (_, at) => entryOf(run, at)));
+    }
+    samples.push(round(performance.now() - started));
+  }
+  return samples;
 }
 
 function entryOf(run: string, n: number): AnyEntry {
