@@ -10,7 +10,7 @@ import {
 } from '#verifier/tlog/merkle.ts';
 import { consistencyPath, hashOver, inclusionPath } from './paths.ts';
 import { tileHeight, tileWidth } from './tile-path.ts';
-import { Tile } from './tile.ts';
+import { Tile, tileBytes } from './tile.ts';
 import type { TileFiles } from './tile-files.ts';
 import type { LogTree } from './types.ts';
 
@@ -72,7 +72,8 @@ export class GrowingTree implements LogTree {
     const leading = first % tileWidth;
     const tile = (first - leading) / tileWidth;
     const base = Math.max(tile, Math.floor(Math.max(0, (known?.size ?? 0) - 1) / tileWidth));
-    this.#opening = { base, roots: new Map(), known };
+    const raw = Buffer.alloc(tileBytes);
+    this.#opening = { base, roots: new Map(), known, raw };
     this.#size = first;
     this.#edge = [new Tile()];
     this.#cached.clear();
@@ -80,25 +81,31 @@ export class GrowingTree implements LogTree {
     if (leading === 0) return;
     const bytes = this.#files.readNow(0, tile);
     if (bytes === undefined) throw gone(0, tile);
-    this.#edge = [Tile.of(bytes.subarray(0, leading * hashBytes))];
+    bytes.copy(raw, 0, 0, leading * hashBytes);
   }
 
   /** The hash of the next record, as hex. */
   add(leaf: string): void {
+    if (this.#opening !== undefined) {
+      this.#addOpening(leaf, this.#opening);
+      return;
+    }
     const edge = this.#edgeAt(0);
     edge.push(Buffer.from(leaf, 'hex'));
     this.#size += 1;
-    if (!edge.isFull) return;
+    if (edge.isFull) this.#rise(0, this.#size / tileWidth - 1, edge);
+  }
+
+  // Of a tile that is on disk and was signed no node has to be made: that is most of a log.
+  #addOpening(leaf: string, { base, roots, raw }: Opening): void {
+    raw.write(leaf, (this.#size % tileWidth) * hashBytes, 'hex');
+    this.#size += 1;
+    if (this.#size % tileWidth !== 0) return;
     const index = this.#size / tileWidth - 1;
-    if (this.#opening === undefined) {
-      this.#rise(0, index, edge);
-      return;
-    }
-    this.#edge[0] = new Tile();
-    const { base, roots } = this.#opening;
     if (index < base && this.#files.has(0, index)) return;
-    roots.set(index, Buffer.from(edge.root));
-    this.#keepNow(0, index, edge);
+    const tile = Tile.of(raw);
+    roots.set(index, Buffer.from(tile.root));
+    this.#keepNow(0, index, tile);
   }
 
   /** False where the tiles on disk do not give the root that is known: begin anew without. */
@@ -106,6 +113,8 @@ export class GrowingTree implements LogTree {
     const opening = this.#opening;
     assert(opening !== undefined, 'the tree is being opened');
     const { known } = opening;
+    const { raw } = opening;
+    this.#edge = [Tile.of(raw.subarray(0, (this.#size % tileWidth) * hashBytes))];
     let full = Math.floor(this.#size / tileWidth);
     for (let level = 1; full > 0; level += 1) {
       const edge = new Tile();
@@ -335,6 +344,8 @@ type Opening = {
   /** Of the tiles of level 0 from `base` on. */
   roots: Map<number, Buffer>;
   known: Known | undefined;
+  /** The leaves of the tile that is being read. */
+  raw: Buffer;
 };
 
 function gone(level: number, index: number): OrchestraError {
