@@ -1,8 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { lay } from '#test/support/audit-fuzz.ts';
 import { daemonWithRun, recordsOf, type FakeDaemon } from '#test/support/fake-daemon.ts';
 import { orchestra, type Ran } from '#test/support/run-orchestra.ts';
+import { SignedLog } from '#test/support/signed-log.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
 
 const hashA = 'a'.repeat(64);
@@ -90,4 +92,21 @@ test('a head that is no head is a usage error', async () => {
   const ran = orchestra(['audit', 'verify', dir.path, '--head', '3:xyz'], { cwd: dir.path });
   expect(await ran.code).toBe(1);
   expect(ran.err()).toContain('SIZE:HASH');
+});
+
+test('a copy is held to a key from elsewhere, and an extract of another log is broken', async () => {
+  await using dir = await tempDir();
+  const log = new SignedLog();
+  lay(path.join(dir.path, 'copy'), { files: log.files() });
+  lay(path.join(dir.path, 'run'), { files: log.bundle('r-a1') });
+  const look = (...args: string[]) => orchestra(['audit', 'verify', ...args], { cwd: dir.path });
+  const { vkey } = new SignedLog({ seed: 'z' });
+  expect(await look('copy', '--key', log.vkey, '--strict').code).toBe(0);
+  expect(await look('copy').code).toBe(0);
+  expect(await look('copy', '--strict').code).toBe(4);
+  expect(await look('copy', '--key', vkey).code).toBe(4);
+  expect(await look('run', '--key', log.vkey, '--strict').code).toBe(0);
+  const broken = look('run', '--key', vkey);
+  expect(await broken.code).toBe(4);
+  expect(broken.out()).toContain('wrong_epoch_key epochs.jsonl');
 });
