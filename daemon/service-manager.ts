@@ -55,7 +55,9 @@ export async function openServiceManager(
   const send =
     notify === undefined
       ? undefined
-      : await sender(notify, open).catch((error: unknown) => void onTrouble(error));
+      : await sender(notify, open).catch((error: unknown) => {
+          onTrouble(error);
+        });
   // A manager that is busy takes it a moment later; one that is gone has nobody who waits.
   const say = async (...lines: string[]) => {
     try {

@@ -7,11 +7,10 @@ import { build, type Plugin } from 'esbuild';
  * An entry a program, split into chunks, so that what is imported late stays unloaded until then.
  * Dependencies stay outside, under their own licences; they are installed beside the package.
  */
-export async function bundle(root: string): Promise<void> {
+export async function bundle(root: string, outdir = path.join(root, 'dist')): Promise<void> {
   const { dependencies } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;
   };
-  const outdir = path.join(root, 'dist');
   rmSync(outdir, { recursive: true, force: true });
   const workers = findWorkers(root);
   await build({

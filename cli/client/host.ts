@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import { defaultPaths } from '#setup/paths.ts';
@@ -11,15 +12,21 @@ export type Host = {
   origin: '--host' | 'ORCHESTRA_HOST' | 'default' | '--local';
 };
 
-/** Which daemon is meant: `--host`, then ORCHESTRA_HOST, then the default socket of this user. */
-export function chooseHost(flag: string | undefined, env: Env): Host {
+/**
+ * Which daemon is meant: `--host`, then ORCHESTRA_HOST, then the default socket of this user; where
+ * that is not there and the machine has a daemon for everybody, the machine's.
+ */
+export function chooseHost(flag: string | undefined, env: Env, isThere = existsSync): Host {
   if (flag !== undefined) return { socketPath: parseHost(flag, '--host'), origin: '--host' };
   const named = env['ORCHESTRA_HOST'];
   if (named !== undefined && named !== '') {
     return { socketPath: parseHost(named, 'ORCHESTRA_HOST'), origin: 'ORCHESTRA_HOST' };
   }
   const uid = process.getuid?.() ?? -1;
-  return { socketPath: defaultPaths(env, uid).socket, origin: 'default' };
+  const own = defaultPaths(env, uid).socket;
+  const ofMachine = defaultPaths({}, 0).socket;
+  const socketPath = !isThere(own) && isThere(ofMachine) ? ofMachine : own;
+  return { socketPath, origin: 'default' };
 }
 
 function parseHost(text: string, source: string): string {

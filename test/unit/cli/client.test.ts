@@ -156,6 +156,15 @@ test('the flag goes before the environment, the environment before the default',
   expect(chooseHost(undefined, { ...env, ORCHESTRA_HOST: '' }).origin).toBe('default');
 });
 
+test("the machine's daemon is asked by who has none of his own, and by nobody who has", () => {
+  const env = { HOME: '/home/x', XDG_RUNTIME_DIR: '/run/x' };
+  const own = chooseHost(undefined, env, () => false).socketPath;
+  const ofMachine = '/run/orchestra/orchestra.sock';
+  const onMachine = (path: string) => path === ofMachine;
+  expect(chooseHost(undefined, env, onMachine).socketPath).toBe(ofMachine);
+  expect(chooseHost(undefined, env, () => true).socketPath).toBe(own);
+});
+
 test.each(['tcp://127.0.0.1:80', 'relative.sock', 'unix://', `unix:///${'x'.repeat(120)}`])(
   'the address %s is refused',
   (host) => {

@@ -1,0 +1,43 @@
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+type Locked = { dev?: boolean; devOptional?: boolean };
+
+/** What a running program never reads: declarations, maps, tests, sources of what is compiled. */
+const unusedFile = /(?:\.d\.[cm]?ts|\.map|\.md|\.markdown)$/i;
+const unusedFolders = new Set(['test', 'tests', '__tests__', 'benchmark', 'examples', '.github']);
+
+/** Copies what the lockfile names for production, as it is installed here, without what nobody runs. */
+export function copyDependencies(root: string, target: string): string[] {
+  const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Locked>;
+  };
+  const folders = Object.entries(lock.packages)
+    .filter(([name, { dev, devOptional }]) => name !== '' && dev !== true && devOptional !== true)
+    .map(([name]) => name)
+    .filter((name) => existsSync(path.join(root, name)));
+  for (const folder of folders.toSorted()) {
+    const source = path.join(root, folder);
+    const isUnused = (file: string) => {
+      const within = path.relative(source, file).split(path.sep);
+      const [top = ''] = within;
+      // Packages within it are named by the lockfile themselves.
+      if (within.includes('node_modules') || unusedFolders.has(top)) return true;
+      return unusedFile.test(file);
+    };
+    cpSync(source, path.join(target, folder), {
+      recursive: true,
+      dereference: true,
+      filter: (file) => !isUnused(file),
+    });
+  }
+  rmEmpty(path.join(target, 'node_modules'));
+  return folders;
+}
+
+function rmEmpty(dir: string): void {
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    if (entry.isDirectory()) rmEmpty(path.join(dir, entry.name));
+  }
+  if (readdirSync(dir).length === 0) rmSync(dir, { recursive: true });
+}
