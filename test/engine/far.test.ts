@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { RunView } from '#contract/run.ts';
@@ -37,7 +37,9 @@ describe.skipIf(missing !== undefined)(
 
     test('it is found out, by what it really sees', async () => {
       expect(await layersWay(far.host, join(hidden.dir, 'probe'))).toBe('streams');
-      expect(await layersWay(far.host, `${hidden.dir}-seen`)).toBe('mounts');
+      const seen = mkdtempSync('/tmp/orc-seen-');
+    expect(await layersWay(far.host, seen)).toBe('mounts');
+    rmSync(seen, { recursive: true });
       expect(await layersWay('unix:///nowhere.sock', hidden.dir)).toBe('mounts');
       expect(await layersWay('tcp://127.0.0.1:1', hidden.dir)).toBe('streams');
       expect(readdirSync(join(hidden.dir, 'probe'))).toEqual([]);
