@@ -38,8 +38,8 @@ describe.skipIf(missing !== undefined)(
     test('it is found out, by what it really sees', async () => {
       expect(await layersWay(far.host, join(hidden.dir, 'probe'))).toBe('streams');
       const seen = mkdtempSync('/tmp/orc-seen-');
-    expect(await layersWay(far.host, seen)).toBe('mounts');
-    rmSync(seen, { recursive: true });
+      expect(await layersWay(far.host, seen)).toBe('mounts');
+      rmSync(seen, { recursive: true });
       expect(await layersWay('unix:///nowhere.sock', hidden.dir)).toBe('mounts');
       expect(await layersWay('tcp://127.0.0.1:1', hidden.dir)).toBe('streams');
       expect(readdirSync(join(hidden.dir, 'probe'))).toEqual([]);
