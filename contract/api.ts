@@ -9,6 +9,7 @@ import {
   AuditShown,
   AuditStats,
   AuditStatsQuery,
+  VerifyLog,
 } from './audit.ts';
 import { CheckpointAnswer, CheckpointQuery, KeysAnswer } from './checkpoint.ts';
 import { TaskReceipt } from './explain.ts';
@@ -469,9 +470,10 @@ export const endpoints = {
   auditVerify: endpoint({
     method: 'POST',
     path: '/v1/audit/verify',
-    summary: 'Verifies the whole log on disk',
+    summary: 'Verifies the whole log on disk, against what the caller kept of it',
     answer: 'json',
     changes: true,
+    body: VerifyLog,
     response: Verdict,
   }),
   auditCheckpoint: endpoint({

@@ -113,3 +113,12 @@ export const AuditStats = z.strictObject({
   size: z.strictObject({ index: z.number().int(), log: z.number().int() }),
 });
 export type AuditStats = z.infer<typeof AuditStats>;
+
+/** What the caller knows of the log from elsewhere: it vouches for what it covers. */
+export const VerifyLog = z.strictObject({
+  keys: z.array(z.string().max(1024)).max(16).default([]),
+  checkpoints: z
+    .array(z.string().max(64 * 1024))
+    .max(4)
+    .default([]),
+});

@@ -10,8 +10,8 @@ import type { Verdict } from '../../verifier/verdict.ts';
 import type { PathOptions } from '../../verifier/verify-path.ts';
 
 /**
- * Verifies the log: by the daemon, which reads its own disk, or here on a copy, an extract or a proof. Exit 0 when it is
- * verified, 0 with a warning when it is sound but incomplete (with `--strict` 4), 4 when it is
+ * Verifies the log: by the daemon, which reads its own disk, or here on a copy, an extract or a proof.
+ * Exit 0 when it is verified, 0 with a warning when it is sound but incomplete (with `--strict` 4), 4 when it is
  * broken, 1 when it could not be checked.
  */
 export const auditVerify: Command = async (context, [dir], options) =>
@@ -20,7 +20,11 @@ export const auditVerify: Command = async (context, [dir], options) =>
 async function verifyByDaemon(context: Context, options: Options): Promise<number> {
   const { print } = context;
   const client = await context.client();
-  const verdict = await client.call('auditVerify', { timeoutMs: 60 * 60_000 });
+  // What was seen before is kept out of the daemon's reach, and vouches for what it covers.
+  const { origin } = await client.call('auditHead');
+  const seen = await new CheckpointStore(context.env).newest(origin);
+  const body = seen ? { keys: [seen.vkey], checkpoints: [seen.note] } : {};
+  const verdict = await client.call('auditVerify', { body, timeoutMs: 60 * 60_000 });
   const check = await checkHead(context.env, client);
   const accepted = flagOption(options, 'acceptNewLog');
   const isReplaced = !check.holds && !(check.reason === 'other_log' && accepted);

@@ -5,7 +5,7 @@ import type { VerifyOptions } from '#verifier/verify.ts';
 
 export type VerifyTask = {
   dir: string;
-  options: Pick<VerifyOptions, 'upTo' | 'chunkBytes' | 'keys'>;
+  options: Pick<VerifyOptions, 'upTo' | 'chunkBytes' | 'keys' | 'checkpoints'>;
   /** Behind everything else that this machine has to do. */
   stepsBack: boolean;
 };

@@ -137,9 +137,9 @@ export function auditRoutes({ runs, runsDeps, index, auditDir, checkpoints }: Ro
       return sendBytes(outgoing, tar, { 'content-type': 'application/x-tar' });
     },
     auditHead: () => Promise.resolve({ ...log.head, origin: log.origin }),
-    auditVerify: async ({ actor }) => {
-      const upTo = log.size;
-      const verdict = await verifyInThread({ dir: auditDir, options: { upTo }, stepsBack: false });
+    auditVerify: async ({ body: { keys, checkpoints: kept }, actor }) => {
+      const options = { upTo: log.size, keys, checkpoints: kept };
+      const verdict = await verifyInThread({ dir: auditDir, options, stepsBack: false });
       await recordVerified(log, verdict, actor);
       return { ...verdict, exit_code: verdict.exit };
     },

@@ -773,7 +773,7 @@ export const scenarios: readonly Scenario[] = [
       await routes.snapshotPut(call({}, { incoming: frames({ 'package.json': '{}' }) }));
       await routes.artifactGet(call({ id, task: 'build', name: 'dist' }));
       await routes.auditShow(call({ seq: '0' }));
-      await routes.auditVerify(call());
+      await routes.auditVerify(call({}, { body: { keys: [], checkpoints: [] } }));
       await it.rooms.deps.images.pin(it.log, 'node:20-alpine', user);
       return (await it.records()).slice(from);
     },
