@@ -184,7 +184,7 @@ class Writer {
     const run = this.#run;
     const place = inRun ? `"rprev":"${run.last}","rseq":${run.records},"run":"${run.id}",` : '';
     const ts = new Date(this.#began + seq).toISOString();
-    const line = `{"actor":{"auth":"self","kind":"daemon"},"boot":"b1","data":${data},"mono":${seq * 1000},"outcome":"ok","prev":"${head}","req":"q-0123456789abcdef",${place}"seq":${seq},"sev":"info","stage":"note","ts":"${ts}","type":"${type}","v":1}`;
+    const line = `{"actor":{"auth":"self","kind":"daemon"},"boot":"b1","data":${data},"mono":${seq * 1000 + (seq % 997)},"outcome":"ok","prev":"${head}","req":"q-0123456789abcdef",${place}"seq":${seq},"sev":"info","stage":"note","ts":"${ts}","type":"${type}","v":1}`;
     this.head = hash('sha256', `\0${line}`);
     this.#tree.add(this.head);
     if (inRun) {

@@ -4,6 +4,7 @@ import { whyNotCanonical } from './canonical.ts';
 import { jumpBetween, millisOf, type Stamp } from './clock.ts';
 import { whyNotRecord, type Envelope } from './envelope.ts';
 import { lineBytesMax, zeroHash } from './limits.ts';
+import { isSpelledShortest } from './spelled.ts';
 import type { Reason } from './verdict.ts';
 
 export type Failure = { reason: Reason; seq: number; detail: string };
@@ -58,7 +59,7 @@ export class Chain {
     if (record === undefined) return this.fail('non_canonical', 'the line is not JSON');
     const why = whyNotCanonical(record);
     if (why !== undefined) return this.fail('non_canonical', why);
-    if (JSON.stringify(record) !== text) {
+    if (!isSpelledShortest(record, text) && JSON.stringify(record) !== text) {
       return this.fail('non_canonical', 'written again, the record gives other bytes');
     }
     buffer[start - 1] = 0;

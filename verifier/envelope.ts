@@ -16,11 +16,10 @@ export type Envelope = {
 type Check = (value: unknown) => boolean;
 
 const stamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
-const hex64 = /^[0-9a-f]{64}$/;
 const typeName = /^[a-z]+(?:[._][a-z]+)+$/;
 
 const count: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
-const hash: Check = (value) => typeof value === 'string' && hex64.test(value);
+const hash: Check = (value) => typeof value === 'string' && value.length === 64 && isHex(value);
 const text =
   (max: number): Check =>
   (value) =>
@@ -106,4 +105,13 @@ function whyNotFields(
     if (object[key] === undefined) return `the field ${key} is missing`;
   }
   return undefined;
+}
+
+// Twice for each record: several times as fast as a pattern.
+function isHex(text: string): boolean {
+  for (let at = 0; at < text.length; at += 1) {
+    const c = text.charCodeAt(at);
+    if (!((c >= 48 && c <= 57) || (c >= 97 && c <= 102))) return false;
+  }
+  return true;
 }
