@@ -215,7 +215,6 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'forward.resumed': 'test/unit/audit/forward/forwarder.test.ts',
   'artifact.attested': 'test/unit/runs/provenance.test.ts',
   'log.heartbeat': 'test/unit/audit/tree/trail.test.ts',
-  'key.created': 'test/unit/audit/tree/trail.test.ts',
   'key.rotated': 'test/unit/audit/tree/trail.test.ts',
   'key.destroyed': 'test/unit/audit/tree/trail.test.ts',
   'data.disclosed': 'test/unit/audit/vault/vault.test.ts',
