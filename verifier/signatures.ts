@@ -75,6 +75,11 @@ export class Signatures {
     return this.#sizes.length > 0 || this.#epochs.list.length > 0;
   }
 
+  /** Whether every record from the start is in the tree, so that roots could be compared. */
+  get hasTree(): boolean {
+    return this.#tree !== undefined;
+  }
+
   /** `first` is the number of the first record that is there; `whole` where what came before was in the folder. */
   async gather(first: number, whole: boolean): Promise<void> {
     const sizes = new Set<number>();

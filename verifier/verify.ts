@@ -184,6 +184,7 @@ class Collector {
     this.notes.push(...signatures.notes);
     const { seq: size } = scan.chain;
     if (scan.failure !== undefined || size === scan.first) return;
+    this.judgePruning(scan, signatures, trust.keys.length > 0 ? trusted : (signed?.size ?? 0));
     const isMet = this.expected.some((one) => one.met && one.source !== 'heads.jsonl');
     if (trust.keys.length > 0 && size - trusted > unsignedMax) {
       const detail = `nothing that is pinned vouches for records ${trusted} to ${size - 1}`;
@@ -203,6 +204,15 @@ class Collector {
       const detail = `the policy asks for more: ${size - anchored} records are not witnessed`;
       this.findings.add(finding('unanchored', '', anchored, detail));
     }
+  }
+
+  /** A record that lets the front go counts once it is signed: anybody could chain one on. */
+  private judgePruning(scan: Scan, signatures: Signatures, signed: number): void {
+    const { pruning } = this.front;
+    if (scan.first === 0 || scan.single || pruning === undefined) return;
+    if (!signatures.isSigned || !signatures.hasTree || pruning.seq < signed) return;
+    const detail = `record ${pruning.seq}, which lets it go, is not covered by a checkpoint`;
+    this.findings.add(finding('pruned_undeclared', '', 0, detail), true);
   }
 
   /** Let go by record: told, and no fault. Gone without one: tampering. */

@@ -69,7 +69,11 @@ export async function fuzzAudit(
       result.disagreements.push(one);
       options.onDisagreement?.(one, it);
     }
-    if (verdict.exit === 0 && it.keys.length > 0 && !isGenuine(it, verdict.trusted, genuine)) {
+    if (
+      verdict.exit === 0 &&
+      it.keys.length > 0 &&
+      !isGenuine(it, verdict.trusted - verdict.firstSeq, genuine)
+    ) {
       result.unsound.push({ seed, name: it.name });
     }
     result.cases += 1;
@@ -88,12 +92,12 @@ function genuineLines(): Set<string> {
 }
 
 /** Whether what is said to be vouched for was written by the one who holds the keys. */
-function isGenuine(it: AuditCase, trusted: number, genuine: ReadonlySet<string>): boolean {
+function isGenuine(it: AuditCase, records: number, genuine: ReadonlySet<string>): boolean {
   const names = [...it.files.keys()].filter((name) => name.startsWith('segments/')).toSorted();
   const lines = names.flatMap((name) => (it.files.get(name) ?? '').toString('latin1').split('\n'));
   return lines
     .filter((line) => line !== '')
-    .slice(0, it.target === '' ? trusted : 0)
+    .slice(0, it.target === '' ? Math.max(records, 0) : 0)
     .every((line) => genuine.has(line));
 }
 

@@ -762,6 +762,9 @@ class Log:
         if self.doctored: found.add("hash_mismatch", self.doctored[0], "the tile is not what the records give", self.doctored[1])
         self.trusted = min(self.trusted, size)
         if not some: return
+        covered = self.trusted if trust["keys"] else (self.signed or (0,))[0]
+        if first > 0 and not single and self.tree and (self.sizes or self.epochs.list) and self.front.pruning and self.front.pruning[0] >= covered:
+            found.add("pruned_undeclared", 0, "the record that lets the front go is not covered by a checkpoint", proven=True)
         if trust["keys"] and size - self.trusted > UNSIGNED_MAX: found.add("unsigned", self.trusted, "nothing that is pinned vouches for the rest")
         elif trust["keys"] and self.trusted == 0: found.add("unsigned", 0, "nothing that is pinned vouches for any record")
         elif (self.sizes or self.epochs.list) and self.trusted == 0 and "outside" not in self.met:

@@ -199,6 +199,10 @@ test('segments that were let go by record are told of, and others are missed', a
   const verdict = await judge(log.files(), trust);
   expect(verdict).toMatchObject({ exit: 0, firstSeq: log.first, trusted: log.size });
   expect(verdict.notes.join()).toContain(`records 0 to ${log.first - 1} were pruned`);
+  const early = log.notes.filter(({ size }) => size <= log.first).map(({ note }) => note);
+  const unsigned = log.files().set('checkpoints.log', notesOf(early));
+  unsigned.set('checkpoint', Buffer.from(early.at(-1) ?? ''));
+  expect(await judge(unsigned, trust)).toMatchObject({ exit: 1, reason: 'pruned_undeclared' });
   const [next] = [...log.files().keys()].filter((name) => name.startsWith('segments/')).toSorted();
   const more = log.files();
   more.delete(next ?? '');
