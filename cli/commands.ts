@@ -8,7 +8,7 @@ export const globalOptions: readonly OptionSpec[] = [
   { flags: '--local', text: 'run a daemon of its own for this command only' },
   {
     flags: '--state-dir <dir>',
-    text: 'with --local: where that daemon keeps its state',
+    text: 'with --local: where that daemon keeps its state; with audit acknowledge-loss: which state',
     values: 'directory',
   },
   { flags: '-q, --quiet', text: 'say only what was asked for' },

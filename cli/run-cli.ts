@@ -88,6 +88,11 @@ async function connect(
   const { Client } = await import('./client/client.ts');
   const { chooseHost } = await import('./client/host.ts');
   if (!globals.local) {
+    if (globals.stateDir !== undefined) {
+      throw new OrchestraError('usage.invalid', '--state-dir belongs to --local', {
+        hint: 'a daemon that runs already has its own: orchestra config show',
+      });
+    }
     const client = new Client(chooseHost(globals.host, outside.env).socketPath);
     cleanup.defer(() => client.close());
     return client;
@@ -114,11 +119,6 @@ function globalOptions(options: Options): GlobalOptions {
   const local = options['local'] === true;
   if (local && host !== undefined) {
     throw new OrchestraError('usage.invalid', '--local and --host exclude each other');
-  }
-  if (!local && stateDir !== undefined) {
-    throw new OrchestraError('usage.invalid', '--state-dir belongs to --local', {
-      hint: 'a daemon that runs already has its own: orchestra config show',
-    });
   }
   return {
     json: options['json'] === true,

@@ -16,7 +16,11 @@ export type Host = {
  * Which daemon is meant: `--host`, then ORCHESTRA_HOST, then the default socket of this user; where
  * that is not there and the machine has a daemon for everybody, the machine's.
  */
-export function chooseHost(flag: string | undefined, env: Env, isThere = existsSync): Host {
+export function chooseHost(
+  flag: string | undefined,
+  env: Env,
+  isThere: (path: string) => boolean = existsSync,
+): Host {
   if (flag !== undefined) return { socketPath: parseHost(flag, '--host'), origin: '--host' };
   const named = env['ORCHESTRA_HOST'];
   if (named !== undefined && named !== '') {

@@ -23,6 +23,8 @@ export const auditAcknowledgeLoss: Command = async (context, _arguments, options
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject).once('close', resolve);
   });
-  if (code === 0) print.line('The loss is on record. orchestrad can be started again.');
-  return code ?? exitCodes.bug;
+  if (code !== 0) return code ?? exitCodes.bug;
+  if (print.json) print.object({ acknowledged: true, reason });
+  else print.line('The loss is on record. orchestrad can be started again.');
+  return exitCodes.ok;
 };

@@ -80,7 +80,7 @@ async function saidOptions({ cwd }: Context, options: Options): Promise<PathOpti
     expectedHead: headOption(options),
     keys: textOption(options, 'key')?.split(','),
     checkpoints: checkpoint && [checkpoint],
-    policy: await fileOption('policy'),
+    policy: await fileOption('witnesses'),
     record: await fileOption('record'),
   };
 }

@@ -12,6 +12,7 @@ import type { LogRecord } from '#contract/records.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { sampleEvidence } from './sample-evidence.ts';
 import { sampleExtract, sampleProof } from './sample-extract.ts';
+import { sampleTiles } from './sample-tiles.ts';
 
 export type Asked = {
   name: EndpointName;
@@ -100,7 +101,8 @@ export class FakeDaemon implements AsyncDisposable {
       accept: request.headers.accept,
     };
     // Every command asks first, and most tests are about something else: a daemon that signs nothing.
-    if (found.name === 'auditCheckpoint' && !this.#answers.has(found.name)) {
+    const isFirst = found.name === 'auditCheckpoint' && !this.#answers.has(found.name);
+    if (isFirst && this.#refusal === undefined) {
       await send(response, { problem: 'audit.unsigned' });
       return;
     }
@@ -451,6 +453,9 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('auditExport', { bytes: 'seq\r\n' })
     .answer('auditForwarders', { json: { items: [] } })
     .answer('auditHead', { json: { size: 14, hash, origin: 'log-1' } })
+    .answer('auditKeys', { json: { origin: 'log-1', keys: [] } })
+    .answer('auditKeysRotate', { json: { origin: 'log-1', keys: [] } })
+    .answer('auditTiles', async () => ({ bytes: await sampleTiles(14) }))
     .answer('auditWitnesses', { json: anchoringView })
     .answer('auditAnchor', { json: anchoringView })
     .answer('auditVerify', { json: { exit_code: 0, verdict: 'verified', records: 14 } })

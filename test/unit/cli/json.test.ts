@@ -2,10 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { leaves } from '#cli/commands.ts';
+import type { CheckpointAnswer } from '#contract/checkpoint.ts';
 import { exitCodes } from '#contract/errors.ts';
 import { daemonWithRun, runId } from '#test/support/fake-daemon.ts';
+import { KnownLog } from '#test/support/known-log.ts';
 import { orchestra } from '#test/support/run-orchestra.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
+import { spellNote } from '#verifier/tlog/note.ts';
 
 /** The arguments with which each command does something; a command that is missing here fails. */
 const words: Record<string, string[]> = {
@@ -43,6 +46,11 @@ const words: Record<string, string[]> = {
   'audit witnesses': [],
   'audit anchor': [],
   'audit verify': [],
+  'audit checkpoint': [],
+  'audit keys list': [],
+  'audit keys rotate': [],
+  'audit tiles': ['tiles'],
+  'audit acknowledge-loss': ['--reason', 'the disk died', '--state-dir', 'state'],
   'audit coverage': [],
   'audit evidence': ['--from', '2026-01-01', '-o', 'evidence'],
   'audit prune': ['--yes'],
@@ -73,6 +81,7 @@ const needEngine = ['engine status', 'image ls', 'image build'];
 /** These ask no daemon. */
 const needNothing = [
   'selftest',
+  'audit acknowledge-loss',
   'audit coverage',
   'policy check',
   'engine stop',
@@ -85,10 +94,22 @@ const lenient = ['config show', 'doctor'];
 
 const all = leaves().map(({ words }) => words.join(' '));
 
+async function signed(): Promise<CheckpointAnswer> {
+  const log = new KnownLog();
+  await log.grow(3);
+  const { checkpoints } = log;
+  return {
+    checkpoint: spellNote(checkpoints.at(log.size).note),
+    keys: checkpoints.keys.map(({ epoch, vkey, seq }) => ({ epoch, vkey, seq })),
+    epochs: [],
+  };
+}
+
 async function jsonOf(name: string, refused: boolean): Promise<{ code: number; lines: unknown[] }> {
   await using dir = await tempDir();
   await using daemon = await daemonWithRun();
   if (refused) daemon.refuseAll('access.denied');
+  else if (name === 'audit checkpoint') daemon.answer('auditCheckpoint', { json: await signed() });
   await writeFile(path.join(dir.path, 'policy.yaml'), 'version: 1\n');
   const args = words[name] ?? [];
   const ran = orchestra([...name.split(' '), '--json', ...args], {

@@ -1,43 +1,18 @@
 import { hash } from 'node:crypto';
-import { join } from 'node:path';
 import { extract, type Header } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import { checkTiles } from '#cli/audit/check-tiles.ts';
-import { openLog } from '#daemon/audit/log.ts';
-import { tilesTar } from '#daemon/audit/tree/tiles-tar.ts';
-import { Trail } from '#daemon/audit/tree/trail.ts';
-import { systemClock } from '#daemon/base/clock.ts';
-import { NearSigner } from '#test/support/signing.ts';
-import { tempDir } from '#test/support/temp-dir.ts';
-import { noise } from '../fixture.ts';
+import { sampleTiles } from '#test/support/sample-tiles.ts';
 
 /** What is in the tar of a log of so many records. */
 async function tilesOf(records: number): Promise<Map<string, Buffer>> {
-  await using temp = await tempDir();
-  const dir = join(temp.path, 'audit');
-  const signer = new NearSigner({ dir: join(temp.path, 'signer') });
-  const trail = new Trail({ dir, signer, clock: systemClock() });
-  const log = await openLog({
-    dir,
-    version: '0.0.0',
-    origin: 'host/orchestra/tiles',
-    reserveBytes: 0,
-    tree: trail.tree,
-    check: (found) => trail.check(found),
-    onBatch: (facts) => trail.grown(facts),
-    onRecord: (record) => trail.fold(record),
-  });
-  await trail.begin(log);
-  await log.appendAll(Array.from({ length: records - log.size }, (_, n) => noise(`${n}`)));
   const files = new Map<string, Buffer>();
   const tar = extract();
-  tilesTar({ log, tree: trail.tree }, await trail.sign()).pipe(tar);
+  tar.end(await sampleTiles(records));
   for await (const entry of tar as AsyncIterable<AsyncIterable<Buffer> & { header: Header }>) {
     const blocks = await Array.fromAsync(entry);
     files.set(entry.header.name, Buffer.concat(blocks));
   }
-  await trail.close();
-  await log.close();
   return files;
 }
 
