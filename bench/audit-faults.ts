@@ -14,8 +14,20 @@ const { values } = parseArgs({
   options: { records: { type: 'string', default: '40' }, only: { type: 'string' } },
 });
 const syscalls = values.only?.split(',') ?? [
-  ...['openat', 'write', 'pwrite64', 'fdatasync', 'fsync', 'ftruncate', 'fallocate'],
-  ...['rename', 'unlink', 'chmod', 'mkdir', 'read', 'pread64', 'close'],
+  'openat',
+  'write',
+  'pwrite64',
+  'fdatasync',
+  'fsync',
+  'ftruncate',
+  'fallocate',
+  'rename',
+  'unlink',
+  'chmod',
+  'mkdir',
+  'read',
+  'pread64',
+  'close',
 ];
 if (!hasStrace) throw new Error('strace is missing, or not allowed to trace here');
 

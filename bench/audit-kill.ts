@@ -8,7 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openLog } from '#daemon/audit/log.ts';
+import { openSignedLog } from '#test/support/signed-by-near.ts';
 import { verifyLog } from '#verifier/verify.ts';
 
 const { values } = parseArgs({
@@ -63,15 +63,17 @@ async function writeUntilKilled(log: string, killAt: number): Promise<Map<number
 
 async function judge(dir: string, acknowledged: ReadonlyMap<number, string>): Promise<void> {
   try {
-    const log = await openLog({ dir, version: '0', origin: 'faulty', reserveBytes: 0 });
+    const { log, close } = await openSignedLog(dir);
     const seen = new Map<number, unknown>();
+    const keys: string[] = [];
     for await (const { record } of log.read()) {
       if (record.type === 'log.recovered') told.torn += 1;
+      if (record.type === 'key.created') keys.push(String(record.data['vkey']));
       seen.set(record.seq, record.data['what']);
     }
-    await log.close();
+    await close();
     for (const [seq, what] of acknowledged) if (seen.get(seq) !== what) told.lost += 1;
-    const { exit } = await verifyLog(dir);
+    const { exit } = await verifyLog(dir, { keys });
     if (exit !== 0) told.broken += 1;
   } catch (error) {
     console.error(error);

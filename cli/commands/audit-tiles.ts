@@ -41,7 +41,7 @@ async function unpack(body: AsyncIterable<Uint8Array>, target: string): Promise<
   const tar = extract();
   const writing = (async () => {
     for await (const entry of tar as AsyncIterable<Readable & { header: Header }>) {
-      const { name, type, size = 0 } = entry.header;
+      const { name, type, size } = entry.header;
       if (type !== 'file' || !nameOf.test(name) || size > fileBytesMax) {
         throw new OrchestraError('audit.broken', 'What came holds what no log has');
       }

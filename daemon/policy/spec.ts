@@ -105,6 +105,6 @@ export function shapeOf(spec: SandboxSpec): object {
 }
 
 /** A profile is long: it is named by its digest wherever a spec is compared, kept or told. */
-export function filterName(seccomp: SandboxSpec['seccomp']): Digest | 'builtin' {
+export function filterName(seccomp: SandboxSpec['seccomp']): string {
   return seccomp.profile === 'custom' ? seccomp.digest : 'builtin';
 }

@@ -6,7 +6,7 @@
 import { writeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { OrchestraError } from '#contract/errors.ts';
-import { openLog } from '#daemon/audit/log.ts';
+import { openSignedLog } from './signed-by-near.ts';
 
 const [dir = '', count = '40'] = process.argv.slice(2);
 const say = (text: string) => writeSync(1, `${text}\n`);
@@ -20,13 +20,7 @@ try {
 }
 
 async function work(): Promise<void> {
-  const log = await openLog({
-    dir,
-    version: '0',
-    origin: 'faulty',
-    reserveBytes: 0,
-    segmentBytes: 6_000,
-  });
+  const { log, close } = await openSignedLog(dir);
   log.onBlocked((error) => say(`latched ${error.code}`));
   const caller = async (name: string) => {
     for (let n = 0; n < Number(count); n += 1) {
@@ -45,7 +39,7 @@ async function work(): Promise<void> {
       .then(() => 'acted', codeOf);
     say(`late ${late}`);
   }
-  await log.close();
+  await close();
   say('closed');
   if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
 }
