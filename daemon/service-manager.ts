@@ -16,8 +16,12 @@ export type ServiceEnv = {
 type Env = Record<string, string | undefined>;
 
 const names = [
-  ...['NOTIFY_SOCKET', 'WATCHDOG_PID', 'WATCHDOG_USEC'],
-  ...['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'],
+  'NOTIFY_SOCKET',
+  'WATCHDOG_PID',
+  'WATCHDOG_USEC',
+  'LISTEN_PID',
+  'LISTEN_FDS',
+  'LISTEN_FDNAMES',
 ];
 const passedFd = 3;
 
@@ -61,7 +65,10 @@ export async function openServiceManager(
   // A manager that is busy takes it a moment later; one that is gone has nobody who waits.
   const say = async (...lines: string[]) => {
     try {
-      for (let i = 0; i < tries && send?.(lines) === false; i += 1) await sleep(againMs);
+      for (let i = 0; i < tries; i += 1) {
+        if (send === undefined || send(lines)) return;
+        await sleep(againMs);
+      }
     } catch (error) {
       onTrouble(error);
     }

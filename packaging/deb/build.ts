@@ -35,7 +35,7 @@ export type DebOptions = {
 
 /** Makes the Debian package. Answers where it lies and its digest. */
 export async function buildDeb(options: DebOptions): Promise<{ file: string; sha256: string }> {
-  const { root, out, version, epoch, compression } = options;
+  const { out, version, epoch, compression } = options;
   const stage = mkdtempSync(path.join(tmpdir(), 'orc-deb-'));
   try {
     chmodSync(stage, 0o755);

@@ -160,7 +160,7 @@ test("the machine's daemon is asked by who has none of his own, and by nobody wh
   const env = { HOME: '/home/x', XDG_RUNTIME_DIR: '/run/x' };
   const own = chooseHost(undefined, env, () => false).socketPath;
   const ofMachine = '/run/orchestra/orchestra.sock';
-  const onMachine = (path: string) => path === ofMachine;
+  const onMachine = (path: unknown) => path === ofMachine;
   expect(chooseHost(undefined, env, onMachine).socketPath).toBe(ofMachine);
   expect(chooseHost(undefined, env, () => true).socketPath).toBe(own);
 });

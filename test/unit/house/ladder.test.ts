@@ -9,6 +9,7 @@ const outside = [
   'signer',
   'witness',
   'setup',
+  'packaging',
   'cli',
   'test',
   'bench',
@@ -66,6 +67,7 @@ test.each([
   ['witness', ['witness', 'signer', 'verifier'], /^node:/],
   ['setup', ['setup', 'contract'], /^(?!cli$|daemon$)/],
   ['cli', ['cli', 'contract', 'setup', 'verifier'], /^(?!daemon$)/],
+  ['packaging', ['packaging', 'cli', 'contract', 'setup'], /^node:/],
   ['daemon', ['daemon', 'contract', 'setup', 'verifier', 'signer'], /^(?!cli$|test$|bench$)/],
 ])('%s imports only what the document allows it', (folder, ours, packages) => {
   const wrong = sources(folder).flatMap((file) =>
