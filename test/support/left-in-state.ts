@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { firstKeysOf } from './verify-own.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 
@@ -40,22 +41,13 @@ function layers(stateDir: string): string[] {
 function verified(stateDir: string): string[] {
   try {
     const audit = join(stateDir, 'audit');
-    const args = [join(root, 'verifier/main.ts'), audit, ...firstKeyOf(audit)];
+    const keys = firstKeysOf(audit).flatMap((key) => ['--key', key]);
+    const args = [join(root, 'verifier/main.ts'), audit, ...keys];
     execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
     return [];
   } catch (error) {
     return [`the log does not verify: ${String((error as { stdout?: unknown }).stdout)}`];
   }
-}
-
-/** As somebody would have written it down who saw the log begin. */
-function firstKeyOf(audit: string): string[] {
-  const [name = ''] = readdirSync(join(audit, 'segments')).toSorted();
-  const lines = readFileSync(join(audit, 'segments', name), 'utf8').split('\n');
-  const created = lines.find((line) => line.includes('"type":"key.created"'));
-  if (created === undefined) return [];
-  const { data } = JSON.parse(created) as { data: { vkey: string } };
-  return ['--key', data.vkey];
 }
 
 export function readdirIf(dir: string): string[] {

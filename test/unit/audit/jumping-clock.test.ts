@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { ofType, Orchestra } from '#test/support/orchestra.ts';
-import { verifyLog } from '#verifier/verify.ts';
+import { verifyOwn } from '#test/support/verify-own.ts';
 
 const dirs: string[] = [];
 
@@ -56,7 +56,7 @@ test.each([
     expect(jumps).toHaveLength(1);
     expect(Math.abs((jumps[0]?.data.jump_ms ?? 0) - ms)).toBeLessThan(2_000);
     await it.stop();
-    expect((await verifyLog(it.rooms.auditDir)).exit).toBe(0);
+    expect((await verifyOwn(it.rooms.auditDir)).exit).toBe(0);
   },
 );
 
@@ -82,5 +82,5 @@ test.each([
   const begun = ofType(await second.records(run), 'task.started').map(({ obj }) => obj?.['task']);
   expect(begun).toEqual(['t0', 't1', 't2', 't3', 't3', 't4', 't5']);
   await second.stop();
-  expect((await verifyLog(second.rooms.auditDir)).exit).toBe(0);
+  expect((await verifyOwn(second.rooms.auditDir)).exit).toBe(0);
 });

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { verifyLog } from '#verifier/verify.ts';
+import { verifyOwn } from '#test/support/verify-own.ts';
 import { inWords, Orchestra, user } from '#test/support/orchestra.ts';
 
 const build = { id: 'build', tool: 'node', args: ['build.js'] };
@@ -59,6 +59,6 @@ test('a run that the log stopped goes on with the next daemon, and the log is so
     expect.arrayContaining(['attempt.ended unknown build', 'run.recovered', 'run.closed']),
   );
   await second.stop();
-  expect((await verifyLog(second.rooms.auditDir)).exit).toBe(0);
+  expect((await verifyOwn(second.rooms.auditDir)).exit).toBe(0);
   rmSync(first.stateDir, { recursive: true });
 });
