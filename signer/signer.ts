@@ -172,7 +172,9 @@ export class Signer implements Disposable {
   async #sign(to: Continuation): Promise<Answers['sign']> {
     const kept = this.#stateOf();
     this.#assertContinues(kept, to);
-    if (kept.size === to.size && kept.last_note !== undefined) return { note: kept.last_note };
+    // A state is signed once, and where an old key signed it last, not by the one after it again.
+    const before = kept.last_note ?? kept.final_note;
+    if (kept.size === to.size && before !== undefined) return { note: before };
     const note = this.#noteOf(to);
     const { size, root } = to;
     const signed: Kept = { ...kept, size, root, last_note: note };

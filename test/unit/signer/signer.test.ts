@@ -191,6 +191,18 @@ describe('a signer refuses', () => {
     expect((await world.signer.ask(right)).note).toContain(`\n${right.size}\n`);
   });
 
+  test('to have the state that the old key signed last signed by the new one as well', async () => {
+    await using world = await World.open(5);
+    await world.sign();
+    const { note } = await world.signer.ask(await world.rotation());
+    const { vkey } = await world.state();
+    const again = await world.sign();
+    expect(again).toBe(note);
+    expect(isBy(again, vkey)).toBe(false);
+    world.add();
+    expect(isBy(await world.sign(), vkey)).toBe(true);
+  });
+
   test('to share its state', async () => {
     await using world = await World.open(1);
     await expect(Signer.open({ dir: join(world.dir, 'signer') })).rejects.toThrow(
