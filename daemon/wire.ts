@@ -64,8 +64,12 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
   });
   const { deps, runs, auditDir } = rooms;
   const { log } = deps;
+  // What a start that fails has opened already; nothing of it may keep the process alive.
+  const opened = new AsyncDisposableStack();
+  opened.defer(() => rooms.close());
   try {
     const index = await openIndex({ dir: auditDir, log });
+    opened.defer(() => index.close());
     const forwarders = await openForwarders({
       log,
       dir: auditDir,
@@ -75,6 +79,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       now: () => deps.clock.now(),
       onFailure: (name, error) => logger.warn({ forwarder: name, err: error }, 'forwarding failed'),
     });
+    opened.defer(() => forwarders.close(forwardersStopMs));
     const peers = await openPeerReader();
     let isStopping = false;
     const routes = allRoutes({
@@ -94,6 +99,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       socket: config.socket,
       isPassed: options.isPassed,
     });
+    opened.defer(() => server.close(connectionsStopMs));
     logger.info({ socket: config.socket, engine: host, records: log.size }, 'ready');
     rooms.pruning.start();
     rooms.logPruner.alsoNeeded(() => forwarders.needs());
@@ -135,7 +141,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       },
     };
   } catch (error) {
-    await rooms.close();
+    await opened.disposeAsync();
     throw error;
   }
 }
