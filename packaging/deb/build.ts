@@ -141,7 +141,7 @@ Version: ${version}
 Architecture: ${architecture()}
 Maintainer: Orchestra maintainers <maintainers@orchestra.invalid>
 Installed-Size: ${kib}
-Depends: libc6 (>= 2.28), libstdc++6 (>= 8), libgcc-s1, systemd (>= 247), init-system-helpers
+Depends: libc6 (>= 2.28), libstdc++6 (>= 8), libgcc-s1, systemd (>= 247), init-system-helpers (>= 1.54~)
 Recommends: docker.io | docker-ce | podman
 Section: devel
 Priority: optional

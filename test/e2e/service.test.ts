@@ -33,6 +33,7 @@ describe.skipIf(reason !== undefined)(
   () => {
     let share: string;
     let machine: SystemdMachine;
+    let digest: string;
 
     beforeAll(async () => {
       share = mkdtempSync(join(tmpdir(), 'orc-service-'));
@@ -48,14 +49,9 @@ describe.skipIf(reason !== undefined)(
         execFileSync('docker', ['-H', engine.host, ...args]);
       docker(['save', '-o', join(share, 'image.tar'), image.tag]);
       writeFileSync(join(share, 'asking.mjs'), asking);
-      const { file } = await buildDeb({
-        root,
-        out: share,
-        version: '0.0.1',
-        epoch: 1_700_000_000,
-        compression: 'gzip',
-      });
+      const { file, sha256 } = await build('.');
       renameSync(file, join(share, 'orchestra.deb'));
+      digest = sha256;
       machine = await SystemdMachine.start(share);
       await machine.sh('docker load < /share/image.tar; useradd -m maria; useradd -m stranger');
     }, 300_000);
@@ -65,8 +61,21 @@ describe.skipIf(reason !== undefined)(
       rmSync(share, { recursive: true, force: true });
     });
 
+    const build = (folder: string) =>
+      buildDeb({
+        root,
+        out: join(share, folder),
+        version: '0.0.1',
+        epoch: 1_700_000_000,
+        compression: 'gzip',
+      });
+
     const as = (user: string, command: string) =>
       machine.sh(`cd /home/${user} && runuser -u ${user} -- ${command}`);
+
+    test('the same sources make the same package, byte for byte', async () => {
+      expect((await build('again')).sha256).toBe(digest);
+    });
 
     test('it installs within a minute, and its sockets are open', async () => {
       const at = performance.now();
