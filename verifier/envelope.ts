@@ -107,11 +107,12 @@ function whyNotFields(
   return undefined;
 }
 
-// Twice for each record: several times as fast as a pattern.
+const hexDigits = new Uint8Array(128);
+for (const digit of '0123456789abcdef') hexDigits[digit.charCodeAt(0)] = 1;
+
+// Up to three times for each record: without branches, several times as fast as a pattern.
 function isHex(text: string): boolean {
-  for (let at = 0; at < text.length; at += 1) {
-    const c = text.charCodeAt(at);
-    if (!((c >= 48 && c <= 57) || (c >= 97 && c <= 102))) return false;
-  }
-  return true;
+  let all = 1;
+  for (let at = 0; at < text.length; at += 1) all &= hexDigits[text.charCodeAt(at)] ?? 0;
+  return all === 1;
 }
