@@ -63,15 +63,15 @@ async function writeUntilKilled(log: string, killAt: number): Promise<Map<number
 
 async function judge(dir: string, acknowledged: ReadonlyMap<number, string>): Promise<void> {
   try {
-    const { log, close } = await openSignedLog(dir);
+    const opened = await openSignedLog(dir);
     const seen = new Map<number, unknown>();
     const keys: string[] = [];
-    for await (const { record } of log.read()) {
+    for await (const { record } of opened.log.read()) {
       if (record.type === 'log.recovered') told.torn += 1;
       if (record.type === 'key.created') keys.push(String(record.data['vkey']));
       seen.set(record.seq, record.data['what']);
     }
-    await close();
+    await opened.close();
     for (const [seq, what] of acknowledged) if (seen.get(seq) !== what) told.lost += 1;
     const { exit } = await verifyLog(dir, { keys });
     if (exit !== 0) told.broken += 1;

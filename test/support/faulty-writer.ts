@@ -20,7 +20,8 @@ try {
 }
 
 async function work(): Promise<void> {
-  const { log, close } = await openSignedLog(dir);
+  const opened = await openSignedLog(dir);
+  const { log } = opened;
   log.onBlocked((error) => say(`latched ${error.code}`));
   const caller = async (name: string) => {
     for (let n = 0; n < Number(count); n += 1) {
@@ -39,7 +40,7 @@ async function work(): Promise<void> {
       .then(() => 'acted', codeOf);
     say(`late ${late}`);
   }
-  await close();
+  await opened.close();
   say('closed');
   if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
 }
