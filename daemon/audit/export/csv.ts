@@ -54,8 +54,9 @@ export function csvCell(value: string | number | undefined): string {
   return spell(typeof value === 'string' ? visible(value) : value);
 }
 
-// A sheet takes a cell that begins like this for a formula, whatever stands before it in blanks.
-const formula = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20|%]/u;
+// A sheet takes a cell that begins like this for a formula, whatever stands before it in blanks. One that
+// has the mark already gets another, or two texts would be spelled alike.
+const formula = /^'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20|%]/u;
 
 function spell(value: string | number | undefined): string {
   if (value === undefined) return '';
