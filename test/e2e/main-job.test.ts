@@ -63,7 +63,10 @@ test('the project in examples is planned, built and tested, and nothing of it is
     'checkpoint.json',
     'logs',
     'plan.json',
+    'provenance.jsonl',
+    'receipt.tlog-proof',
     'report.md',
+    'run.closed.json',
   ]);
   const report = readFileSync(join(folder, 'report.md'), 'utf8');
   for (const part of ['**succeeded**', '| install | succeeded', 'peak memory', '## Audit']) {
@@ -176,8 +179,11 @@ test('a link to the outside is left out and said so, and nothing of the host is 
 test('the log verifies, and its index comes back identical after it was deleted', async () => {
   expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
   const ask = async () => (await daemon.cli(['runs', '--json'])).stdout;
-  const list = async () =>
-    (await daemon.ask('GET', '/v1/audit/records?limit=500&type=run.closed')).text;
+  const list = async () => {
+    const { text } = await daemon.ask('GET', '/v1/audit/records?limit=500&type=run.closed');
+    // Up to which record it answers moves with the log.
+    return (JSON.parse(text) as { items: unknown[] }).items;
+  };
   const [runs, closed] = [await ask(), await list()];
   expect(await daemon.stop()).toBe(0);
   for (const suffix of ['', '-wal', '-shm']) {
@@ -185,7 +191,8 @@ test('the log verifies, and its index comes back identical after it was deleted'
   }
   await daemon.restart();
   expect(await ask()).toBe(runs);
-  expect(await list()).toBe(closed);
+  expect(await list()).toEqual(closed);
+  expect(closed.length).toBeGreaterThan(0);
 });
 
 test('a second daemon on the same state directory refuses', async () => {
