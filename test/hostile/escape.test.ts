@@ -128,6 +128,8 @@ test.skipIf(process.arch !== 'x64' || ownKernel)(
       cpSync(from, join(dir, 'node_modules', part), { recursive: true, dereference: true });
     }
     cpSync(join(root, 'test/hostile/syscalls.cjs'), join(dir, 'syscalls.cjs'));
+    // Whoever sees a log for the first time is told of its key.
+    await daemon.cli(['runs']);
     const ran = await exec('node', 'syscalls.cjs', String(daemon.pid));
     expect(ran.stderr).toBe('');
     const answers = JSON.parse(ran.stdout) as Record<string, string>;
