@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** A key of an epoch by its number, or the one that witnesses know the log by, which stays. */
@@ -16,15 +16,19 @@ export class KeyFiles {
 
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.#dir)) {
+      if (name.endsWith(unfinished)) await rm(join(this.#dir, name));
+    }
   }
 
   /** Durable once it resolves. */
   async make(name: KeyName): Promise<KeyObject> {
+    const path = this.#pathOf(name);
+    if (await this.has(name)) throw new Error(`there is a key ${name} already`);
     const { privateKey } = generateKeyPairSync('ed25519');
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    await using file = await open(this.#pathOf(name), flags, 0o600);
-    await file.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-    await file.sync();
+    // Whole or not there: half a key would be one that nobody can sign with, for ever.
+    await writeNew(`${path}${unfinished}`, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    await rename(`${path}${unfinished}`, path);
     await syncFolder(this.#dir);
     return privateKey;
   }
@@ -74,6 +78,14 @@ export class KeyFiles {
 }
 
 const keyBytesMax = 4096;
+const unfinished = '.new';
+
+async function writeNew(path: string, content: string | Buffer): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  await using file = await open(path, flags, 0o600);
+  await file.writeFile(content);
+  await file.sync();
+}
 
 /** Makes the names in a folder durable. */
 export async function syncFolder(path: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { NoteKey } from '../signer/sign-note.ts';
@@ -29,18 +29,21 @@ export async function ownKey(
 }
 
 async function readOrMake(path: string, make: () => string): Promise<string> {
-  let file: FileHandle;
   try {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    file = await open(path, flags, 0o600);
+    return await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    return readFile(path, 'utf8');
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   const text = make();
-  await file.writeFile(text);
-  await file.sync();
-  await file.close();
+  // Whole or not there: others rely on what is in it for as long as the witness lives.
+  await rm(`${path}.new`, { force: true });
+  {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    await using file = await open(`${path}.new`, flags, 0o600);
+    await file.writeFile(text);
+    await file.sync();
+  }
+  await rename(`${path}.new`, path);
   await using folder = await open(dirname(path), 'r');
   await folder.sync();
   return text;

@@ -10,6 +10,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
+import { makeFile } from './make-file.ts';
 
 /** `id` is the sha256 of the public key in its SPKI form. */
 export type Key = { secret: KeyObject; spki: Buffer; id: Digest };
@@ -22,11 +23,11 @@ export async function readOrMakeKey(file: string): Promise<Key> {
   const found = await readKey(file);
   if (found !== undefined) return found;
   const { privateKey } = generateKeyPairSync('ed25519');
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  await using handle = await open(file, flags, 0o600);
-  await handle.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-  await handle.sync();
-  return keyOf(privateKey);
+  const isOurs = await makeFile(file, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  // Somebody else of this daemon was faster.
+  const made = isOurs ? keyOf(privateKey) : await readKey(file);
+  if (made === undefined) throw notOurs();
+  return made;
 }
 
 /** A key that others may read is no key of ours any more. */

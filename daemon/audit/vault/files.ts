@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, rm, rmdir, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFile } from '../make-file.ts';
 
 /** Makes a folder that only we may enter; what is made is durable. */
 export async function ownFolder(path: string): Promise<void> {
@@ -11,15 +12,8 @@ export async function ownFolder(path: string): Promise<void> {
 
 /** A new file with this content, durable with its name. Throws where there is one. */
 export async function writeNew(path: string, content: Uint8Array): Promise<void> {
-  {
-    await using file = await openOwn(
-      path,
-      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
-    );
-    await file.writeFile(content);
-    await file.sync();
-  }
-  await syncFolder(dirname(path));
+  if (await makeFile(path, content)) return;
+  throw Object.assign(new Error(`${path} is there already`), { code: 'EEXIST' });
 }
 
 /** Not through a link. */

@@ -1,4 +1,4 @@
-import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
@@ -240,6 +240,21 @@ describe('a crash', () => {
     await expect(act()).rejects.toThrow('killed');
     await world.reopen();
   }
+
+  test('in the middle of a key leaves half of one that nobody takes for a key', async () => {
+    await using world = await World.open();
+    world.signer[Symbol.dispose]();
+    const dir = join(world.dir, 'signer');
+    await rm(join(dir, 'state.json'));
+    await rm(join(dir, 'keys'), { recursive: true });
+    await mkdir(join(dir, 'keys'), { mode: 0o700 });
+    for (const name of ['0', 'witness']) await writeFile(join(dir, 'keys', `${name}.pem.new`), '');
+    await world.reopen();
+    await world.signer.ask({ op: 'init', origin });
+    world.add();
+    expect(await world.sign()).toContain('\n1\n');
+    expect((await world.keys()).toSorted()).toEqual(['0.pem', 'witness.pem']);
+  });
 
   test('between a signature and its answer leaves one outcome: that tree and no other', async () => {
     await using world = await World.open(10);
