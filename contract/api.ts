@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { everyRole, readers, type Callers } from './access.ts';
 import { AnchoringView, AnchorNow } from './anchoring.ts';
 import { Attestation, AttestFiles } from './attestation.ts';
 import { AuditExportQuery, ForwarderStatus } from './audit-export.ts';
@@ -62,6 +63,8 @@ export type Endpoint = {
   answer: 'json' | 'events' | 'ndjson' | 'bytes';
   also?: string;
   changes: boolean;
+  /** Who may call it, and `admin` always. Whose runs are meant, the call itself looks at. */
+  roles: Callers;
   query?: z.ZodObject;
   body?: z.ZodType;
   /** For a body that is not JSON. */
@@ -133,6 +136,7 @@ export const endpoints = {
     summary: 'Answers while the daemon lives',
     answer: 'json',
     changes: false,
+    roles: 'anyone',
     response: z.strictObject({ ok: z.boolean() }),
   }),
   ready: endpoint({
@@ -141,6 +145,7 @@ export const endpoints = {
     summary: 'Answers 200 when runs are accepted, 503 with the reason when not',
     answer: 'json',
     changes: false,
+    roles: 'anyone',
     response: z.strictObject({ ok: z.boolean() }),
   }),
   version: endpoint({
@@ -149,6 +154,7 @@ export const endpoints = {
     summary: 'Product, API and runtime versions',
     answer: 'json',
     changes: false,
+    roles: 'anyone',
     response: Version,
   }),
   openapi: endpoint({
@@ -157,6 +163,7 @@ export const endpoints = {
     summary: 'This description, OpenAPI 3.1',
     answer: 'json',
     changes: false,
+    roles: 'anyone',
   }),
   doctor: endpoint({
     method: 'GET',
@@ -164,6 +171,7 @@ export const endpoints = {
     summary: 'What the daemon runs on, and the remedy for what is missing',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: z.strictObject({ checks: z.array(Check) }),
   }),
   config: endpoint({
@@ -172,6 +180,7 @@ export const endpoints = {
     summary: 'The settings in force and where each came from',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: z.strictObject({
       settings: z.array(
         z.strictObject({ name: z.string(), value: z.string(), origin: z.string() }),
@@ -184,6 +193,7 @@ export const endpoints = {
     summary: 'Whether a snapshot is there',
     answer: 'json',
     changes: false,
+    roles: ['runner'],
     response: SnapshotInfo,
   }),
   snapshotMissing: endpoint({
@@ -192,6 +202,7 @@ export const endpoints = {
     summary: 'Which of these blobs the daemon lacks',
     answer: 'json',
     changes: false,
+    roles: ['runner'],
     body: MissingRequest,
     response: MissingAnswer,
   }),
@@ -201,6 +212,7 @@ export const endpoints = {
     summary: 'Uploads a snapshot as one framed stream (contract/snapshot.ts)',
     answer: 'json',
     changes: true,
+    roles: ['runner'],
     bodyType: 'application/vnd.orchestra.snapshot',
     response: SnapshotAnswer,
   }),
@@ -210,6 +222,7 @@ export const endpoints = {
     summary: 'Plans and validates, runs nothing',
     answer: 'json',
     changes: true,
+    roles: ['runner'],
     body: SubmitRun,
     response: PlanAnswer,
   }),
@@ -219,6 +232,7 @@ export const endpoints = {
     summary: 'Submits a run; answers at once, the events tell the rest',
     answer: 'json',
     changes: true,
+    roles: ['runner'],
     body: SubmitRun,
     response: z.strictObject({ id: RunId }),
   }),
@@ -228,6 +242,7 @@ export const endpoints = {
     summary: 'Runs, newest first',
     answer: 'json',
     changes: false,
+    roles: readers,
     query: z.object({ ...Page, cursor: RunId.optional(), state: z.string().max(32).optional() }),
     response: z.strictObject({ items: z.array(RunRow), next_cursor: RunId.optional() }),
   }),
@@ -237,6 +252,7 @@ export const endpoints = {
     summary: 'One run; `:id` may be a unique prefix, @last or @last-failed',
     answer: 'json',
     changes: false,
+    roles: readers,
     response: RunView,
   }),
   runEvents: endpoint({
@@ -246,6 +262,7 @@ export const endpoints = {
       'Every record of a run, history then live; resumes after Last-Event-ID; ends with the run',
     answer: 'events',
     changes: false,
+    roles: readers,
   }),
   runCancel: endpoint({
     method: 'POST',
@@ -253,6 +270,7 @@ export const endpoints = {
     summary: 'Cancels a run',
     answer: 'json',
     changes: true,
+    roles: ['runner'],
     body: CancelRun,
     response: z.strictObject({ id: RunId }),
   }),
@@ -262,6 +280,7 @@ export const endpoints = {
     summary: 'Goes on from a run that ended or is paused; `dryRun` answers what would run',
     answer: 'json',
     changes: true,
+    roles: ['runner'],
     body: ContinueRun,
     response: ContinueAnswer,
   }),
@@ -271,6 +290,7 @@ export const endpoints = {
     summary: 'Goes on from a checkpoint of another daemon',
     answer: 'json',
     changes: true,
+    roles: ['runner'],
     body: ImportRun,
     response: ContinueAnswer,
   }),
@@ -280,6 +300,7 @@ export const endpoints = {
     summary: 'Starts nothing new of a run; with `freeze` what runs stands still',
     answer: 'json',
     changes: true,
+    roles: ['runner'],
     body: PauseRun,
     response: z.strictObject({ id: RunId }),
   }),
@@ -289,6 +310,7 @@ export const endpoints = {
     summary: 'The plan that was accepted, canonical JSON',
     answer: 'bytes',
     changes: false,
+    roles: readers,
   }),
   runCheckpoint: endpoint({
     method: 'GET',
@@ -296,6 +318,7 @@ export const endpoints = {
     summary: "The run's newest checkpoint",
     answer: 'json',
     changes: false,
+    roles: readers,
     response: RunCheckpoint,
   }),
   runReport: endpoint({
@@ -304,6 +327,7 @@ export const endpoints = {
     summary: 'The report as Markdown',
     answer: 'bytes',
     changes: false,
+    roles: readers,
   }),
   runProvenance: endpoint({
     method: 'GET',
@@ -312,6 +336,7 @@ export const endpoints = {
       'How the artifacts of a closed run came to be: signed SLSA provenance, of all or of `artifact`',
     answer: 'json',
     changes: true,
+    roles: readers,
     query: z.object({ artifact: z.string().min(1).max(128).optional() }),
     response: ProvenanceAnswer,
   }),
@@ -321,6 +346,7 @@ export const endpoints = {
     summary: 'The key that provenance is signed with',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: ProvenanceKey,
   }),
   taskLog: endpoint({
@@ -331,6 +357,7 @@ export const endpoints = {
     answer: 'ndjson',
     also: framesType,
     changes: false,
+    roles: readers,
     query: z.object({ follow: z.stringbool().default(false) }),
   }),
   taskReceipt: endpoint({
@@ -339,6 +366,7 @@ export const endpoints = {
     summary: "The receipt of a task's sandbox, with the rule behind each setting",
     answer: 'json',
     changes: false,
+    roles: readers,
     query: z.object({ attempt: z.coerce.number().int().min(1).max(1_000_000).optional() }),
     response: TaskReceipt,
   }),
@@ -348,6 +376,7 @@ export const endpoints = {
     summary: 'Declared outputs that were collected',
     answer: 'json',
     changes: false,
+    roles: readers,
     response: z.strictObject({ items: z.array(Artifact) }),
   }),
   artifactGet: endpoint({
@@ -356,6 +385,7 @@ export const endpoints = {
     summary: 'One artifact: the file itself, a directory as tar',
     answer: 'bytes',
     changes: true,
+    roles: readers,
   }),
   runChanges: endpoint({
     method: 'GET',
@@ -363,6 +393,7 @@ export const endpoints = {
     summary: 'What the run changed against its snapshot',
     answer: 'json',
     changes: false,
+    roles: readers,
     response: ChangeSet,
   }),
   runBlob: endpoint({
@@ -371,6 +402,7 @@ export const endpoints = {
     summary: 'The content of one changed file, or of the file it replaced',
     answer: 'bytes',
     changes: false,
+    roles: readers,
   }),
   auditList: endpoint({
     method: 'GET',
@@ -378,6 +410,7 @@ export const endpoints = {
     summary: 'Records by filter, oldest first; `last` gives the newest N, `order` the newest first',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     query: AuditQuery,
     response: AuditPage,
   }),
@@ -388,6 +421,7 @@ export const endpoints = {
       'One record, re-hashed from its segment, with its line and the proof that it is covered',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     response: AuditShown,
   }),
   auditFollow: endpoint({
@@ -396,6 +430,7 @@ export const endpoints = {
     summary: 'Records from a sequence number on that the filter meets, live',
     answer: 'events',
     changes: true,
+    roles: ['auditor'],
     query: AuditFollow,
   }),
   auditStats: endpoint({
@@ -404,6 +439,7 @@ export const endpoints = {
     summary: 'How many records there are by type, outcome, severity, actor and day',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     query: AuditStatsQuery,
     response: AuditStats,
   }),
@@ -414,6 +450,7 @@ export const endpoints = {
       'Every record of a run with the proof that it is in the log, as a tar that can be checked elsewhere',
     answer: 'bytes',
     changes: true,
+    roles: readers,
   }),
   auditExport: endpoint({
     method: 'GET',
@@ -422,6 +459,7 @@ export const endpoints = {
       'Records by filter as JSONL, CSV, syslog, CEF or OCSF, on record before the first byte',
     answer: 'bytes',
     changes: true,
+    roles: ['auditor'],
     query: AuditExportQuery,
   }),
   auditForwarders: endpoint({
@@ -430,6 +468,7 @@ export const endpoints = {
     summary: 'Where the forwarders of the configuration stand',
     answer: 'json',
     changes: false,
+    roles: ['auditor'],
     response: z.strictObject({ items: z.array(ForwarderStatus) }),
   }),
   auditHead: endpoint({
@@ -438,6 +477,7 @@ export const endpoints = {
     summary: 'How many records there are and the hash of the last',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: z.strictObject({ size: z.number().int(), hash: z.string(), origin: z.string() }),
   }),
   auditDisclose: endpoint({
@@ -447,6 +487,7 @@ export const endpoints = {
       'What the commitment in a record stands for, with its salt; that it was told is recorded',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     body: DiscloseData,
     response: Disclosure,
   }),
@@ -456,6 +497,7 @@ export const endpoints = {
     summary: 'Whom the subjects of the vault stand for; that it was asked is recorded',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     response: z.strictObject({ items: z.array(SubjectRow) }),
   }),
   auditErase: endpoint({
@@ -464,6 +506,7 @@ export const endpoints = {
     summary: 'Destroys the key of a subject: nothing the vault holds of it can be read again',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     body: EraseSubject,
     response: z.strictObject({ subject: SubjectId }),
   }),
@@ -473,6 +516,7 @@ export const endpoints = {
     summary: 'Verifies the whole log on disk, against what the caller kept of it',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     body: VerifyLog,
     response: Verdict,
   }),
@@ -482,6 +526,7 @@ export const endpoints = {
     summary: 'The newest signed checkpoint, and that it continues one that the caller knows',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     query: CheckpointQuery,
     response: CheckpointAnswer,
   }),
@@ -491,6 +536,7 @@ export const endpoints = {
     summary: 'That a record is in the signed log: a C2SP tlog-proof',
     answer: 'bytes',
     changes: false,
+    roles: everyRole,
   }),
   auditTiles: endpoint({
     method: 'GET',
@@ -498,6 +544,7 @@ export const endpoints = {
     summary: 'The signed log in the layout of C2SP tlog-tiles, as a tar',
     answer: 'bytes',
     changes: true,
+    roles: ['auditor'],
   }),
   auditKeys: endpoint({
     method: 'GET',
@@ -505,6 +552,7 @@ export const endpoints = {
     summary: 'The keys that sign the log, by epoch',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: KeysAnswer,
   }),
   auditKeysRotate: endpoint({
@@ -513,6 +561,7 @@ export const endpoints = {
     summary: 'A new key signs the log from now on; the old one is destroyed',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     response: KeysAnswer,
   }),
   auditWitnesses: endpoint({
@@ -521,6 +570,7 @@ export const endpoints = {
     summary: 'How much of the log the anchors and witnesses hold',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: AnchoringView,
   }),
   auditAnchor: endpoint({
@@ -529,6 +579,7 @@ export const endpoints = {
     summary: 'Signs what is there and gives it to every anchor and witness now',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     body: AnchorNow,
     response: AnchoringView,
   }),
@@ -538,6 +589,7 @@ export const endpoints = {
     summary: 'Counts, lists and proofs of a time for whoever examines it, as a signed tar',
     answer: 'bytes',
     changes: true,
+    roles: ['auditor'],
     query: EvidenceQuery,
   }),
   auditPrune: endpoint({
@@ -546,6 +598,7 @@ export const endpoints = {
     summary: 'Lets the oldest whole segments of the log go, by a signed record that says so',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     body: PruneLog,
     response: LogPruneAnswer,
   }),
@@ -555,6 +608,7 @@ export const endpoints = {
     summary: 'What is not pruned, whatever its age',
     answer: 'json',
     changes: false,
+    roles: ['auditor'],
     response: HoldList,
   }),
   auditHoldSet: endpoint({
@@ -563,6 +617,7 @@ export const endpoints = {
     summary: 'Keeps the log, or what was recorded in a time, from being pruned',
     answer: 'json',
     changes: true,
+    roles: ['auditor'],
     body: SetHold,
     response: HoldList,
   }),
@@ -572,6 +627,7 @@ export const endpoints = {
     summary: 'Takes a hold back',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     body: ClearHold,
     response: HoldList,
   }),
@@ -581,6 +637,7 @@ export const endpoints = {
     summary: 'Removes what only runs need that are no longer kept; never the log',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     body: PruneStore,
     response: PruneAnswer,
   }),
@@ -590,6 +647,7 @@ export const endpoints = {
     summary: 'Signs files by their digests, bound to this installation and its log',
     answer: 'json',
     changes: true,
+    roles: ['runner', 'auditor'],
     body: AttestFiles,
     response: Attestation,
   }),
@@ -599,6 +657,7 @@ export const endpoints = {
     summary: 'The policies that the daemon has loaded',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: z.strictObject({
       items: z.array(
         z.strictObject({
@@ -616,6 +675,7 @@ export const endpoints = {
     summary: 'One policy as it applies, narrowed by the ceiling',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: z.strictObject({
       name: z.string(),
       digest: Digest,
@@ -631,6 +691,7 @@ export const endpoints = {
     summary: 'Names of the secrets that the daemon holds; no call ever answers a value',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: z.strictObject({
       writable: z.boolean(),
       items: z.array(z.strictObject({ name: SecretName, bytes: Count, set_at: z.string() })),
@@ -642,6 +703,7 @@ export const endpoints = {
     summary: 'Sets or replaces a secret; the body is its value, byte for byte',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     bodyType: 'application/octet-stream',
     response: z.strictObject({ name: SecretName, bytes: Count }),
   }),
@@ -651,6 +713,7 @@ export const endpoints = {
     summary: 'Removes a secret',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     response: z.strictObject({ name: SecretName }),
   }),
   imageList: endpoint({
@@ -659,6 +722,7 @@ export const endpoints = {
     summary: 'Images that policies allow, with the digest each is pinned to',
     answer: 'json',
     changes: false,
+    roles: everyRole,
     response: z.strictObject({
       items: z.array(
         z.strictObject({
@@ -676,6 +740,7 @@ export const endpoints = {
     summary: 'Pins a reference to the digest that the engine has now',
     answer: 'json',
     changes: true,
+    roles: ['admin'],
     body: z.strictObject({ reference: z.string().min(1).max(256) }),
     response: z.strictObject({ reference: z.string(), id: Digest }),
   }),

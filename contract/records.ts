@@ -642,12 +642,21 @@ export type Severity = 'info' | 'notice' | 'warn' | 'alert';
 
 export const Actor = z.strictObject({
   kind: z.enum(['user', 'daemon', 'task']),
-  /** How the identity was established: `peer` (kernel), `owner` (file-owner proof), `none`, `self`. */
-  auth: z.enum(['peer', 'owner', 'socket', 'self', 'none']),
+  /**
+   * How the identity was established: `peer` (kernel), `owner` (of a file made for it), `token`, `socket`
+   * (could open it, no more), `self`, `none`.
+   */
+  auth: z.enum(['peer', 'owner', 'socket', 'token', 'self', 'none']),
   uid: count.optional(),
   gid: count.optional(),
   pid: count.optional(),
   name: text(64).optional(),
+  /** Roles it had at that moment. */
+  roles: z.array(text(16)).max(8).optional(),
+  /** Supplementary groups that the kernel told, by number: a name may be a person's. */
+  groups: z.array(count).max(128).optional(),
+  /** The id of the token that was shown. */
+  token: text(64).optional(),
 });
 export type Actor = z.infer<typeof Actor>;
 

@@ -28,6 +28,10 @@ const oneOf =
   (...words: string[]): Check =>
   (value) =>
     typeof value === 'string' && words.includes(value);
+const listOf =
+  (max: number, each: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.length <= max && value.every(each);
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const closed =
@@ -37,11 +41,14 @@ const closed =
 
 const actor = closed(
   new Map<string, Check>([
-    ['auth', oneOf('peer', 'owner', 'socket', 'self', 'none')],
+    ['auth', oneOf('peer', 'owner', 'socket', 'token', 'self', 'none')],
     ['gid', count],
+    ['groups', listOf(128, count)],
     ['kind', oneOf('user', 'daemon', 'task')],
     ['name', text(64)],
     ['pid', count],
+    ['roles', listOf(8, text(16))],
+    ['token', text(64)],
     ['uid', count],
   ]),
   ['auth', 'kind'],

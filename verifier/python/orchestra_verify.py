@@ -304,6 +304,7 @@ def canonical(v, depth=0):
 
 
 def is_text(n): return lambda v: isinstance(v, str) and units(v) <= n
+def list_of(n, each): return lambda v: isinstance(v, list) and len(v) <= n and all(map(each, v))
 def one_of(*words): return lambda v: isinstance(v, str) and v in words
 def closed(fields, required):
     return lambda v: isinstance(v, dict) and all(k in fields and fields[k](x) for k, x in v.items()) and all(k in v for k in required)
@@ -313,8 +314,9 @@ is_int = lambda v: type(v) is int and 0 <= v <= SAFE
 is_hash = lambda v: isinstance(v, str) and HEX64.fullmatch(v) is not None
 is_dict = lambda v: isinstance(v, dict)
 FIELDS = {
-    "actor": closed({"auth": one_of("peer", "owner", "socket", "self", "none"), "gid": is_int, "kind": one_of("user", "daemon", "task"),
-                     "name": is_text(64), "pid": is_int, "uid": is_int}, ("auth", "kind")),
+    "actor": closed({"auth": one_of("peer", "owner", "socket", "token", "self", "none"), "gid": is_int, "groups": list_of(128, is_int),
+                     "kind": one_of("user", "daemon", "task"), "name": is_text(64), "pid": is_int, "roles": list_of(8, is_text(16)),
+                     "token": is_text(64), "uid": is_int}, ("auth", "kind")),
     "boot": is_text(64), "data": is_dict, "mono": is_int,
     "obj": lambda v: is_dict(v) and all(map(is_text(256), v.values())),
     "outcome": one_of("ok", "denied", "failed", "unknown"),
