@@ -57,6 +57,7 @@ const ecosystems: ReadonlyMap<string, string[]> = new Map([
   ['gradle', ['gradle']],
   ['maven', ['maven']],
   ['java', ['gradle', 'maven']],
+  ['cmake', ['cmake']],
   ['make', ['make']],
   ['makefile', ['make']],
 ]);
@@ -89,6 +90,9 @@ const filler = new Set([
   'codebase',
   'workspace',
   'library',
+  'crate',
+  'module',
+  'part',
   'in',
   'of',
   'for',

@@ -53,7 +53,7 @@ function nothingToRead(proposals: readonly Proposal[], intent: Intent): Orchestr
     return impossible([reason]);
   }
   const known =
-    'package.json, Makefile, Cargo.toml, go.mod, pyproject.toml, build.gradle or pom.xml';
+    'package.json, Cargo.toml, go.mod, pyproject.toml, build.gradle, pom.xml, CMakeLists.txt or Makefile';
   return impossible([`the workspace has none of ${known}`], 'write a plan: --plan FILE');
 }
 

@@ -65,6 +65,7 @@ const topOnly = [
   'build.gradle.kts',
   'settings.gradle',
   'settings.gradle.kts',
+  'CMakeLists.txt',
 ];
 
 /** The profile of a workspace. The order of the entries makes no difference. */

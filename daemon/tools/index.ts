@@ -11,9 +11,9 @@ const registry: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   ['node', node],
   ['sh', plain('sh', (args) => (args.length === 0 ? ['sh needs -c and a script, or a file'] : []))],
   ['exec', exec],
-  ...['pnpm', 'yarn', 'make', 'cargo', 'go', 'python', 'pytest', 'gradle', 'mvn'].map(
-    (name): [string, Tool] => [name, plain(name)],
-  ),
+  ...'pnpm yarn make cmake ctest cargo go python pytest gradle mvn'
+    .split(' ')
+    .map((name): [string, Tool] => [name, plain(name)]),
 ]);
 
 export const toolNames: readonly string[] = [...registry.keys()];

@@ -1,4 +1,5 @@
 import { cargo } from './cargo.ts';
+import { cmake } from './cmake.ts';
 import { go } from './go.ts';
 import { gradle, maven } from './jvm.ts';
 import { make } from './make.ts';
@@ -14,5 +15,6 @@ export const ecosystemRules: readonly EcosystemRule[] = [
   python,
   gradle,
   maven,
+  cmake,
   make,
 ];

@@ -77,7 +77,8 @@ class NpmPlan {
     const chosen = this.chooseScripts();
     const named = this.chooseNamed();
     const built = builtDirectories(this.profile, this.folder, this.manifest);
-    this.addBuildForTests(chosen, built);
+    this.addBuildBefore('test', chosen, built);
+    this.addBuildBefore('bench', chosen, built);
     this.addInstall();
     const root = this.proposal.tasks.map((one) => one.id);
 
@@ -143,14 +144,18 @@ class NpmPlan {
     return found;
   }
 
-  private addBuildForTests(chosen: Map<Action, string>, built: readonly string[]): void {
-    const test = chosen.get('test');
+  private addBuildBefore(
+    action: 'test' | 'bench',
+    chosen: Map<Action, string>,
+    built: readonly string[],
+  ): void {
+    const script = chosen.get(action);
     const build = scriptFor('build', this.manifest.scripts);
-    if (test === undefined || build === undefined || chosen.has('build')) return;
-    const needs = testNeeds(this.manifest.scripts.get(test) ?? '', built);
-    if (typeof needs !== 'object' || buildsItself(test, build, this.manifest.scripts)) return;
+    if (script === undefined || build === undefined || chosen.has('build')) return;
+    const needs = testNeeds(this.manifest.scripts.get(script) ?? '', built);
+    if (typeof needs !== 'object' || buildsItself(script, build, this.manifest.scripts)) return;
     chosen.set('build', build);
-    this.proposal.assumptions.push(`build runs first: the test script names ${needs.built}/.`);
+    this.say(`build runs first: the ${script} script names ${needs.built}/.`);
   }
 
   private addInstall(): void {

@@ -1,0 +1,226 @@
+import { buildImage, lock, pkg, type Kind } from './kind.ts';
+
+const crate = '[package]\nname = "x"\nversion = "0.1.0"\nedition = "2021"\n';
+
+/** Other languages, in an image that has their programs, and in one that has not. */
+export const otherKinds: readonly Kind[] = [
+  {
+    name: 'a crate without dependencies',
+    intent: 'build and test',
+    programs: buildImage,
+    files: { 'Cargo.toml': crate, 'Cargo.lock': 100, 'src/main.rs': 50 },
+    plan: ['build: cargo build --offline --locked', 'test: cargo test --offline --locked < build'],
+  },
+  {
+    name: 'the same crate in an image without cargo',
+    intent: 'build and test',
+    files: { 'Cargo.toml': crate, 'Cargo.lock': 100 },
+    refused: /cargo is not in/,
+  },
+  {
+    name: 'a crate with dependencies that are not vendored',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'Cargo.toml': `${crate}[dependencies]\nserde = "1"\n`, 'Cargo.lock': 900 },
+    refused: /cargo vendor/,
+  },
+  {
+    name: 'a crate with vendored dependencies',
+    intent: 'lint and test',
+    programs: buildImage,
+    files: {
+      'Cargo.toml': `${crate}[dependencies]\nserde = "1"\n`,
+      'Cargo.lock': 900,
+      'vendor/serde/Cargo.toml': 200,
+    },
+    plan: ['lint: cargo clippy --offline --locked', 'test: cargo test --offline --locked < lint'],
+  },
+  {
+    name: 'a workspace of crates with shared dependencies',
+    intent: 'test',
+    programs: buildImage,
+    files: {
+      'Cargo.toml': '[workspace]\nmembers = ["a", "b"]\n[workspace.dependencies]\nanyhow = "1"\n',
+      'Cargo.lock': 900,
+    },
+    refused: /cargo vendor/,
+  },
+  {
+    name: 'a module of Go without requirements',
+    intent: 'lint, build and test',
+    programs: buildImage,
+    files: { 'go.mod': 'module example.org/x\n\ngo 1.23\n', 'main.go': 10 },
+    plan: ['build: go build ./...', 'lint: go vet ./... < build', 'test: go test ./... < lint'],
+  },
+  {
+    name: 'a module of Go with requirements',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'go.mod': 'module x\n\nrequire golang.org/x/sync v0.8.0\n', 'go.sum': 200 },
+    refused: /go mod vendor/,
+  },
+  {
+    name: 'a module of Go with a vendor directory',
+    intent: 'test',
+    programs: buildImage,
+    files: {
+      'go.mod': 'module x\n\nrequire golang.org/x/sync v0.8.0\n',
+      'vendor/modules.txt': 100,
+    },
+    plan: ['test: go test ./...'],
+  },
+  {
+    name: 'a package of Python without dependencies',
+    intent: 'run the tests',
+    programs: buildImage,
+    files: {
+      'pyproject.toml': '[project]\nname = "x"\nversion = "1"\n',
+      'x/__init__.py': 0,
+      'tests/test_x.py': 100,
+    },
+    plan: ['test: python -m pytest'],
+  },
+  {
+    name: 'a package of Python with dependencies',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'pyproject.toml': '[project]\nname = "x"\ndependencies = ["httpx>=0.27"]\n' },
+    refused: /Python packages cannot be provisioned/,
+  },
+  {
+    name: 'a package of Poetry',
+    intent: 'test',
+    programs: buildImage,
+    files: {
+      'pyproject.toml':
+        '[tool.poetry]\nname = "x"\n\n[tool.poetry.dependencies]\npython = "^3.12"\nrequests = "^2"\n',
+      'poetry.lock': 9000,
+    },
+    refused: /Python packages cannot be provisioned/,
+  },
+  {
+    name: 'a Django project with requirements',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'manage.py': 600, 'requirements.txt': 'django==5.1\n' },
+    refused: /Python packages cannot be provisioned/,
+  },
+  {
+    name: 'a package with setup.py alone',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'setup.py': 300, 'test/test_a.py': 100 },
+    plan: ['test: python -m pytest'],
+  },
+  {
+    name: 'Maven',
+    intent: 'build and test',
+    programs: buildImage,
+    files: { 'pom.xml': 2000, 'src/main/java/App.java': 100 },
+    refused: /Maven takes plugins and dependencies from a repository/,
+  },
+  {
+    name: 'Gradle in Kotlin',
+    intent: 'build',
+    programs: buildImage,
+    files: { 'build.gradle.kts': 500, 'settings.gradle.kts': 50, gradlew: 8000 },
+    refused: /Gradle takes plugins and dependencies from a repository/,
+  },
+  {
+    name: 'a project in C with a Makefile',
+    intent: 'build and test',
+    programs: buildImage,
+    files: {
+      Makefile: 'CC ?= cc\n\nall: app\napp: main.c\n\t$(CC) -o app main.c\ncheck: app\n\t./app\n',
+      'main.c': 100,
+    },
+    plan: ['build: make all', 'test: make check < build'],
+  },
+  {
+    name: 'a Makefile that assigns what looks like targets',
+    intent: 'test',
+    programs: buildImage,
+    files: { Makefile: 'test := tests/*.c\nbuild:\n\tcc $(test)\n' },
+    refused: /no target named test/,
+  },
+  {
+    name: 'a Makefile in an image without make',
+    intent: 'build',
+    files: { Makefile: 'build:\n\techo\n' },
+    refused: /make is not in/,
+  },
+  {
+    name: 'a target of a Makefile by its name',
+    intent: 'make release-notes',
+    programs: buildImage,
+    files: { Makefile: 'release-notes:\n\techo\n' },
+    plan: ['release-notes: make release-notes'],
+  },
+  {
+    name: 'a project of CMake',
+    intent: 'build and test',
+    programs: buildImage,
+    files: { 'CMakeLists.txt': 'project(x C)\nenable_testing()\n', 'main.c': 10 },
+    plan: [
+      'configure: cmake -S . -B build',
+      'build: cmake --build build < configure',
+      'test: ctest --test-dir build --output-on-failure < build',
+    ],
+  },
+  {
+    name: 'a project of CMake, asked for the tests alone',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'CMakeLists.txt': 'project(x C)\n' },
+    plan: [
+      'configure: cmake -S . -B build',
+      'build: cmake --build build < configure',
+      'test: ctest --test-dir build --output-on-failure < build',
+    ],
+  },
+  {
+    name: 'autotools before ./configure ran',
+    intent: 'build',
+    programs: buildImage,
+    files: { configure: 90_000, 'Makefile.in': 3000, 'configure.ac': 300 },
+    refused: /none of package\.json/,
+  },
+  {
+    name: 'Ruby',
+    intent: 'test',
+    programs: buildImage,
+    files: { Gemfile: 100, 'Gemfile.lock': 900, Rakefile: 90 },
+    refused: /none of package\.json/,
+  },
+  {
+    name: 'PHP',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'composer.json': 100, 'composer.lock': 900 },
+    refused: /none of package\.json/,
+  },
+  {
+    name: '.NET',
+    intent: 'build',
+    programs: buildImage,
+    files: { 'App.sln': 100, 'App/App.csproj': 900 },
+    refused: /none of package\.json/,
+  },
+  {
+    name: 'Elixir',
+    intent: 'test',
+    programs: buildImage,
+    files: { 'mix.exs': 500 },
+    refused: /none of package\.json/,
+  },
+  {
+    name: 'a Rails application with a package.json for its assets, asked for the tests',
+    intent: 'test',
+    files: {
+      Gemfile: 100,
+      'package.json': pkg({ build: 'esbuild app' }),
+      'package-lock.json': lock,
+    },
+    refused: /no script named test/,
+  },
+];
