@@ -7,8 +7,8 @@ import type { ProfileEntry } from '#daemon/planner/profile.ts';
 export type Kind = {
   name: string;
   intent: string;
-  /** Path → text; a number is the size of a file of no interest, `dir` a directory. */
-  files: Readonly<Record<string, string | number | 'dir'>>;
+  /** Path → text; a number is the size of a file of no interest, `null` a directory. */
+  files: Readonly<Record<string, string | number | null>>;
   /** Programs of the image; those of node:20-alpine if left out. */
   programs?: readonly string[];
 } & ({ plan: readonly string[]; assumes?: RegExp } | { refused: RegExp });
@@ -16,7 +16,14 @@ export type Kind = {
 export const nodeImage = ['npm', 'npx', 'node', 'sh', 'corepack', 'yarn'];
 export const buildImage = [
   ...nodeImage,
-  ...['cargo', 'go', 'python', 'make', 'gradle', 'mvn', 'cmake', 'ctest'],
+  'cargo',
+  'go',
+  'python',
+  'make',
+  'gradle',
+  'mvn',
+  'cmake',
+  'ctest',
 ];
 
 export function entriesOf({ files }: Kind): ProfileEntry[] {
@@ -28,7 +35,7 @@ export function entriesOf({ files }: Kind): ProfileEntry[] {
   return [
     ...[...folders].map((path): ProfileEntry => ({ path, type: 'dir', size: 0 })),
     ...Object.entries(files).map(([path, content]): ProfileEntry => {
-      if (content === 'dir') return { path, type: 'dir', size: 0 };
+      if (content === null) return { path, type: 'dir', size: 0 };
       const size = typeof content === 'number' ? content : Buffer.byteLength(content);
       return { path, type: 'file', size };
     }),

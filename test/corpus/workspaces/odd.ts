@@ -58,7 +58,7 @@ export const oddKinds: readonly Kind[] = [
   {
     name: 'a directory named package.json',
     intent: 'test',
-    files: { 'package.json': 'dir' },
+    files: { 'package.json': null },
     refused: /none of package\.json/,
   },
   {
