@@ -55,7 +55,7 @@ const samples = {
   }),
   validate_ms: await measure(() => {
     const context = { planner: 'bench', policy, image: testImage, imageTools: nodeImage };
-    const answer = validateDraft(plan, context);
+    const answer = validateDraft(JSON.parse(plan), context);
     if (!answer.ok) throw new Error(JSON.stringify(answer.findings.slice(0, 3)));
     return Promise.resolve(answer.digest);
   }),
