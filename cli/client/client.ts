@@ -1,12 +1,12 @@
 import { on } from 'node:events';
 import { Agent, request, type IncomingMessage } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { LogRecord } from '#contract/records.ts';
 import { connectionError, errorFromProblem } from './errors.ts';
 import { linesOf } from './lines.ts';
+import { Patience, type PatienceOptions } from './patience.ts';
 import { pump } from './pump.ts';
 import { eventsOf } from './sse.ts';
 
@@ -138,7 +138,8 @@ export class Client {
   /**
    * Records of an event stream, in order, each once: when the connection breaks it is taken up
    * again after the last one seen. Ends after the record that `isLast` names, or, where there is
-   * none, never by itself. Gives up when nothing answers for `patienceMs`.
+   * none, never by itself. Gives up when nothing answers for `patienceMs`, and at once where
+   * nothing ever did, unless the daemon `wasThere` a moment ago.
    */
   async *events<N extends Named<'events'>>(
     name: N,
@@ -147,12 +148,15 @@ export class Client {
       patienceMs?: number;
       /** Only what comes after this sequence number. */
       after?: number;
+      wasThere?: boolean;
+      onGap?: PatienceOptions['onGap'];
     },
   ): AsyncGenerator<LogRecord> {
-    const patienceMs = options.patienceMs ?? 30_000;
+    const patience = new Patience(options);
+    const isLeft = () => options.signal?.aborted === true;
     let lastId = options.after?.toString();
-    let failingSince: number | undefined;
     for (;;) {
+      let ended: unknown;
       try {
         const response = await this.#send(
           name,
@@ -162,28 +166,24 @@ export class Client {
         );
         response.setTimeout(idleMs, () => response.destroy());
         for await (const event of eventsOf(response)) {
-          failingSince = undefined;
+          patience.answered();
           if (event.id !== undefined) lastId = event.id;
           const record = JSON.parse(event.data) as LogRecord;
           yield record;
           if (options.isLast?.(record) === true) return;
         }
-        failingSince ??= performance.now();
+        ended = new OrchestraError('daemon.unreachable', 'The daemon ends its events too early');
       } catch (cause) {
-        if (options.signal?.aborted === true) return;
-        const error = connectionError(cause, this.socketPath);
-        if (error.code !== 'daemon.unreachable' || lastId === undefined) throw error;
-        failingSince ??= performance.now();
-        if (performance.now() - failingSince > patienceMs) throw error;
+        ended = connectionError(cause, this.socketPath);
       }
-      if (options.signal?.aborted === true) return;
-      if (performance.now() - failingSince > patienceMs) {
-        throw new OrchestraError(
-          'daemon.unreachable',
-          'The daemon ends its events again and again',
-        );
+      if (isLeft()) return;
+      if (lastId === undefined && options.wasThere !== true) throw ended;
+      try {
+        await patience.wait(ended);
+      } catch (error) {
+        if (isLeft()) return;
+        throw error;
       }
-      await sleep(200);
     }
   }
 
@@ -205,7 +205,12 @@ export class Client {
       headers['content-type'] = 'application/json';
       headers['content-length'] = String(Buffer.byteLength(body));
     }
-    const response = await this.#exchange(row, options, headers, upload ?? body);
+    const exchange = async () => this.#exchange(row, options, headers, upload ?? body);
+    const response = await exchange().catch(async (error: unknown) => {
+      // A daemon that made room for the next one; who only reads may simply ask that one.
+      if (row.changes || !wasBrokenOff(error)) throw error;
+      return exchange();
+    });
     if ((response.statusCode ?? 500) < 400) return response;
     throw errorFromProblem(response.statusCode ?? 0, await this.#text(response, 1024 * 1024));
   }
@@ -301,6 +306,11 @@ function queryOf(query: Readonly<Record<string, string | number | boolean | unde
   const said = Object.entries(query).filter(([, value]) => value !== undefined);
   if (said.length === 0) return '';
   return `?${new URLSearchParams(said.map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
+}
+
+function wasBrokenOff(error: unknown): boolean {
+  const { cause } = error as { cause?: NodeJS.ErrnoException };
+  return cause?.code === 'ECONNRESET' || cause?.code === 'EPIPE';
 }
 
 function deadline(ms: number, late: () => void): NodeJS.Timeout | undefined {

@@ -1,6 +1,7 @@
 import { exitCodes } from '#contract/errors.ts';
 import type { RunView } from '#contract/run.ts';
 import type { Client } from '../client/client.ts';
+import { acrossRestart } from '../client/patience.ts';
 import type { Command, Context } from '../context.ts';
 import { durationOption } from '../options.ts';
 import { pausedWords } from '../run/run-phrases.ts';
@@ -25,7 +26,7 @@ export const wait: Command = async (context, [id = '@last'], options) => {
   });
   try {
     await untilClosed(client, view, stopped.signal);
-    const last = await client.call('runShow', { params: { id: view.id } });
+    const last = await acrossRestart(() => client.call('runShow', { params: { id: view.id } }));
     if (isOver(last.state)) return over(context, last);
     return given(context, last, code);
   } finally {

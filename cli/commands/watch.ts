@@ -22,6 +22,7 @@ export const watch: Command = async (context, [id = '@last'], options) => {
   try {
     const follower = {
       onView: (view: Parameters<typeof show.view>[0]) => show.view(view),
+      say: (text: string) => show.say(text),
       onRecord: (record: Parameters<RunLinks['see']>[0]) => {
         links.see(record);
         show.record(record);

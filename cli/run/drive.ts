@@ -48,6 +48,7 @@ export async function driveRun(
       id,
       {
         onView: (each) => show.view(each),
+        say: (text) => show.say(text),
         onRecord: (record) => {
           links.see(record);
           show.record(record);

@@ -1,15 +1,22 @@
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import type { Client } from '../client/client.ts';
+import { acrossRestart } from '../client/patience.ts';
 import { isOver } from '../run-words.ts';
 
 export type Follower = {
   /** Called with each new picture of the run, at most ten times a second, and with the last one. */
   onView(view: RunView): void;
   onRecord?(record: LogRecord): void;
+  /** What there is to say of a daemon that went away and came back. */
+  say?(text: string): void;
 };
 
 const pauseMs = 100;
+const gapWords = {
+  lost: 'the daemon went away; the run goes on, and so does this once it is back',
+  back: 'the daemon is back',
+} as const;
 
 /**
  * Follows a run to its end and answers its last picture. The records say when something changed;
@@ -28,6 +35,8 @@ export async function followRun(
     params: { id: first.id },
     signal,
     isLast: (each) => each.type === 'run.closed',
+    wasThere: true,
+    onGap: (gap) => follower.say?.(gapWords[gap]),
   })) {
     follower.onRecord?.(record);
     pictures.request();
@@ -96,7 +105,7 @@ class Pictures {
 }
 
 async function lastPicture(client: Client, id: string, follower: Follower): Promise<RunView> {
-  const view = await client.call('runShow', { params: { id } });
+  const view = await acrossRestart(() => client.call('runShow', { params: { id } }));
   follower.onView(view);
   if (!isOver(view.state)) throw new Error(`the run ${id} closed, but its state is ${view.state}`);
   return view;

@@ -1,17 +1,58 @@
+import { isUtf8 } from 'node:buffer';
 import { OrchestraError } from '#contract/errors.ts';
 import { FrameReader } from '#contract/output-frames.ts';
 import { OutputChunk } from '#contract/output.ts';
 import type { Client } from '../client/client.ts';
+import { resumedOutput, type Pieces } from './resumed-output.ts';
 
 export type TaskBytes = { bytes: Uint8Array; stream: 'out' | 'err' };
 type Options = { follow?: boolean; signal?: AbortSignal };
 
-/** The exact bytes that a task wrote, in order. */
-export async function* taskOutput(
+const another = '[orchestra: another attempt wrote something else; from its beginning:]\n';
+
+/** The exact bytes that a task wrote, in order; followed, over restarts of the daemon as well. */
+export function taskOutput(
   client: Client,
   run: string,
   task: string,
   options: Options = {},
+): AsyncGenerator<TaskBytes> {
+  const open = () => outputOnce(client, run, task, options);
+  if (options.follow !== true) return open();
+  const pieces: Pieces<TaskBytes> = {
+    bytesOf: (piece) => piece,
+    without: ({ bytes, stream }, known) => ({ bytes: bytes.subarray(known), stream }),
+    another: { bytes: Buffer.from(another), stream: 'out' },
+  };
+  return resumedOutput(open, pieces, { signal: options.signal });
+}
+
+/** The same as the daemon cut it into chunks, for whoever passes those on. */
+export function taskChunks(
+  client: Client,
+  run: string,
+  task: string,
+  options: Options = {},
+): AsyncGenerator<OutputChunk> {
+  const open = () => chunksOnce(client, run, task, options);
+  if (options.follow !== true) return open();
+  const pieces: Pieces<OutputChunk> = {
+    bytesOf,
+    without: (chunk, known) => ({
+      t: chunk.t,
+      s: chunk.s,
+      ...spelled(bytesOf(chunk).bytes.subarray(known)),
+    }),
+    another: { t: 0, s: 0, d: another },
+  };
+  return resumedOutput(open, pieces, { signal: options.signal });
+}
+
+async function* outputOnce(
+  client: Client,
+  run: string,
+  task: string,
+  options: Options,
 ): AsyncGenerator<TaskBytes> {
   const answer = await client.also('taskLog', asked(run, task, options));
   if ('objects' in answer) {
@@ -24,12 +65,11 @@ export async function* taskOutput(
   }
 }
 
-/** The same as the daemon cut it into chunks, for whoever passes those on. */
-export async function* taskChunks(
+async function* chunksOnce(
   client: Client,
   run: string,
   task: string,
-  options: Options = {},
+  options: Options,
 ): AsyncGenerator<OutputChunk> {
   for await (const value of client.objects('taskLog', asked(run, task, options))) {
     yield chunkOf(value);
@@ -53,4 +93,9 @@ function chunkOf(value: unknown): OutputChunk {
 function bytesOf({ s, d, b }: OutputChunk): TaskBytes {
   const bytes = b === undefined ? Buffer.from(d ?? '') : Buffer.from(b, 'base64');
   return { bytes, stream: s === 2 ? 'err' : 'out' };
+}
+
+function spelled(bytes: Uint8Array): { d: string } | { b: string } {
+  const buffer = Buffer.from(bytes);
+  return isUtf8(buffer) ? { d: buffer.toString('utf8') } : { b: buffer.toString('base64') };
 }

@@ -24,7 +24,7 @@ export type Asked = {
 };
 export type Answer =
   | { json: unknown }
-  | { lines: readonly unknown[] }
+  | { lines: readonly unknown[]; cut?: boolean }
   | { bytes: Uint8Array | string }
   /** Output as it is kept; `cut` breaks the connection off after it. */
   | { frames: Uint8Array; cut?: boolean }
@@ -157,7 +157,9 @@ async function send(response: ServerResponse, answer: Answer): Promise<void> {
       .writeHead(200, { 'content-type': 'application/json' })
       .end(JSON.stringify(answer.json));
   } else if ('lines' in answer) {
-    response.writeHead(200).end(answer.lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    response.writeHead(200).write(answer.lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    if (answer.cut === true) setTimeout(() => response.destroy(), 20);
+    else response.end();
   } else if ('frames' in answer) {
     response.writeHead(200, { 'content-type': framesType }).write(answer.frames);
     if (answer.cut === true) setTimeout(() => response.destroy(), 20);

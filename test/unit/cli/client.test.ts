@@ -1,3 +1,4 @@
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -123,6 +124,46 @@ test('events of a daemon that is gone are given up after a while', async () => {
   })();
   await expect(reading).rejects.toMatchObject({ code: 'daemon.unreachable' });
   client.close();
+});
+
+test('a gap is told once, and once that it is over', async () => {
+  await using daemon = await FakeDaemon.open();
+  const records = recordsOf('succeeded', 0);
+  let times = 0;
+  daemon.answer('runEvents', ({ lastEventId }) => {
+    times += 1;
+    if (times === 2 || times === 3) return { problem: 'daemon.stopping' };
+    return lastEventId === undefined
+      ? { records: records.slice(0, 2), cut: true }
+      : { records: records.slice(2) };
+  });
+  const client = new Client(daemon.socketPath);
+  const gaps: string[] = [];
+  const options = { params: { id: runId }, isLast, onGap: (gap: string) => gaps.push(gap) };
+  for await (const _record of client.events('runEvents', options));
+  expect(gaps).toEqual(['lost', 'back']);
+  client.close();
+});
+
+test('who only reads asks the next daemon when the connection breaks; who changes something does not', async () => {
+  let asked: string[] = [];
+  const server = createHttpServer((request, response) => {
+    asked.push(request.url ?? '');
+    if (asked.length === 1) response.destroy();
+    else response.writeHead(200).end('{"ok":true}');
+  });
+  await using dir = await tempDir();
+  const socketPath = path.join(dir.path, 'x.sock');
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+  const client = new Client(socketPath);
+  await expect(client.call('health')).resolves.toEqual({ ok: true });
+  expect(asked).toHaveLength(2);
+  asked = [];
+  const cancelling = client.call('runCancel', { params: { id: runId }, body: {} });
+  await expect(cancelling).rejects.toMatchObject({ code: 'daemon.unreachable' });
+  expect(asked).toHaveLength(1);
+  client.close();
+  server.close();
 });
 
 test('a line without an end is refused, not collected', async () => {

@@ -113,3 +113,59 @@ test('under a task that failed stand its last lines, however much it had said be
   const shown = ran.out().match(/^ {4}(?:a line|last).*$/gm);
   expect(shown).toEqual(Array.from({ length: 12 }, (_, n) => `    last ${n}`));
 });
+
+test('output that is followed goes on over a restart where it stopped, each stream for itself, nothing twice', async () => {
+  await using dir = await tempDir();
+  await using daemon = await daemonWithRun(exec());
+  const first = framed([1, Buffer.from('one\ntwo\n')], [2, Buffer.from('oops\n')]);
+  // The next daemon may cut it into other frames.
+  const next = framed(
+    [1, Buffer.from('one\n')],
+    [1, Buffer.from('two\nthr')],
+    [2, Buffer.from('oops\n')],
+    [1, Buffer.from('ee\n')],
+  );
+  const asked = () => daemon.namesAsked().filter((name) => name === 'taskLog').length;
+  daemon.answer('taskLog', () => (asked() === 1 ? { frames: first, cut: true } : { frames: next }));
+  const ran = orchestra(['exec', '--', 'true'], { cwd: dir.path, host: daemon.host });
+  expect(await ran.code).toBe(0);
+  expect([ran.out(), ran.err()]).toEqual(['one\ntwo\nthree\n', 'oops\n']);
+});
+
+test('where another attempt wrote something else meanwhile, that is told and comes from its beginning', async () => {
+  await using dir = await tempDir();
+  await using daemon = await daemonWithRun(exec());
+  const asked = () => daemon.namesAsked().filter((name) => name === 'taskLog').length;
+  for (const second of ['tw', 'two and more\n']) {
+    const before = asked();
+    daemon.answer('taskLog', () =>
+      asked() === before + 1
+        ? { frames: framed([1, Buffer.from('one\n')]), cut: true }
+        : { frames: framed([1, Buffer.from(second)]) },
+    );
+    const ran = orchestra(['exec', '--', 'true'], { cwd: dir.path, host: daemon.host });
+    expect(await ran.code).toBe(0);
+    expect(ran.out()).toMatch(/^one\n\[orchestra: another attempt .*\]\n/);
+    expect(ran.out().endsWith(second)).toBe(true);
+  }
+});
+
+test('chunks of JSON go on over a restart as well, cut where they have to be', async () => {
+  await using dir = await tempDir();
+  await using daemon = await daemonWithRun(exec());
+  const chunk = (d: string): OutputChunk => ({ t: 1, s: 1, d });
+  const asked = () => daemon.namesAsked().filter((name) => name === 'taskLog').length;
+  daemon.answer('taskLog', () =>
+    asked() === 1
+      ? { lines: [chunk('one\n')], cut: true }
+      : { lines: [chunk('one\nt'), chunk('wo\n')] },
+  );
+  const ran = orchestra(['--json', 'exec', '--', 'true'], { cwd: dir.path, host: daemon.host });
+  expect(await ran.code).toBe(0);
+  const texts = ran
+    .out()
+    .split('\n')
+    .filter((line) => line.includes('"output":{'))
+    .map((line) => (JSON.parse(line) as { output: OutputChunk }).output.d);
+  expect(texts).toEqual(['one\n', 't', 'wo\n']);
+});
