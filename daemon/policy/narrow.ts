@@ -1,12 +1,20 @@
 import { formatLimit, limitNames, limitWords, type Limits } from '#contract/limits.ts';
 import { coveredBy } from './env-pattern.ts';
 import { commonGrants } from './secret-grants.ts';
-import { seal, type AllowedImage, type EffectivePolicy, type RunLimits } from './effective.ts';
+import {
+  seal,
+  type AllowedImage,
+  type ArgvRule,
+  type EffectivePolicy,
+  type PolicyLayer,
+  type PolicyLists,
+  type RunLimits,
+} from './effective.ts';
 
 /**
  * What both allow, never more: the smaller of two limits, the common part of two lists, the
  * stricter of two demands. `narrowed` says in words what of the request was above the ceiling.
- * The result carries the name of what was asked for.
+ * The result carries the name of what was asked for, and is judged by the documents of both.
  */
 export function narrow(
   ceiling: EffectivePolicy,
@@ -14,66 +22,100 @@ export function narrow(
 ): { policy: EffectivePolicy; narrowed: string[] } {
   const narrowed: string[] = [];
   const note = (what: string) => narrowed.push(`${what} by policy ${ceiling.name}`);
-
-  const common = (what: string, above: readonly string[], below: readonly string[]): string[] => {
-    const lost = below.filter((word) => !above.includes(word));
-    if (lost.length > 0) note(`${what}: ${lost.join(', ')} not allowed`);
-    return unique(below.filter((word) => above.includes(word)));
-  };
-  const least = <T extends object>(part: string, above: T, below: T): T =>
-    Object.fromEntries(
-      Object.entries(below).map(([name, value]) => {
-        const max = (above as Record<string, unknown>)[name];
-        if (typeof value !== 'number' || typeof max !== 'number' || value <= max) {
-          return [name, value];
-        }
-        note(
-          `${part}.${words(part, name)}: ${inWords(part, name, value)} lowered to ${inWords(part, name, max)}`,
-        );
-        return [name, max];
-      }),
-    ) as T;
-
   const policy = seal({
     name: requested.name,
-    images: commonImages(ceiling, requested, note),
-    tools: common('tools', ceiling.tools, requested.tools),
-    env: commonPatterns(ceiling.env, requested.env, note),
-    secrets: commonGrants(ceiling.secrets, requested.secrets, note),
-    limits: least<Limits>('limits', ceiling.limits, requested.limits),
-    run: least<RunLimits>('run', ceiling.run, requested.run),
+    ...narrowLists(ceiling, requested, note),
+    run: least<RunLimits>('run', ceiling.run, requested.run, note),
+    documents: both(ceiling.documents, requested.documents),
+  });
+  return { policy, narrowed };
+}
+
+/** The same for lists alone. */
+export function narrowLists(above: PolicyLists, below: PolicyLists, note: Note): PolicyLists {
+  return {
+    images: commonImages(above, below, note),
+    tools: common('tools', above.tools, below.tools, note),
+    argv: bothArgv(above.argv, below.argv),
+    env: commonPatterns(above.env, below.env, note),
+    secrets: commonGrants(above.secrets, below.secrets, note),
+    limits: least<Limits>('limits', above.limits, below.limits, note),
     provision: {
-      ...least('provision', ceiling.provision, requested.provision),
+      ...least('provision', above.provision, below.provision, note),
       registries: common(
         'provision.registries',
-        ceiling.provision.registries,
-        requested.provision.registries,
+        above.provision.registries,
+        below.provision.registries,
+        note,
       ),
     },
     isolation: {
       seccomp: stricter(
         ['required', 'preferred'],
-        ceiling.isolation.seccomp,
-        requested.isolation.seccomp,
+        above.isolation.seccomp,
+        below.isolation.seccomp,
       ),
-      apparmor: stricter(demands, ceiling.isolation.apparmor, requested.isolation.apparmor),
-      selinux: stricter(demands, ceiling.isolation.selinux, requested.isolation.selinux),
-      userns: stricter(demands, ceiling.isolation.userns, requested.isolation.userns),
+      apparmor: stricter(demands, above.isolation.apparmor, below.isolation.apparmor),
+      selinux: stricter(demands, above.isolation.selinux, below.isolation.selinux),
+      userns: stricter(demands, above.isolation.userns, below.isolation.userns),
       runtimes: common(
         'isolation.runtimes',
-        ceiling.isolation.runtimes,
-        requested.isolation.runtimes,
+        above.isolation.runtimes,
+        below.isolation.runtimes,
+        note,
       ),
     },
-  });
-  return { policy, narrowed };
+    mounts: common('mounts', above.mounts, below.mounts, note),
+  };
 }
 
-function commonImages(
-  ceiling: EffectivePolicy,
-  requested: EffectivePolicy,
-  note: (what: string) => void,
-): AllowedImage[] {
+type Note = (what: string) => void;
+
+function common<T extends string>(
+  what: string,
+  above: readonly T[],
+  below: readonly T[],
+  note: Note,
+): T[] {
+  const lost = below.filter((word) => !above.includes(word));
+  if (lost.length > 0) note(`${what}: ${lost.join(', ')} not allowed`);
+  return unique(below.filter((word) => above.includes(word)));
+}
+
+function least<T extends object>(part: string, above: T, below: T, note: Note): T {
+  return Object.fromEntries(
+    Object.entries(below).map(([name, value]) => {
+      const max = (above as Record<string, unknown>)[name];
+      if (typeof value !== 'number' || typeof max !== 'number' || value <= max) {
+        return [name, value];
+      }
+      note(
+        `${part}.${words(part, name)}: ${inWords(part, name, value)} lowered to ${inWords(part, name, max)}`,
+      );
+      return [name, max];
+    }),
+  ) as T;
+}
+
+/** Every document once, whoever brings it. */
+function both(above: readonly PolicyLayer[], below: readonly PolicyLayer[]): PolicyLayer[] {
+  const seen = new Set<string>();
+  return [...above, ...below].filter(({ name, digest }) => {
+    const key = `${name} ${digest}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** All of them have to be kept: nobody has to find out what two patterns have in common. */
+function bothArgv(above: readonly ArgvRule[], below: readonly ArgvRule[]): ArgvRule[] {
+  const seen = new Set<string>();
+  return [...above, ...below].filter(({ tool, patterns }) => {
+    const key = JSON.stringify([tool, patterns]);
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function commonImages(ceiling: PolicyLists, requested: PolicyLists, note: Note): AllowedImage[] {
   const kept: AllowedImage[] = [];
   for (const wanted of requested.images) {
     // A reference may stand in a document more than once, with one digest each time.
