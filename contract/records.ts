@@ -306,6 +306,19 @@ export const recordTypes = {
   // who may do what
   'auth.succeeded': note({ method: text(32) }),
   'api.rejected': note({ route: text(256), code: text(64), reason: text(512) }),
+  /** Tries to come in over the network without a token that holds; `count` of the same in a while. */
+  'auth.failed': note({ method: text(32), reason: text(32), address: text(64), count }),
+  /** Its holder is told it once; here is a hash. It gives no more than its owner has at each use. */
+  'token.created': note({
+    token: text(16),
+    hash: hex64,
+    uid: count,
+    roles: z.array(text(32)).min(1).max(8),
+    scopes: z.array(text(32)).min(1).max(32),
+    expires_at: text(32),
+    note: text(200).optional(),
+  }),
+  'token.revoked': note({ token: text(16), reason: text(512) }),
 
   // a run
   'input.copied': note({ snapshot: Digest, files: count, bytes: count }),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { RunId } from '#contract/ids.ts';
+import type { TokenId } from '#contract/tokens.ts';
 
 const crockford = '0123456789abcdefghjkmnpqrstvwxyz';
 
@@ -11,6 +12,11 @@ export function newRunId(): RunId {
 /** A fresh id for one request or one operation, such as `q-4z0c…`: ties an intent to its result. */
 export function newRequestId(): string {
   return `q-${randomText(16)}`;
+}
+
+/** A fresh id for a token: names it, and says nothing of its secret. */
+export function newTokenId(): TokenId {
+  return `t-${randomText(10)}`;
 }
 
 function randomText(length: number): string {

@@ -95,6 +95,9 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
 
   'auth.succeeded': on('authentication', 1),
   'api.rejected': decided('api', 'Call'),
+  'auth.failed': on('authentication', 1),
+  'token.created': on('entity', 1),
+  'token.revoked': on('entity', 4),
 
   'input.copied': on('file', 1),
   'run.submitted': on('api', 1),
