@@ -2,15 +2,22 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
+import { findEngine } from '#setup/engine/find.ts';
 import { defaultPaths } from '#setup/paths.ts';
 import { acknowledge } from './accept-loss.ts';
 import { armFailpoints } from './base/failpoints.ts';
 import { readConfig, type Config } from './config.ts';
 import { checkPolicies } from './policy/book.ts';
 import { readSeccompProfile } from './policy/seccomp.ts';
-import { openServiceManager, takeServiceEnv } from './service-manager.ts';
+import {
+  openServiceManager,
+  takeServiceEnv,
+  type ServiceEnv,
+  type ServiceManager,
+} from './service-manager.ts';
+import { statusOf, waitForEngine } from './waiting.ts';
 import { startDaemon } from './wire.ts';
 
 const usage = `orchestrad: runs plans in locked containers and keeps the record
@@ -37,6 +44,9 @@ const signerProgram = new URL(
   root,
 ).pathname;
 const lastWordsMs = 60_000;
+const endings = ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const;
+/** The unit starts a daemon that ends with this again, and calls it no failure. */
+const againCode = 75;
 
 async function main(): Promise<void> {
   armFailpoints(process.env['ORCHESTRA_FAILPOINTS']);
@@ -66,7 +76,7 @@ async function main(): Promise<void> {
     logger.fatal({ err: error }, 'uncaught');
     process.exit(exitCodes.bug);
   });
-  const daemon = await startDaemon({
+  const started = await startDaemon({
     config,
     version,
     policiesDir,
@@ -76,9 +86,17 @@ async function main(): Promise<void> {
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
     isPassed: service.isSocketPassed,
+  }).catch((error: unknown) => {
+    const isService = service.notify !== undefined && flags['stop-with-stdin'] !== true;
+    if (isService && isMissingEngine(error)) return error;
+    throw error;
   });
+  if (started instanceof OrchestraError) {
+    return untilEngine(started, { config, version, service, manager, logger });
+  }
+  const daemon = started;
   const ending = Promise.withResolvers<string>();
-  for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) {
+  for (const name of endings) {
     process.once(name, () => ending.resolve(name));
   }
   if (flags['stop-with-stdin']) {
@@ -110,6 +128,48 @@ async function main(): Promise<void> {
   setTimeout(() => process.exit(exitCodes.unreachable), lastWordsMs).unref();
   await daemon.stop('log blocked');
   process.exitCode = exitCodes.unreachable;
+}
+
+function isMissingEngine(error: unknown): error is OrchestraError {
+  return error instanceof OrchestraError && error.code === 'engine.unavailable';
+}
+
+/** A service without an engine says so until there is one; then it ends, to be started again. */
+async function untilEngine(
+  missing: OrchestraError,
+  parts: {
+    config: Config;
+    version: string;
+    service: ServiceEnv;
+    manager: ServiceManager;
+    logger: Logger;
+  },
+): Promise<void> {
+  const { config, version, service, manager, logger } = parts;
+  const left = new AbortController();
+  for (const name of endings) process.once(name, () => left.abort());
+  process.on('SIGHUP', () => undefined);
+  let status = statusOf(missing);
+  logger.error(status);
+  using _watching = manager.watch(
+    () => status,
+    () => undefined,
+  );
+  await manager.ready(status);
+  await waitForEngine({
+    missing,
+    version,
+    socket: service.isSocketPassed ? 'passed' : config.socket,
+    find: async () => findEngine({ env: process.env, explicit: config.engine }),
+    say: (now) => {
+      if (now !== status) logger.error(now);
+      status = now;
+    },
+    signal: left.signal,
+  });
+  if (left.signal.aborted) return;
+  logger.info('an engine answers; starting again');
+  process.exitCode = againCode;
 }
 
 type Flags = ReturnType<typeof readFlags>;

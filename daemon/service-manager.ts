@@ -41,6 +41,8 @@ export type ServiceManager = {
   /** Resolves once it was taken: whoever waits for it waits for everything that depends on us. */
   ready(status: string): Promise<void>;
   stopping(status: string): Promise<void>;
+  /** Settings are being read again; `ready` says that they are. */
+  reloading(): Promise<void>;
   /**
    * Sends a sign of life with each beat, at a third of what is waited. `beat` says how things are,
    * or throws where nothing moves: then nothing is sent, and the manager ends this process.
@@ -76,6 +78,8 @@ export async function openServiceManager(
   return {
     ready: (status) => say('READY=1', statusLine(status)),
     stopping: (status) => say('STOPPING=1', statusLine(status)),
+    // The time tells the manager that this answers its own request and no earlier one.
+    reloading: () => say('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`),
     watch: (beat, onSilence) => {
       if (send === undefined || waited === undefined) return { [Symbol.dispose]: () => {} };
       const timer = setInterval(() => {

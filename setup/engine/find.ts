@@ -143,12 +143,12 @@ function noEngine(refusals: readonly Refusal[]): OrchestraError {
     refusals.some(({ candidate, cause }) => candidate.origin === origin && isForbidden(cause));
   const origin = refusals[0]?.candidate.origin;
   if (origin === 'flag' || origin === 'DOCKER_HOST') {
-    const source = origin === 'flag' ? '--engine' : 'DOCKER_HOST';
+    const source = origin === 'flag' ? '--engine (engine: in the settings)' : 'DOCKER_HOST';
     return new OrchestraError(
       'engine.unavailable',
       `The engine that ${source} names does not answer`,
       {
-        hint: `start it, correct ${source}, or leave it out to let Orchestra look for an engine`,
+        hint: `start it (systemctl start docker), correct ${source}, or leave it out to let Orchestra look for an engine`,
         places,
       },
     );
@@ -157,7 +157,7 @@ function noEngine(refusals: readonly Refusal[]): OrchestraError {
     ? 'let this user use Docker: sudo usermod -aG docker USER, then log in again'
     : forbidden('private')
       ? 'only root may use Orchestra’s own engine: run this as root, or set DOCKER_HOST to another'
-      : 'as root on Debian or Ubuntu: npm run setup; elsewhere: start Docker or `podman system service`, or set DOCKER_HOST';
+      : 'start one (systemctl start docker, or `podman system service`), install one (apt install docker.io; in a checkout: npm run setup), or set DOCKER_HOST';
   return new OrchestraError(
     'engine.unavailable',
     'No container engine answers that this user may use',
