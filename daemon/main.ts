@@ -159,7 +159,7 @@ async function untilEngine(
   await waitForEngine({
     missing,
     version,
-    socket: service.isSocketPassed ? 'passed' : config.socket,
+    socket: service.isSocketPassed ? undefined : config.socket,
     find: async () => findEngine({ env: process.env, explicit: config.engine }),
     say: (now) => {
       if (now !== status) logger.error(now);

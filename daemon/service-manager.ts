@@ -106,7 +106,7 @@ async function sender(
   return (lines) => sockets.send(fd, Buffer.from(lines.join('\n')));
 }
 
-const statusMax = 200;
+const statusMax = 400;
 
 function statusLine(status: string): string {
   return `STATUS=${status.replaceAll(/\s+/g, ' ').slice(0, statusMax)}`;

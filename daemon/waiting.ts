@@ -9,8 +9,8 @@ export type Waiting = {
   /** Why the daemon did not start: `engine.unavailable`. */
   missing: OrchestraError;
   version: string;
-  /** The path of the socket, or that it was passed as descriptor 3. */
-  socket: string | 'passed';
+  /** Undefined where it was passed as descriptor 3. */
+  socket: string | undefined;
   /** Rejects while the engine does not answer. */
   find: () => Promise<unknown>;
   /** In a line, what is waited for now. */
@@ -32,7 +32,7 @@ export async function waitForEngine(waiting: Waiting): Promise<void> {
   const { socket, signal, find, say } = waiting;
   let missing = waiting.missing;
   const server = answering(waiting, () => missing);
-  if (socket === 'passed') server.listen({ fd: passedFd });
+  if (socket === undefined) server.listen({ fd: passedFd });
   else await listenOn(server, socket);
   try {
     let isFirst = true;

@@ -143,7 +143,7 @@ function noEngine(refusals: readonly Refusal[]): OrchestraError {
     refusals.some(({ candidate, cause }) => candidate.origin === origin && isForbidden(cause));
   const origin = refusals[0]?.candidate.origin;
   if (origin === 'flag' || origin === 'DOCKER_HOST') {
-    const source = origin === 'flag' ? '--engine (engine: in the settings)' : 'DOCKER_HOST';
+    const source = origin === 'flag' ? '--engine (or engine: in the settings)' : 'DOCKER_HOST';
     return new OrchestraError(
       'engine.unavailable',
       `The engine that ${source} names does not answer`,

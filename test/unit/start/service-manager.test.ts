@@ -70,6 +70,18 @@ test.each(['path', 'abstract'])('readiness and the end are told on a socket (%s)
   ]);
 });
 
+test('that settings are read again is told with the time of now', async () => {
+  await using dir = await tempDir();
+  const notify = join(dir.path, 'notify');
+  using socket = bindDatagrams(notify);
+  const manager = await openServiceManager({ notify, watchdogMs: undefined }, fails);
+  const before = process.hrtime.bigint() / 1000n;
+  await manager.reloading();
+  const [first, second = ''] = socket.next()?.split('\n') ?? [];
+  expect(first).toBe('RELOADING=1');
+  expect(BigInt(second.replace('MONOTONIC_USEC=', ''))).toBeGreaterThanOrEqual(before);
+});
+
 test('no sign of life is sent while nothing moves, and one again as soon as something does', async () => {
   await using dir = await tempDir();
   const notify = join(dir.path, 'notify');
