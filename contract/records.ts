@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Digest, RunId, SubjectId } from './ids.ts';
 import { prunedKinds, pruneReasons } from './prune.ts';
+import { answerKinds, questionKinds, requestEnds, requestKinds } from './requests.ts';
 import { attemptOutcomes, continueModes, failureClasses, LimitName, runOutcomes } from './run.ts';
 
 /**
@@ -81,6 +82,20 @@ const row = <S extends 'act' | 'note', D extends z.ZodType>(stages: S, data: D) 
 });
 const note = <T extends z.ZodRawShape>(shape: T) => row('note', z.strictObject(shape));
 const act = <T extends z.ZodRawShape>(shape: T) => row('act', z.strictObject(shape));
+
+/** What one planner did for a plan, and what it cost; `code` is `ok` or why it was of no use. */
+const triedPlanner = {
+  planner: text(64),
+  code: text(16),
+  ms: count,
+  rounds: count,
+  input_tokens: count,
+  output_tokens: count,
+  /** Millionths of the currency of its price. */
+  cost_micro: count.optional(),
+};
+/** In the order of trial; the last one made the plan, where there is one. */
+const triedPlanners = z.array(z.strictObject(triedPlanner)).max(32);
 
 const leftOutFirst = z.array(z.strictObject({ path: text(256), reason: text(32) })).max(32);
 
@@ -305,7 +320,28 @@ export const recordTypes = {
 
   // who may do what
   'auth.succeeded': note({ method: text(32) }),
-  'api.rejected': note({ route: text(256), code: text(64), reason: text(512) }),
+  /** With `more`: so many in a minute that were not recorded one by one, of which this is the last. */
+  'api.rejected': note({
+    route: text(256),
+    code: text(64),
+    reason: text(512),
+    more: count.optional(),
+  }),
+  /** Somebody wanted what he may not: `needs` names the roles that may. */
+  'access.denied': note({
+    route: text(256),
+    needs: names,
+    reason: text(512),
+    more: count.optional(),
+  }),
+  /** A quota was used up: nothing began. */
+  'quota.refused': note({
+    quota: text(32),
+    of: text(80),
+    used: count,
+    allowed: count,
+    more: count.optional(),
+  }),
   /** Tries to come in over the network without a token that holds; `count` of the same in a while. */
   'auth.failed': note({ method: text(32), reason: text(32), address: text(64), count }),
   /** Its holder is told it once; here is a hash. It gives no more than its owner has at each use. */
@@ -377,8 +413,28 @@ export const recordTypes = {
     tasks: count,
     bytes: count,
     clamped: names,
+    tried: triedPlanners.optional(),
   }),
-  'plan.failed': note({ planner: text(64), code: text(64), reasons: z.array(text(512)).max(64) }),
+  'plan.failed': note({
+    planner: text(64),
+    code: text(64),
+    reasons: z.array(text(512)).max(64),
+    tried: triedPlanners.optional(),
+  }),
+  /** Before a question leaves this machine: to whom, how much, and the digest of what it tells. */
+  'planner.asked': note({
+    planner: text(64),
+    kind: text(16),
+    model: text(128),
+    host: text(256),
+    /** Which words of ours surround it. */
+    prompt: count,
+    /** Of what is told of the workspace. */
+    context: Digest,
+    round: count,
+    bytes: count,
+  }),
+  'planner.answered': note(triedPlanner),
   'policy.decided': note({
     ...place,
     decision: z.enum(['allow', 'deny']),
@@ -387,6 +443,50 @@ export const recordTypes = {
     reasons: z.array(text(512)).max(64),
   }),
   'checkpoint.saved': note({ checkpoint: Digest, bytes: count }),
+
+  // what people are asked, about the task that `obj` names
+  'request.opened': note({
+    request: text(32),
+    kind: z.enum(requestKinds),
+    tool: text(48),
+    /** Of the text that whoever answers is shown, which is a blob. */
+    shown: Digest,
+    plan: Digest,
+    policy: Digest,
+    /** The snapshot. */
+    inputs: Digest,
+    /** What is asked about, without the run: the sandbox, or the question. */
+    about: Digest,
+    ask: z
+      .strictObject({
+        approvals: count,
+        from: z.array(z.array(text(80)).max(64)).max(64),
+        self: z.boolean(),
+      })
+      .optional(),
+    rules: z
+      .array(z.strictObject({ document: text(64), id: text(64), digest: Digest, line: count }))
+      .max(64),
+    question: z.strictObject({ name: text(64), kind: z.enum(questionKinds) }).optional(),
+    expires_at: text(32),
+  }),
+  'request.answered': note({
+    request: text(32),
+    shown: Digest,
+    answer: z.enum(answerKinds),
+    reason: text(500).optional(),
+    /** Of a question: a commitment to the value, which is in the vault; nothing at all of a secret. */
+    value_commitment: hex64.optional(),
+    subject: SubjectId.optional(),
+  }),
+  'request.closed': note({
+    request: text(32),
+    state: z.enum(requestEnds),
+    reason: text(512).optional(),
+  }),
+  /** Nothing of the run is at work and it waits for people: its time stands still until it goes on. */
+  'run.stands': note({ requests: count }),
+  'run.goes_on': note({}),
 
   // a task
   'task.started': note({ attempt: count, spec: Digest, action: Digest.optional() }),
@@ -562,6 +662,32 @@ export const recordTypes = {
     platform: text(64),
   }),
   'image.refused': note({ reference: text(256), reason: text(512) }),
+  /**
+   * The programs of an image were measured in a sandbox of it: `tools` of them, listed in the blob
+   * `list`. Failed where that could not be done.
+   */
+  'tools.advertised': note({
+    reference: text(256),
+    image: Digest,
+    tools: count,
+    left_out: count,
+    /** Of which programs the image says what is not so. */
+    wrong: names,
+    list: Digest.optional(),
+    reason: text(512).optional(),
+  }),
+  /** On the list of a user from here on: this file in this image. `by` granted the request. */
+  'tool.allowed': note({
+    uid: count,
+    name: text(64),
+    version: text(128).optional(),
+    binary: Digest,
+    image: Digest,
+    request: text(64),
+    by: z.array(count).max(16),
+  }),
+  /** Nothing of this name is on the list of the user any more. */
+  'tool.withdrawn': note({ uid: count, name: text(64) }),
   'provision.requested': note({ kind: text(16), lockfile: Digest, packages: count, hosts: names }),
   'package.fetched': act({
     name: text(256),

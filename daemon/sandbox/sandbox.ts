@@ -35,7 +35,8 @@ export type SandboxRequest = {
   permit: Permit;
   /** Asks for a sandbox that waits for tasks like this one; left out, one is made for this task. */
   askSlot?: AskSlot;
-  context: { run: string; task: string; attempt: number };
+  /** Without a run for what the daemon itself wants to know. */
+  context: { run?: string; task: string; attempt: number };
   output: OutputSink;
   /** Exactly what the permit's spec names, given at the release. */
   secrets?: readonly SecretFile[];

@@ -6,6 +6,7 @@ const changes = [
   'policy.rejected',
   'runtime.',
   'image.',
+  'tool.',
   'key.',
   'secret.set',
   'secret.removed',

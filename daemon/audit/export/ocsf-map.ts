@@ -113,6 +113,8 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
   'plan.requested': on('api', 'Request Plan'),
   'plan.made': on('api', 'Make Plan'),
   'plan.failed': on('api', 'Make Plan'),
+  'planner.asked': on('api', 'Ask Planner'),
+  'planner.answered': on('api', 'Ask Planner'),
   'policy.decided': decided('process', 1),
   'checkpoint.saved': on('file', 1),
 
@@ -148,6 +150,9 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
   'workspace.cleaned': on('file', 4),
 
   'image.resolved': on('entity', 2),
+  'tools.advertised': on('entity', 2),
+  'tool.allowed': on('access', 1),
+  'tool.withdrawn': on('access', 'Revoke Privileges'),
   'image.refused': decided('entity', 2),
   'provision.requested': on('api', 'Provision'),
   'provision.finished': on('api', 'Provision'),

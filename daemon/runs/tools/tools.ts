@@ -1,0 +1,247 @@
+import type { Digest } from '#contract/ids.ts';
+import { OrchestraError } from '#contract/errors.ts';
+import type { Actor } from '#contract/records.ts';
+import { AdvertisedTool, type ToolLists, type ToolsAnswer } from '#contract/tools.ts';
+import { z } from 'zod';
+import type { BlobStore } from '../../artifacts/blobs.ts';
+import type { AnyEntry } from '../../audit/types.ts';
+import { canonicalJson } from '../../base/canonical.ts';
+import type { Clock } from '../../base/clock.ts';
+import { cutText } from '../../base/text.ts';
+import type { EffectivePolicy } from '../../policy/effective.ts';
+import { findProgram } from '../../tools/advertised/find-program.ts';
+import { programsMax } from '../../tools/advertised/probe-script.ts';
+import type { ResolvedImage } from '../images.ts';
+import type { Advertisements } from './advertisements.ts';
+import type { AllowedTools } from './allowed.ts';
+import { probeImage, type ProbeDeps } from './probe.ts';
+
+export type ToolsDeps = Omit<ProbeDeps, 'log'> & {
+  log: ProbeDeps['log'];
+  blobs: BlobStore;
+  clock: Pick<Clock, 'mono'>;
+  allowed: AllowedTools;
+  advertisements: Advertisements;
+  /** What measures; only tests have another. */
+  probe?: typeof probeImage;
+};
+
+const listBytesMax = 4 * 1024 * 1024;
+/** An image that could not be measured is not tried again before. In microseconds, as `mono` is. */
+const againAfterUs = 60_000_000;
+
+const List = z.strictObject({
+  v: z.literal(1),
+  image: z.string(),
+  tools: z.array(AdvertisedTool).max(programsMax),
+});
+
+/** Whether a task may start its program without anybody being asked. */
+export type ProgramStanding =
+  | { is: 'allowed'; tool: AdvertisedTool }
+  /** Whoever grants it puts `tool` on the list of the user. */
+  | { is: 'asked'; tool: AdvertisedTool; reason: string }
+  /** Nothing of the image: it can be granted for once, and goes on no list. */
+  | { is: 'unlisted'; reason: string };
+
+/** What images have in their PATH, and which of it each user may have in a task unasked. */
+export class Tools {
+  readonly #deps: ToolsDeps;
+  /** One an image; what failed stays for a while. */
+  readonly #probes = new Map<Digest, { at: number; list: Promise<readonly AdvertisedTool[]> }>();
+  readonly #known = new Map<Digest, readonly AdvertisedTool[]>();
+  readonly #ending = new AbortController();
+
+  constructor(deps: ToolsDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * The programs of an image. They are measured once an image: the first caller waits for a sandbox,
+   * everybody else has the list. Rejects where they cannot be measured.
+   */
+  async advertised(
+    image: ResolvedImage,
+    policy: EffectivePolicy,
+  ): Promise<readonly AdvertisedTool[]> {
+    const known = this.#known.get(image.id);
+    if (known !== undefined) return known;
+    const now = this.#deps.clock.mono();
+    const before = this.#probes.get(image.id);
+    if (before !== undefined && now - before.at < againAfterUs) return before.list;
+    const list = this.#find(image, policy).then((found) => {
+      this.#known.set(image.id, found);
+      this.#probes.delete(image.id);
+      return found;
+    });
+    // Whoever asks learns of it.
+    list.catch(() => {});
+    this.#probes.set(image.id, { at: now, list });
+    return list;
+  }
+
+  /** Of an image whose list was asked for before; undefined where it is not to be had. */
+  known(image: Digest): readonly AdvertisedTool[] | undefined {
+    return this.#known.get(image);
+  }
+
+  /** How a command stands on the list of a user. Without a list of the image nothing stands there. */
+  standing({
+    uid,
+    image,
+    command,
+  }: {
+    uid: number | undefined;
+    image: Digest;
+    command: readonly string[];
+  }): ProgramStanding {
+    const advertised = this.#known.get(image);
+    const name = cutText(JSON.stringify(command[0] ?? ''), 80);
+    if (advertised === undefined) {
+      return { is: 'unlisted', reason: `the programs of the image of ${name} are not known` };
+    }
+    const tool = findProgram(command, advertised);
+    if (tool === undefined) {
+      return { is: 'unlisted', reason: `${name} is no program that the image has in its PATH` };
+    }
+    const standing = this.#deps.allowed.standing(uid, image, tool);
+    if (standing === 'allowed') return { is: 'allowed', tool };
+    const called = tool.version === undefined ? tool.name : `${tool.name} ${tool.version}`;
+    const reason =
+      standing === 'new'
+        ? `${called} is not on your list of tools`
+        : `${called} is on your list as another file or in another image`;
+    return { is: 'asked', tool, reason };
+  }
+
+  /**
+   * What goes on record with the grant of a request, in one batch with it: the program is on the list
+   * of the user. Nothing where it is no program of the image, or nobody knows the user.
+   */
+  grantedEntries(granted: {
+    uid: number | undefined;
+    image: Digest;
+    command: readonly string[];
+    request: string;
+    by: readonly number[];
+  }): AnyEntry[] {
+    const { uid, image, request, by } = granted;
+    const standing = this.standing(granted);
+    if (uid === undefined || standing.is !== 'asked') return [];
+    const { name, version, binary } = standing.tool;
+    const data = { uid, name, binary, image, request, by: by.slice(0, 16) };
+    return [
+      {
+        type: 'tool.allowed',
+        sev: 'notice',
+        obj: { tool: name },
+        data: { ...data, ...(version === undefined ? {} : { version }) },
+      },
+    ];
+  }
+
+  async view(
+    uid: number | undefined,
+    { image, policy, growth }: { image: ResolvedImage; policy: EffectivePolicy; growth: boolean },
+  ): Promise<ToolsAnswer> {
+    const { allowed, advertisements } = this.#deps;
+    const common = {
+      ...(uid === undefined ? {} : { uid }),
+      growth: growth ? ('ask' as const) : ('off' as const),
+      image: { reference: image.reference, id: image.id },
+    };
+    try {
+      const tools = await this.advertised(image, policy);
+      const { at = '', list, leftOut = 0, wrong = [] } = advertisements.get(image.id) ?? {};
+      return {
+        ...common,
+        ...(list === undefined
+          ? {}
+          : { measured: { at, list, left_out: leftOut, wrong: [...wrong] } }),
+        items: tools.map((tool) => ({ ...tool, standing: allowed.standing(uid, image.id, tool) })),
+      };
+    } catch (error) {
+      if (!(error instanceof OrchestraError)) throw error;
+      return { ...common, trouble: error.message, items: [] };
+    }
+  }
+
+  /** The lists of one user, or of everybody. */
+  lists(uid: number | undefined): ToolLists {
+    const { allowed } = this.#deps;
+    const users = uid === undefined ? allowed.users() : [uid];
+    return { lists: users.map((one) => ({ uid: one, tools: allowed.of(one) })) };
+  }
+
+  /** Throws `tool.unknown` where the list has nothing of that name. */
+  async withdraw({ uid, name }: { uid: number; name: string }, actor: Actor): Promise<void> {
+    if (!this.#deps.allowed.of(uid).some((tool) => tool.name === name)) {
+      throw new OrchestraError('tool.unknown', `${name} is not on the list of user ${uid}`, {
+        hint: 'orchestra tools export',
+      });
+    }
+    const entry = { type: 'tool.withdrawn', sev: 'notice', data: { uid, name } } as const;
+    await this.#deps.log.append({ ...entry, actor, obj: { tool: name } });
+  }
+
+  /** Ends what is being measured. */
+  async close(): Promise<void> {
+    this.#ending.abort(new OrchestraError('daemon.stopping', 'The daemon is stopping'));
+    await Promise.allSettled([...this.#probes.values()].map(({ list }) => list));
+  }
+
+  async #find(image: ResolvedImage, policy: EffectivePolicy): Promise<readonly AdvertisedTool[]> {
+    return (await this.#kept(image.id)) ?? (await this.#measure(image, policy));
+  }
+
+  /** What is on record; undefined where its blob went, or is none. */
+  async #kept(image: Digest): Promise<readonly AdvertisedTool[] | undefined> {
+    const { advertisements, blobs } = this.#deps;
+    const before = advertisements.get(image);
+    if (before === undefined || !(await blobs.has(before.list))) return undefined;
+    const bytes = await blobs.read(before.list, { maxBytes: listBytesMax });
+    const { image: of, tools } = List.parse(JSON.parse(bytes.toString('utf8')));
+    return of === image ? tools : undefined;
+  }
+
+  async #measure(
+    image: ResolvedImage,
+    policy: EffectivePolicy,
+  ): Promise<readonly AdvertisedTool[]> {
+    const { log, blobs, probe = probeImage } = this.#deps;
+    const { reference, id } = image;
+    const obj = { image: id };
+    try {
+      const signal = this.#ending.signal;
+      const { tools, leftOut, wrong } = await probe(this.#deps, { image, policy, signal });
+      const bytes = Buffer.from(canonicalJson({ v: 1, image: id, tools }));
+      const { digest: list } = await blobs.put(bytes, { maxBytes: listBytesMax });
+      const data = { reference, image: id, tools: tools.length, left_out: leftOut, wrong };
+      await log.append({
+        type: 'tools.advertised',
+        sev: wrong.length === 0 ? 'info' : 'warn',
+        obj,
+        data: { ...data, list },
+      });
+      return tools;
+    } catch (error) {
+      if (log.blocked || this.#ending.signal.aborted) throw error;
+      const reason = error instanceof OrchestraError ? error.message : 'the measuring failed';
+      await log.append({
+        type: 'tools.advertised',
+        outcome: 'failed',
+        sev: 'warn',
+        obj,
+        data: {
+          reference,
+          image: id,
+          tools: 0,
+          left_out: 0,
+          wrong: [],
+          reason: cutText(reason, 512),
+        },
+      });
+      throw error;
+    }
+  }
+}
