@@ -7,6 +7,8 @@ type Word = { icon: string; word: string; style: keyof Styles };
 /** How a task's state is shown: always icon, word and colour, so that none of them is needed. */
 export const taskWords: Readonly<Record<TaskState, Word>> = {
   waiting: { icon: '·', word: 'waiting', style: 'dim' },
+  approval: { icon: '‖', word: 'approval', style: 'yellow' },
+  question: { icon: '‖', word: 'question', style: 'yellow' },
   blocked: { icon: '‖', word: 'blocked', style: 'yellow' },
   running: { icon: '▸', word: 'running', style: 'cyan' },
   retry_wait: { icon: '↻', word: 'retrying', style: 'yellow' },

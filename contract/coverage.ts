@@ -307,6 +307,18 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a run that needs a package',
   ],
+  'request.answered': [
+    'test/unit/runs/requests.test.ts',
+    'two different people have to approve where the rule says two',
+  ],
+  'request.closed': [
+    'test/unit/runs/requests.test.ts',
+    'a task that is asked for waits, and runs once somebody entitled approved',
+  ],
+  'request.opened': [
+    'test/unit/runs/requests.test.ts',
+    'a task that is asked for waits, and runs once somebody entitled approved',
+  ],
   'retry.scheduled': [
     'test/unit/runs/trail.test.ts',
     'the trail of an engine that does not make the container',
@@ -324,6 +336,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
   ],
+  'run.goes_on': [
+    'test/unit/runs/requests.test.ts',
+    'the time in which a run only waits for people does not count',
+  ],
   'run.pause.requested': [
     'test/unit/runs/trail.test.ts',
     'the trail of a run that is paused and goes on',
@@ -339,6 +355,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
   'run.refused': [
     'test/unit/runs/trail.test.ts',
     'the trail of a package whose bytes are not those of the lockfile',
+  ],
+  'run.stands': [
+    'test/unit/runs/requests.test.ts',
+    'the time in which a run only waits for people does not count',
   ],
   'run.submitted': [
     'test/unit/runs/trail.test.ts',

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Digest } from './ids.ts';
 import { RelativePath, SecretName, TaskId } from './ids.ts';
 import { LimitsDocument, type Limits } from './limits.ts';
+import { Question, questionsMax } from './requests.ts';
 
 /**
  * Three shapes of a plan, one direction: a *file* that a person writes (`plan.yaml`, with
@@ -52,6 +53,8 @@ export const DraftTask = z.strictObject({
   limits: LimitsDocument.partial(),
   /** Given as files /run/secrets/NAME, never as variables. */
   secrets: z.array(SecretName).max(taskSecretsMax).default([]),
+  /** What a person has to say before it begins; the answers are inputs of it. */
+  questions: z.array(Question).max(questionsMax).default([]),
   onFailure: z.enum(['stop', 'continue']),
 });
 export type DraftTask = z.infer<typeof DraftTask>;
@@ -95,6 +98,7 @@ export const PlanFile = z.strictObject({
         timeout: LimitsDocument.shape.timeout.optional(),
         limits: LimitsDocument.partial().default({}),
         secrets: z.array(SecretName).max(taskSecretsMax).default([]),
+        questions: z.array(Question).max(questionsMax).default([]),
         on_failure: z.enum(['stop', 'continue']).default('stop'),
       }),
     )
@@ -121,6 +125,8 @@ export type PlanTask = {
   retries?: number;
   /** Names, in ascending order. */
   secrets: readonly SecretName[];
+  /** Asked before it begins; left out where there are none. */
+  questions?: readonly Question[];
   /** Derived by the daemon: the argv that will run, and what must be provisioned for it. */
   command: readonly string[];
   provisions: readonly 'npm'[];
@@ -152,6 +158,7 @@ export type Finding = {
     | 'path_denied'
     | 'environment_denied'
     | 'secret_denied'
+    | 'policy_denied'
     | 'output_overlap'
     | 'too_many';
   task?: string;

@@ -4,6 +4,7 @@ import { Digest, RunId, TaskId } from './ids.ts';
 import { LeftOutNote } from './left-out.ts';
 import { endingLimits } from './limits.ts';
 import { pruneReasons } from './prune.ts';
+import { requestKinds } from './requests.ts';
 
 export const runOutcomes = [
   'succeeded',
@@ -26,9 +27,14 @@ export const RunState = z.enum([
 ]);
 export type RunState = z.infer<typeof RunState>;
 
-/** `retry_wait`: an attempt failed and another one comes. `blocked`: what it needs is out of order. */
+/**
+ * `retry_wait`: an attempt failed and another one comes. `blocked`: what it needs is out of order.
+ * `approval`, `question`: it waits for people.
+ */
 export const TaskState = z.enum([
   'waiting',
+  'approval',
+  'question',
   'blocked',
   'running',
   'retry_wait',
@@ -71,6 +77,7 @@ export const failureClasses = [
   'infra_transient',
   'infra_permanent',
   'flaky',
+  'denied',
   'unknown',
 ] as const;
 export const FailureClass = z.enum(failureClasses);
@@ -137,6 +144,16 @@ export const TaskView = z.strictObject({
   action: Digest.optional(),
   /** When the next attempt comes. */
   retryAt: Time.optional(),
+  /** What people are asked before it begins. */
+  asks: z
+    .array(
+      z.strictObject({
+        id: z.string(),
+        kind: z.enum(requestKinds),
+        question: z.string().optional(),
+      }),
+    )
+    .optional(),
   /** What it waits for where it is blocked: a component that is out of order. */
   blockedBy: z.string().optional(),
   startedAt: Time.optional(),

@@ -82,6 +82,7 @@ const classWords: Readonly<Record<Failure['class'], string>> = {
   infra_transient: 'infra: not its own fault, and may pass',
   infra_permanent: 'infra: not its own fault, and stays until somebody mends it',
   flaky: 'flaky: it passes at times',
+  denied: 'denied: somebody said no, or nobody said yes in time',
   unknown: 'unknown: nothing says whose fault it was',
 };
 

@@ -19,6 +19,11 @@ export function newTokenId(): TokenId {
   return `t-${randomText(10)}`;
 }
 
+/** A fresh id for something that people are asked. */
+export function newAskId(): string {
+  return `a-${randomText(10)}`;
+}
+
 function randomText(length: number): string {
   let text = '';
   // 256 is a multiple of 32: no letter is likelier than another.

@@ -51,6 +51,7 @@ function deriveTask(task: DraftTask, { policy }: ValidateContext, clamped: strin
     ...(task.locks.length === 0 ? {} : { locks: task.locks.toSorted() }),
     ...(task.retries === undefined ? {} : { retries: task.retries }),
     secrets: task.secrets.toSorted(),
+    ...(task.questions.length === 0 ? {} : { questions: task.questions }),
     command: expanded.command,
     provisions: expanded.provisions,
     limits: clamp(task, policy.limits, policy.name, clamped),

@@ -38,6 +38,7 @@ export function readPlanFile(
         limitsFrom({ ...task.limits, timeout: task.timeout ?? task.limits.timeout }),
       ),
       secrets: task.secrets,
+      questions: task.questions,
       onFailure: task.on_failure,
       inputs: task.inputs,
       sideEffects: task.side_effects,

@@ -39,9 +39,19 @@ const alone: Record<Exclude<Failpoint, OnTheWayBack | Elsewhere>, Death> = {
   'after-run-closed': { at: 1 },
 };
 
-/** No run comes by these: packages have their own test, keys and tiles test/e2e/signer.test.ts. */
+/**
+ * No run comes by these: packages have their own test, keys and tiles test/e2e/signer.test.ts,
+ * requests test/e2e/approvals.test.ts.
+ */
 type Elsewhere =
-  'after-package-fetched' | 'after-key-rotated' | 'before-tile-rename' | 'after-tile-rename';
+  | 'before-request-opened'
+  | 'after-request-opened'
+  | 'before-request-answered'
+  | 'after-request-answered'
+  | 'after-package-fetched'
+  | 'after-key-rotated'
+  | 'before-tile-rename'
+  | 'after-tile-rename';
 
 type OnTheWayBack =
   | 'before-attempt-adopted'

@@ -116,6 +116,11 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
   'planner.asked': on('api', 'Ask Planner'),
   'planner.answered': on('api', 'Ask Planner'),
   'policy.decided': decided('process', 1),
+  'request.opened': decided('api', 'Ask'),
+  'request.answered': decided('access', 'Answer'),
+  'request.closed': decided('api', 'Close Request'),
+  'run.stands': on('lifecycle', 'Stand Still'),
+  'run.goes_on': on('lifecycle', 'Go On'),
   'checkpoint.saved': on('file', 1),
 
   'task.started': on('process', 1),

@@ -21,6 +21,14 @@ export const errorRules: readonly Rule[] = [
     `see which rule says no: ${onTask('explain', facts)}`,
     'change the task so that it needs less, or ask whoever keeps the policy',
   ]),
+  rule('approval-denied', 'denied', ['approval.denied'], (facts) => [
+    `who said no, and why: ${onTask('explain', facts)}`,
+    `ask anew: ${onRun('resume', facts.run)}`,
+  ]),
+  rule('approval-expired', 'denied', ['approval.expired'], ({ run }) => [
+    'nobody answered in time; orchestra approvals shows what is asked while it is',
+    `ask anew: ${onRun('resume', run)}`,
+  ]),
   rule('package-denied', 'policy', ['package.host_denied', 'package.integrity'], () => [
     'the lockfile names a package that the policy does not let in, or that is not what it pins',
     'make the lockfile again on your machine (npm install) and compare what changed',

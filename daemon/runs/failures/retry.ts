@@ -59,6 +59,7 @@ const classTerms: Readonly<Record<FailureClass, Terms>> = {
   policy: 'never',
   config: 'never',
   code: 'never',
+  denied: 'never',
   resource: 'never',
   infra_permanent: 'never',
   infra_transient: 'ours',
@@ -81,7 +82,7 @@ const ruleTerms: ReadonlyMap<string, Terms> = new Map<string, Terms>([
 function termsOf({ class: of, rule }: RetryAsk['failure']): Terms {
   const terms = classTerms[of];
   // No rule name makes a denied thing a second time.
-  if (of === 'policy' || of === 'config') return terms;
+  if (of === 'policy' || of === 'config' || of === 'denied') return terms;
   return ruleTerms.get(rule) ?? terms;
 }
 
