@@ -282,6 +282,14 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'the trail of a package whose bytes are not those of the lockfile',
   ],
   'plan.failed': ['test/unit/runs/trail.test.ts', 'the trail of a plan that is none'],
+  'planner.answered': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a plan that a model makes after another one failed',
+  ],
+  'planner.asked': [
+    'test/unit/runs/trail.test.ts',
+    'the trail of a plan that a model makes after another one failed',
+  ],
   'plan.made': [
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
