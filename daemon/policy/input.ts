@@ -8,8 +8,8 @@ export const inputTable = {
     fields: {
       uid: ['int', 'user id, by the kernel; -1 where nobody knows it'],
       user: ['string', 'name of that user; "" where it has none'],
-      groups: ['strings', 'names of its groups'],
-      roles: ['strings', 'of viewer, runner, approver, auditor, admin'],
+      groups: ['strings', 'names of its groups', 1024],
+      roles: ['strings', 'of viewer, runner, approver, auditor, admin', 8],
       auth: ['string', 'the proof of who it is, as records have it: peer, owner, token …'],
     },
   },
@@ -39,9 +39,9 @@ export const inputTable = {
     fields: {
       id: ['string', 'its id'],
       tool: ['string', 'npm, npx, node, sh, exec …'],
-      args: ['strings', 'its arguments'],
-      env: ['map', 'the variables that the plan sets'],
-      secrets: ['strings', 'names of secrets'],
+      args: ['strings', 'its arguments', 64],
+      env: ['map', 'the variables that the plan sets', 32],
+      secrets: ['strings', 'names of secrets', 16],
       limits: {
         doc: 'what it may use; not in conditions of profiles',
         fields: {
@@ -59,8 +59,8 @@ export const inputTable = {
         },
       },
       side_effects: ['bool', 'it says that it changes something besides its layer'],
-      needs: ['strings', 'ids of the tasks before it'],
-      provisions: ['strings', 'what the daemon fetches for it: npm'],
+      needs: ['strings', 'ids of the tasks before it', 256],
+      provisions: ['strings', 'what the daemon fetches for it: npm', 8],
       cwd: ['string', 'its directory in the workspace'],
     },
   },
@@ -79,9 +79,10 @@ export const inputTable = {
       runtime: ['string', 'runc, crun, runsc …'],
       uid: ['int', 'user in the sandbox'],
       gid: ['int', 'group in the sandbox'],
-      command: ['strings', 'the argv that runs'],
+      command: ['strings', 'the argv that runs', 96],
       mounts: {
         doc: 'everything that is mounted',
+        max: 16,
         list: {
           kind: ['string', 'overlay, volume, bind or tmpfs'],
           target: ['string', 'where it is seen'],
@@ -112,9 +113,10 @@ export const inputTable = {
 } as const satisfies Readonly<Record<string, InputObject>>;
 
 export type InputType = 'int' | 'bool' | 'string' | 'strings' | 'map';
-export type InputField = readonly [type: InputType, doc: string];
+/** `max` is how many of them there can be: what a condition costs is told from it. */
+export type InputField = readonly [type: InputType, doc: string, max?: number];
 export type InputObject = { doc: string; fields: Readonly<Record<string, InputNode>> };
-export type InputList = { doc: string; list: Readonly<Record<string, InputField>> };
+export type InputList = { doc: string; max: number; list: Readonly<Record<string, InputField>> };
 export type InputNode = InputField | InputObject | InputList;
 
 type ValueOf<T> = T extends readonly ['int', string]
@@ -123,9 +125,9 @@ type ValueOf<T> = T extends readonly ['int', string]
     ? boolean
     : T extends readonly ['string', string]
       ? string
-      : T extends readonly ['strings', string]
+      : T extends readonly ['strings', string, number]
         ? readonly string[]
-        : T extends readonly ['map', string]
+        : T extends readonly ['map', string, number]
           ? Readonly<Record<string, string>>
           : T extends { list: infer L }
             ? readonly { readonly [K in keyof L]: ValueOf<L[K]> }[]
