@@ -30,6 +30,13 @@ export type Planned = {
   draftBytes: number;
 };
 
+/** Findings that only another policy would mend. */
+export const policyCodes: readonly Finding['code'][] = [
+  'tool_denied',
+  'secret_denied',
+  'policy_denied',
+];
+
 type Draft = {
   planner: string;
   draft: DraftInput;
@@ -95,14 +102,15 @@ function execDraft(argv: readonly string[], policy: EffectivePolicy): DraftInput
   };
 }
 
-function refusal(
+/** What is wrong with a plan, as the error that its planner's user sees. */
+export function refusal(
   findings: readonly Finding[],
   planner: string,
   place: Draft['place'] = plainPlace,
 ): OrchestraError {
   const places = findings.map((finding) => place(finding));
   // Policy's own word only where nothing else is wrong: a broken plan is mended first.
-  const denied = findings.every(({ code }) => code === 'tool_denied' || code === 'secret_denied');
+  const denied = findings.every(({ code }) => policyCodes.includes(code));
   const code = denied ? 'policy.denied' : 'plan.invalid';
   const [first] = findings;
   const what = planner === 'exec' ? 'the command' : 'the plan';

@@ -1,0 +1,301 @@
+import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
+import type { Finding, Plan } from '#contract/plan.ts';
+import type { Log } from '../../audit/types.ts';
+import { digestOf } from '../../base/canonical.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { DraftInput } from '../plan-file.ts';
+import { planByRules } from '../plan-by-rules.ts';
+import { refusal, type PlanRequest, type Planned } from '../planner.ts';
+import { validateDraft } from '../validate.ts';
+import { modelContext, quotedJson } from './context.ts';
+import { talk } from './conversation.ts';
+import { draftSchema } from './draft-schema.ts';
+import { readKey, type ApiKey, type KeyPlaces } from './key.ts';
+import { openModel, type Remembered } from './model.ts';
+import { noPlan, unknownPlanner } from './no-plan.ts';
+import { firstTurn, promptVersion, systemPrompt } from './prompt.ts';
+import { Rests } from './rests.ts';
+import type { ModelSettings, PlannerSettings } from './settings.ts';
+import { Spending } from './spending.ts';
+import type { Survey } from './survey.ts';
+import { ModelTrouble, troubleOf, type TroubleCode } from './trouble.ts';
+
+/** One planner's part in a plan. Words of a provider are not in it. */
+export type Tried = {
+  planner: string;
+  code: 'ok' | TroubleCode;
+  ms: number;
+  /** Questions that it was asked. */
+  rounds: number;
+  inputTokens: number;
+  outputTokens: number;
+  /** Millionths of the currency of its price; absent where none is set. */
+  costMicro?: number;
+};
+
+export type WordsRequest = Omit<PlanRequest, 'planText' | 'exec'> & {
+  survey: () => Survey;
+  /** What else speaks against a sound plan: the policy's word on all of it. */
+  review: (plan: Plan) => Finding[];
+  /** This one alone; otherwise all, in the order of the configuration. */
+  planner?: string | undefined;
+};
+
+export type Planning = { run?: string | undefined; signal: AbortSignal };
+
+export type PlannedByWords = Planned & { tried: Tried[] };
+
+export type PlannersOptions = {
+  settings: readonly PlannerSettings[];
+  withinMs: number;
+  keys: KeyPlaces;
+  clock: Pick<Clock, 'mono'>;
+  log: Pick<Log, 'append'>;
+};
+
+const talksMax = 8;
+
+/**
+ * Who makes plans of words: the planners of the configuration in their order, rules among them,
+ * within one deadline. A plan that comes out was found sound by the validator and allowed by the
+ * policy, whoever made it.
+ */
+export class Planners {
+  readonly #options: PlannersOptions;
+  readonly #rests = new Rests();
+  readonly #remembered = new Map<string, Remembered>();
+  #talks = 0;
+
+  constructor(options: PlannersOptions) {
+    this.#options = options;
+  }
+
+  get names(): string[] {
+    return this.#options.settings.map(({ name }) => name);
+  }
+
+  /** Whether anything can leave this machine for a plan. */
+  get hasModels(): boolean {
+    return this.#options.settings.some(({ kind }) => kind !== 'rules');
+  }
+
+  /** Throws with every reason where none of them has a plan; never asks twice who is resting. */
+  async plan(request: WordsRequest, planning: Planning): Promise<PlannedByWords> {
+    const chosen = this.#chosen(request.planner);
+    const now = this.#now();
+    const job = {
+      request,
+      planning,
+      untilMs: now + this.#options.withinMs,
+      isNamed: request.planner !== undefined,
+    };
+    const rules = byRules(request);
+    const tried: Tried[] = [];
+    const models = chosen.filter(({ kind }) => kind !== 'rules');
+    for (const settings of chosen) {
+      if (settings.kind === 'rules') {
+        tried.push({
+          ...idle('rules', 'made' in rules ? 'ok' : 'impossible'),
+          ms: this.#now() - now,
+        });
+        if ('made' in rules) return { ...rules.made, tried };
+        continue;
+      }
+      const behind = models.length - 1 - models.indexOf(settings);
+      const made = await this.#ask(settings, { ...job, behind, baseline: rules.draft }, tried);
+      if (made !== undefined) return { ...made, tried };
+    }
+    throw noPlan(tried, 'error' in rules ? rules.error : undefined);
+  }
+
+  #chosen(name: string | undefined): readonly PlannerSettings[] {
+    const { settings } = this.#options;
+    if (name === undefined) return settings;
+    const found = settings.find((one) => one.name === name);
+    if (found === undefined) throw unknownPlanner(name, this.names);
+    return [found];
+  }
+
+  async #ask(settings: ModelSettings, job: Job, tried: Tried[]): Promise<Planned | undefined> {
+    const startedAt = this.#now();
+    const spending = new Spending(settings);
+    const seen = { rounds: 0, mark: '' };
+    let code: Tried['code'] = 'ok';
+    try {
+      return await this.#talk(settings, job, spending, seen);
+    } catch (error) {
+      // The run was cancelled, or the caller went away: nobody wants a plan any more.
+      job.planning.signal.throwIfAborted();
+      if (error instanceof OrchestraError) throw error;
+      const trouble = troubleOf(error);
+      code = trouble.code;
+      this.#rests.failed(settings.name, seen.mark, trouble, this.#now());
+      return undefined;
+    } finally {
+      const one: Tried = {
+        planner: settings.name,
+        code: job.planning.signal.aborted ? 'timeout' : code,
+        ms: Math.round(this.#now() - startedAt),
+        rounds: seen.rounds,
+        ...spending.used,
+        ...(settings.price === undefined ? {} : { costMicro: spending.costMicro }),
+      };
+      tried.push(one);
+      if (seen.rounds > 0) await this.#recordAnswered(one, job.planning);
+    }
+  }
+
+  async #talk(
+    settings: ModelSettings,
+    job: Job,
+    spending: Spending,
+    seen: { rounds: number; mark: string },
+  ): Promise<Planned> {
+    const { name, budget } = settings;
+    const key = await this.#keyOf(settings);
+    seen.mark = key?.mark ?? '';
+    const leftMs = job.untilMs - this.#now();
+    if (leftMs <= 0) throw new ModelTrouble('timeout', 'the time for planning was up');
+    // Who is asked by name is asked.
+    if (!job.isNamed && this.#rests.waitMs(name, seen.mark, this.#now()) > 0) {
+      throw new ModelTrouble('resting', 'it failed before and is left alone for a while');
+    }
+    if (this.#talks >= talksMax) {
+      throw new OrchestraError('daemon.busy', `${talksMax} plans are being made`, {
+        hint: 'wait for one of them, or --planner rules',
+      });
+    }
+    // Those behind it need time as well: the first of two has half of it.
+    const mineMs = Math.min(budget.timeMs ?? leftMs, leftMs / (job.behind > 0 ? 2 : 1));
+    this.#rests.trying(name, seen.mark, this.#now(), mineMs);
+    this.#talks += 1;
+    try {
+      const { planning, request } = job;
+      const context = modelContext({
+        ...request,
+        survey: request.survey(),
+        baseline: job.baseline,
+      });
+      const contextDigest = digestOf(JSON.parse(quotedJson(context)));
+      const { value } = await talk(
+        {
+          settings,
+          spending,
+          model: await openModel(settings, key, this.#memoryOf(name)),
+          now: () => this.#now(),
+          untilMs: this.#now() + mineMs,
+          signal: planning.signal,
+          asking: async ({ round, bytes }) => {
+            await this.#recordAsked(settings, { context: contextDigest, round, bytes }, planning);
+            seen.rounds = round;
+          },
+        },
+        {
+          system: systemPrompt,
+          first: firstTurn(request.intent, context),
+          schema: draftSchema(request.policy.tools),
+        },
+        (draft) => sound(draft, name, request),
+      );
+      this.#rests.worked(name);
+      return value;
+    } finally {
+      this.#talks -= 1;
+    }
+  }
+
+  async #keyOf({ key }: ModelSettings): Promise<ApiKey | undefined> {
+    return key === undefined ? undefined : readKey(key, this.#options.keys);
+  }
+
+  #memoryOf(name: string): Remembered {
+    const found = this.#remembered.get(name) ?? {};
+    this.#remembered.set(name, found);
+    return found;
+  }
+
+  /** On record before anything leaves the machine: to whom, how much, and the digest of what. */
+  async #recordAsked(
+    { name, kind, model, baseUrl }: ModelSettings,
+    question: { context: Digest; round: number; bytes: number },
+    { run }: Planning,
+  ): Promise<void> {
+    await this.#options.log.append({
+      type: 'planner.asked',
+      ...(run === undefined ? {} : { run }),
+      data: { planner: name, kind, model, host: baseUrl.host, prompt: promptVersion, ...question },
+    });
+  }
+
+  async #recordAnswered(one: Tried, { run }: Planning): Promise<void> {
+    await this.#options.log.append({
+      type: 'planner.answered',
+      ...(run === undefined ? {} : { run }),
+      outcome: one.code === 'ok' ? 'ok' : 'failed',
+      data: triedData(one),
+    });
+  }
+
+  #now(): number {
+    return this.#options.clock.mono() / 1000;
+  }
+}
+
+type Job = {
+  request: WordsRequest;
+  planning: Planning;
+  untilMs: number;
+  isNamed: boolean;
+  /** How many models come after it. */
+  behind: number;
+  baseline: DraftInput | undefined;
+};
+
+/** In the words of the records. */
+export function triedData(one: Tried) {
+  return {
+    planner: one.planner,
+    code: one.code,
+    ms: Math.round(one.ms),
+    rounds: one.rounds,
+    input_tokens: one.inputTokens,
+    output_tokens: one.outputTokens,
+    ...(one.costMicro === undefined ? {} : { cost_micro: one.costMicro }),
+  };
+}
+
+function idle(planner: string, code: Tried['code']): Tried {
+  return { planner, code, ms: 0, rounds: 0, inputTokens: 0, outputTokens: 0 };
+}
+
+type ByRules =
+  { draft: DraftInput; made: Planned } | { draft: DraftInput | undefined; error: OrchestraError };
+
+// Always asked: theirs is the plan to fall back on, and what a model is shown to start from.
+function byRules(request: WordsRequest): ByRules {
+  let draft: DraftInput | undefined;
+  try {
+    draft = planByRules(request);
+  } catch (error) {
+    if (error instanceof OrchestraError) return { draft, error };
+    throw error;
+  }
+  const found = sound(draft, 'rules', request);
+  if (found.ok) return { draft, made: found.value };
+  return { draft, error: refusal(found.findings, 'rules') };
+}
+
+function sound(
+  draft: DraftInput,
+  planner: string,
+  { policy, image, imageTools, review }: WordsRequest,
+): { ok: true; value: Planned } | { ok: false; findings: readonly Finding[] } {
+  const result = validateDraft(draft, { planner, policy, image, imageTools });
+  if (!result.ok) return result;
+  const { plan, digest, clamped } = result;
+  const denied = review(plan);
+  if (denied.length > 0) return { ok: false, findings: denied };
+  const draftBytes = Buffer.byteLength(JSON.stringify(draft));
+  return { ok: true, value: { plan, digest, clamped, draftBytes } };
+}
