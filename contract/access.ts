@@ -20,11 +20,19 @@ export const everyRole: readonly Role[] = roles;
 /** Those who read runs; of a `runner` and an `approver` only some, see `Caller.sees`. */
 export const readers: readonly Role[] = ['viewer', 'runner', 'approver', 'auditor'];
 
-/** One line of `access:` in the configuration: a user, a group or a number of one. */
-export const Subject = z
+/** Whom a line of `access:` or `quotas:` is about. */
+export const SubjectName = z
   .string()
   .regex(
-    /^(?:user:[^\s:]{1,64}|group:[^\s:]{1,64}|uid:\d{1,10}|gid:\d{1,10})$/,
-    'must be user:NAME, group:NAME, uid:N or gid:N',
+    /^(?:anyone|user:[^\s:]{1,64}|group:[^\s:]{1,64}|uid:\d{1,10}|gid:\d{1,10})$/,
+    'must be user:NAME, group:NAME, uid:N, gid:N or anyone',
   );
-export type Subject = z.infer<typeof Subject>;
+
+/** The section `access` of the configuration. */
+export const AccessSection = z.strictObject({
+  viewer: z.array(SubjectName).max(256).optional(),
+  runner: z.array(SubjectName).max(256).optional(),
+  approver: z.array(SubjectName).max(256).optional(),
+  auditor: z.array(SubjectName).max(256).optional(),
+  admin: z.array(SubjectName).max(256).optional(),
+});

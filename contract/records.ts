@@ -342,8 +342,13 @@ export const recordTypes = {
     allowed: count,
     more: count.optional(),
   }),
-  /** Tries to come in over the network without a token that holds; `count` of the same in a while. */
-  'auth.failed': note({ method: text(32), reason: text(32), address: text(64), count }),
+  /** Somebody came without a token that holds. */
+  'auth.failed': note({
+    method: text(32),
+    reason: text(32),
+    address: text(64),
+    more: count.optional(),
+  }),
   /** Its holder is told it once; here is a hash. It gives no more than its owner has at each use. */
   'token.created': note({
     token: text(16),

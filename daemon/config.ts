@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { AccessSection, roles } from '#contract/access.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import { Size, spellDuration } from '#contract/units.ts';
 import { Digest } from '#contract/ids.ts';
@@ -10,6 +11,7 @@ import {
   type AnchoringSettings,
 } from './audit/anchoring/settings.ts';
 import { ForwardList, type ForwardSettings } from './audit/forward/settings.ts';
+import type { AccessSettings } from './access/role-map.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
 import type { LayersWay } from './engine/sight.ts';
@@ -72,6 +74,10 @@ export const ConfigFile = z.strictObject({
   disk_refuse_below: DiskMark.optional(),
   /** Below this much what runs is ended. */
   disk_stop_below: DiskMark.optional(),
+  /** Who has which role; by default `root` is admin and whoever can open the socket runs things. */
+  access: AccessSection.optional(),
+  /** The strongest proof of who calls to rely on; the strongest there is if left out. */
+  identity: z.enum(['peer', 'owner', 'socket']).optional(),
   trusted_keys: z.array(Digest).max(64).optional(),
   /** Runs used within so many days are kept with all they read and wrote. */
   keep_days: z.number().int().min(0).max(36_500).optional(),
@@ -122,6 +128,9 @@ export type Config = {
   anchoring: AnchoringSettings;
   /** Where records go on their own. */
   forward: readonly ForwardSettings[];
+  /** Who has which role. */
+  access: AccessSettings | undefined;
+  identity: 'peer' | 'owner' | 'socket' | undefined;
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -187,9 +196,11 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     },
     audit: { keepDays: pickOfAudit('keep_days', 400) },
     forward: pick('forward', []),
+    identity: pick('identity', undefined),
+    access: document.access,
     logLevel: pick('log_level', 'info'),
   };
-  settings.push(...anchoringRows(document.audit, name));
+  settings.push(...anchoringRows(document.audit, name), ...accessRows(document.access, name));
   const { anchors, witnesses, max_unanchored } = document.audit ?? {};
   const digest = digestOf({ ...config, anchors, witnesses, max_unanchored });
   return { ...config, anchoring: anchoringSettings(document.audit ?? {}), digest, settings };
@@ -216,6 +227,16 @@ function anchoringRows(section: AuditSection | undefined, file: string): Setting
     origin: value === undefined ? 'default' : file,
   }));
 }
+
+function accessRows(section: AccessSettings | undefined, file: string): Setting[] {
+  return roles.map((role) => ({
+    name: `access.${role}`,
+    value: section === undefined ? (unsaid[role] ?? '(none)') : inWords(section[role] ?? []),
+    origin: section === undefined ? 'default' : file,
+  }));
+}
+
+const unsaid: Partial<Record<string, string>> = { admin: 'uid:0', runner: 'anyone' };
 
 function inWords(value: unknown): string {
   if (typeof value === 'string' || typeof value === 'number') return `${value}`;

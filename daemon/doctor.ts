@@ -3,12 +3,15 @@ import { OrchestraError } from '#contract/errors.ts';
 import { formatSize } from '#contract/units.ts';
 import { examineEscapes } from './escapes.ts';
 import { runtimeFacts } from './engine/runtime-facts.ts';
-import type { PeerReader } from './http/identity.ts';
+import type { CallerReader } from './access/caller.ts';
 import { chooseRuntime } from './policy/runtime-choice.ts';
 import type { RunsDeps } from './runs/deps.ts';
 
 /** What this daemon runs on, said as it is found now, each gap with its remedy. */
-export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[]> {
+export async function examine(
+  deps: RunsDeps,
+  readers: readonly Pick<CallerReader, 'proof' | 'missing'>[],
+): Promise<Check[]> {
   return [
     engine(deps),
     examineEscapes(deps.engineFacts.components),
@@ -17,7 +20,7 @@ export async function examine(deps: RunsDeps, peers: PeerReader): Promise<Check[
     await start(deps),
     layers(deps),
     await image(deps),
-    caller(peers),
+    caller(readers),
     await secrets(deps),
     await disk(deps),
     log(deps),
@@ -165,15 +168,20 @@ async function image({ images }: RunsDeps): Promise<Check> {
   };
 }
 
-function caller(peers: PeerReader): Check {
-  const isKernel = peers.method === 'peer';
+function caller([strongest]: readonly Pick<CallerReader, 'proof' | 'missing'>[]): Check {
+  const name = 'identity';
+  if (strongest?.proof === 'peer') {
+    return { name, status: 'ok', message: 'callers are named by the kernel (SO_PEERCRED)' };
+  }
+  const how =
+    strongest?.proof === 'owner'
+      ? 'callers prove who they are by files of theirs'
+      : 'callers are known only by their access to the socket';
   return {
-    name: 'identity',
-    status: isKernel ? 'ok' : 'warning',
-    message: isKernel
-      ? 'callers are named by the kernel (SO_PEERCRED)'
-      : `callers are known only by their access to the socket: ${peers.missing ?? ''}`,
-    ...(isKernel ? {} : { remedy: 'install the koffi package for this platform' }),
+    name,
+    status: 'warning',
+    message: `${how}: ${strongest?.missing ?? ''}`,
+    remedy: 'install the koffi package for this platform',
   };
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
+import { openAccess, type Access } from './access/open.ts';
 import { Anchoring } from './audit/anchoring/anchoring.ts';
 import { AnchorLedger } from './audit/anchoring/ledger.ts';
 import type { LogOptions } from './audit/log.ts';
@@ -54,6 +55,9 @@ import { PrunedRuns } from './runs/prune/pruned-runs.ts';
 import { Pruner } from './runs/prune/pruner.ts';
 import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
+import { Advertisements } from './runs/tools/advertisements.ts';
+import { AllowedTools } from './runs/tools/allowed.ts';
+import { Tools } from './runs/tools/tools.ts';
 import { ReadySlots, slotSettings } from './sandbox/ready-slots.ts';
 import { rememberLeft } from './sandbox/left-behind.ts';
 import { sweepStrays } from './sandbox/sweep.ts';
@@ -90,6 +94,7 @@ export type RoomOptions = {
 export type Rooms = {
   deps: RunsDeps;
   runs: Runs;
+  access: Access;
   auditDir: string;
   /** To be started once everything else is ready. */
   pruning: BackgroundPruning;
@@ -111,9 +116,16 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const { config, version, logger, uid, gid } = options;
   const { stateDir } = config;
   const clock = systemClock();
+  const access = await openAccess({
+    settings: config.access,
+    ownUid: uid,
+    now: () => clock.mono() / 1000,
+  });
   const lifecycle = new Lifecycle();
   const states = new RunStates();
   const pins = new ImagePins();
+  const allowed = new AllowedTools();
+  const advertisements = new Advertisements();
   const actions = new ActionCache();
   const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
@@ -145,6 +157,8 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       lifecycle.fold(record);
       states.fold(record);
       pins.fold(record);
+      allowed.fold(record);
+      advertisements.fold(record);
       actions.fold(record);
       flaky.fold(record);
       pruned.fold(record);
@@ -277,6 +291,29 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     tell: tellComponents(log),
   });
   const signer = new CheckpointSigner(join(stateDir, 'keys', 'report.key'), config.trustedKeys);
+  const sandbox = { engine, slots, log, clock, disk: workspace.disk };
+  const judging = {
+    pins,
+    engineFacts,
+    runtime: config.runtime,
+    walls,
+    refusesByDefault: rememberLast(refusesByDefault),
+    lsm: await kernelModules(engineFacts),
+    mountRoots,
+    sandboxUser,
+  };
+  const { blobs } = workspace;
+  const tools = new Tools({
+    ...judging,
+    installId,
+    log,
+    office,
+    sandbox,
+    blobs,
+    clock,
+    allowed,
+    advertisements,
+  });
   const deps: RunsDeps = {
     stateDir,
     installId,
@@ -290,25 +327,19 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     states,
     pruned,
     pruner,
-    blobs: workspace.blobs,
+    blobs,
     workspace,
     engine,
-    engineFacts,
+    ...judging,
     engineWatch: new EngineWatch(engine),
-    sandbox: { engine, slots, log, clock, disk: workspace.disk },
+    sandbox,
     office,
     policies,
     secrets,
     images: new Images(engine, [describeImage()], pins),
-    pins,
+    tools,
     layersWay,
-    mountRoots,
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
-    runtime: config.runtime,
-    walls,
-    refusesByDefault: rememberLast(refusesByDefault),
-    lsm: await kernelModules(engineFacts),
-    sandboxUser,
     slots: new Capacity(totals),
     durations: new Durations(),
     demands: new Demands(totals),
@@ -319,7 +350,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     signer,
     provenance: new Provenance({
       log,
-      blobs: workspace.blobs,
+      blobs,
       attested,
       rootAt: (size) => trail.tree.rootAt(size),
       key: () => signer.key(),
@@ -364,11 +395,13 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   return {
     deps,
     runs,
+    access,
     auditDir,
     pruning,
     logPruner,
     endRuns: async (reason, { leave = false } = {}) => {
       pruning[Symbol.dispose]();
+      await tools.close();
       await pruner.close();
       await logPruner.close();
       await recordStopping(log, reason);

@@ -10,7 +10,9 @@ import { examine } from './doctor.ts';
 import { openSigner } from './audit/tree/open-signer.ts';
 import { openMachine } from './engine/machine.ts';
 import { layersWay, openEngine } from './engine/open.ts';
-import { openPeerReader } from './http/identity.ts';
+import { Callers } from './access/callers.ts';
+import { Refusals } from './access/refusals.ts';
+import { socketReaders } from './http/readers.ts';
 import { allRoutes } from './http/routes/index.ts';
 import { serve } from './http/server.ts';
 import { openRooms, type RoomOptions } from './rooms.ts';
@@ -80,7 +82,14 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       onFailure: (name, error) => logger.warn({ forwarder: name, err: error }, 'forwarding failed'),
     });
     opened.defer(() => forwarders.close(forwardersStopMs));
-    const peers = await openPeerReader();
+    const { access } = rooms;
+    const refusals = new Refusals({ log });
+    const readers = await socketReaders({
+      ...access,
+      socket: config.socket,
+      now: () => deps.clock.mono() / 1000,
+      proof: config.identity,
+    });
     let isStopping = false;
     const routes = allRoutes({
       runs,
@@ -92,10 +101,21 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       logPruner: rooms.logPruner,
       settings: config.settings,
       forwarders,
-      doctor: async () => [...(await examine(deps, peers)), ...checksOf(await forwarders.status())],
+      doctor: async () => [
+        ...(await examine(deps, readers)),
+        ...checksOf(await forwarders.status()),
+      ],
       isStopping: () => isStopping,
     });
-    const server = await serve({ log, logger, peers, vault: deps.vault }, routes, {
+    const edge = {
+      log,
+      logger,
+      refusals,
+      callers: new Callers({ readers, roles: access.roles, vault: deps.vault }),
+      findRun: runs.find.bind(runs),
+      isRun: (id: string) => deps.states.find(id) !== undefined,
+    };
+    const server = await serve(edge, routes, {
       socket: config.socket,
       isPassed: options.isPassed,
     });
@@ -123,6 +143,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
         await verifying[Symbol.asyncDispose]();
         await rooms.endRuns(reason, how);
         await server.close(connectionsStopMs);
+        await refusals[Symbol.asyncDispose]();
         await rooms.recordEnd();
         await forwarders.close(forwardersStopMs);
         await index.close();
@@ -131,6 +152,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       handOver: async (reason) => {
         isStopping = true;
         await server.close(handOverMs);
+        await refusals[Symbol.asyncDispose]();
         await rooms.recordHandOver(reason);
       },
       beat: () => {

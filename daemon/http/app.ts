@@ -5,16 +5,22 @@ import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
+import { ownerScheme } from '#contract/owner-proof.ts';
 import type { Actor } from '#contract/records.ts';
+import { ownerOf, type Caller, type Owned } from '../access/caller.ts';
+import { stranger, type Callers } from '../access/callers.ts';
+import type { Refusals } from '../access/refusals.ts';
 import type { Log } from '../audit/types.ts';
-import type { Vault } from '../audit/vault/vault.ts';
 import { newRequestId } from '../base/ids.ts';
 import { cutText } from '../base/text.ts';
 import { jsonBytesMax, readJson } from './body.ts';
-import type { PeerReader } from './identity.ts';
+import { refuseOthers, refuseRole } from './may.ts';
 import { asOrchestraError, refusalFor } from './problem.ts';
 
-type Env = { Bindings: HttpBindings; Variables: { requestId: string } };
+type Env = {
+  Bindings: HttpBindings;
+  Variables: { requestId: string; row: Endpoint; caller: Caller };
+};
 type Queried<E> = E extends { query: infer Q extends z.ZodType } ? z.infer<Q> : undefined;
 type Bodied<E> = E extends { body: infer B extends z.ZodType } ? z.infer<B> : undefined;
 
@@ -23,7 +29,9 @@ export type Call<E extends Endpoint> = {
   param: (name: string) => string;
   query: Queried<E>;
   body: Bodied<E>;
+  /** As the log names the caller. */
   actor: Actor;
+  caller: Caller;
   requestId: string;
   incoming: IncomingMessage;
   /** For what `sendBytes` answers. */
@@ -39,12 +47,20 @@ export type Routes = {
 export type EdgeDeps = {
   log: Log;
   logger: Logger;
-  peers: PeerReader;
-  /** Gives callers the names that the log may know them by. */
-  vault?: Pick<Vault, 'actor'>;
+  callers: Pick<Callers, 'of'>;
+  refusals: Pick<Refusals, 'record'>;
+  /**
+   * The run that a caller means, among those that he sees; throws `run.unknown`. Of every path under
+   * a run it is asked before anything else is.
+   */
+  findRun(reference: string, caller: Caller): Owned & { id: string };
+  /** Whether there is such a run at all; whoever asks is not told. */
+  isRun(reference: string): boolean;
 };
 
-/** The edge: who is calling, parse, call one function below, answer. No decisions. */
+const underRun = '/v1/runs/:id';
+
+/** The edge: who is calling, may he, parse, call one function below, answer. No decisions. */
 export function buildApp(deps: EdgeDeps, routes: Routes): Hono<Env> {
   const app = new Hono<Env>();
   const greeted = new WeakSet<object>();
@@ -54,13 +70,17 @@ export function buildApp(deps: EdgeDeps, routes: Routes): Hono<Env> {
     app.on(row.method, row.path, async (c) => {
       const requestId = newRequestId();
       c.set('requestId', requestId);
-      const actor = await callerOf(deps, c);
-      await greet(deps, greeted, c, row, actor);
+      c.set('row', row);
+      const caller = await callerOf(deps, c, row);
+      refuseRole(name, row, caller);
+      await greet(deps, greeted, c, row, caller.actor);
+      const run = runOf(deps, c, row, caller);
       const call = {
-        param: (key: string) => c.req.param(key) ?? '',
+        param: (key: string) => (key === 'id' && run) || (c.req.param(key) ?? ''),
         query: row.query?.parse(c.req.query()),
         body: row.body?.parse(await readJson(c.env.incoming, jsonBytesMax)),
-        actor,
+        actor: caller.actor,
+        caller,
         requestId,
         incoming: c.env.incoming,
         outgoing: c.env.outgoing,
@@ -77,9 +97,31 @@ export function buildApp(deps: EdgeDeps, routes: Routes): Hono<Env> {
   return app;
 }
 
-async function callerOf({ peers, vault }: EdgeDeps, c: Context<Env>): Promise<Actor> {
-  const actor = peers.actorOf(c.env.incoming.socket);
-  return vault === undefined ? actor : vault.actor(actor);
+async function callerOf(deps: EdgeDeps, c: Context<Env>, row: Endpoint): Promise<Caller> {
+  const caller = needsNobody(row) ? stranger() : await deps.callers.of(c.env.incoming);
+  c.set('caller', caller);
+  return caller;
+}
+
+/** What says nothing about anybody is answered without a proof. */
+function needsNobody({ roles, path }: Endpoint): boolean {
+  return roles === 'anyone' && !path.startsWith('/v1/');
+}
+
+/** Whose run it is comes before everything that could tell that it is there. */
+function runOf(deps: EdgeDeps, c: Context<Env>, row: Endpoint, caller: Caller): string | undefined {
+  if (row.path !== underRun && !row.path.startsWith(`${underRun}/`)) return undefined;
+  const reference = c.req.param('id') ?? '';
+  let run: Owned & { id: string };
+  try {
+    run = deps.findRun(reference, caller);
+  } catch (error) {
+    // Not waited for: how long the answer takes would tell what it does not say.
+    if (deps.isRun(reference)) void recordForeign(deps, c).catch(() => undefined);
+    throw error;
+  }
+  if (row.method === 'POST') refuseOthers(run, caller);
+  return run.id;
 }
 
 /** The first call of a connection that changes something names its caller in the log. */
@@ -103,11 +145,13 @@ async function refuse(deps: EdgeDeps, c: Context<Env>, error: unknown): Promise<
   if (problem.status >= 500) deps.logger.error({ err: known, requestId }, 'request failed');
   if (known.code === 'internal.bug') await recordBug(deps, c, requestId);
   if (isMalformed(known)) await recordRejected(deps, c, known, requestId);
+  if (known.code === 'access.denied') await recordDenied(deps, c, known, requestId);
   return c.json(problem, problem.status as 400, {
     'content-type': 'application/problem+json',
     // A body that was not read to its end cannot be followed by another request.
     ...(problem.status === 413 ? { connection: 'close' } : {}),
     ...(retry && problem.status !== 502 ? { 'retry-after': '1' } : {}),
+    ...(problem.status === 401 ? { 'www-authenticate': ownerScheme } : {}),
   });
 }
 
@@ -121,12 +165,12 @@ async function recordRejected(
   error: OrchestraError,
   requestId: string,
 ): Promise<void> {
-  if (deps.log.blocked) return;
-  await deps.log.append({
+  const actor = await actorOf(deps, c);
+  await deps.refusals.record(ownerOf(actor), {
     type: 'api.rejected',
     outcome: 'denied',
     sev: 'notice',
-    actor: await callerOf(deps, c),
+    actor,
     req: requestId,
     data: {
       route: cutText(`${c.req.method} ${c.req.path}`, 256),
@@ -136,6 +180,45 @@ async function recordRejected(
   });
 }
 
+/** To the caller it is a run that does not exist. */
+async function recordForeign(deps: EdgeDeps, c: Context<Env>): Promise<void> {
+  const error = new OrchestraError('access.denied', "it is somebody else's run");
+  await recordDenied(deps, c, error, c.get('requestId'));
+}
+
+async function recordDenied(
+  deps: EdgeDeps,
+  c: Context<Env>,
+  error: OrchestraError,
+  requestId: string,
+): Promise<void> {
+  const actor = await actorOf(deps, c);
+  const { roles = [] } = c.get('row') ?? {};
+  await deps.refusals.record(ownerOf(actor), {
+    type: 'access.denied',
+    outcome: 'denied',
+    sev: 'warn',
+    actor,
+    req: requestId,
+    data: {
+      route: cutText(`${c.req.method} ${c.req.path}`, 256),
+      needs: roles === 'anyone' ? [] : [...roles],
+      reason: cutText(error.message, 512),
+    },
+  });
+}
+
+/** Whoever it is, as far as anybody knows: a refusal may be just that nobody does. */
+async function actorOf(deps: EdgeDeps, c: Context<Env>): Promise<Actor> {
+  const known = c.get('caller');
+  if (known !== undefined) return known.actor;
+  try {
+    return (await deps.callers.of(c.env.incoming)).actor;
+  } catch {
+    return stranger().actor;
+  }
+}
+
 /** That something of ours is broken, not what: the message may hold anything. */
 async function recordBug(deps: EdgeDeps, c: Context<Env>, requestId: string): Promise<void> {
   if (deps.log.blocked) return;
@@ -143,7 +226,7 @@ async function recordBug(deps: EdgeDeps, c: Context<Env>, requestId: string): Pr
     type: 'daemon.error',
     outcome: 'failed',
     sev: 'alert',
-    actor: await callerOf(deps, c),
+    actor: await actorOf(deps, c),
     req: requestId,
     data: { code: 'internal.bug', what: cutText(`${c.req.method} ${c.req.path}`, 1024) },
   });

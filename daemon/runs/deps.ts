@@ -27,7 +27,9 @@ import type { ImagePins, Images } from './images.ts';
 import type { PrunedRuns } from './prune/pruned-runs.ts';
 import type { Pruner } from './prune/pruner.ts';
 import type { Provenance } from './provenance/provenance.ts';
+import type { Requests } from './requests/requests.ts';
 import type { RunStates } from './state.ts';
+import type { Tools } from './tools/tools.ts';
 
 /** What the story of a run needs from the rooms below; made once, in `main.ts`. */
 export type RunsDeps = {
@@ -48,6 +50,8 @@ export type RunsDeps = {
   /** Runs of which only the records are left, and whoever sees to it. */
   pruned: PrunedRuns;
   pruner: Pruner;
+  /** What runs ask people. */
+  requests: Requests;
   blobs: BlobStore;
   workspace: Workspace;
   engine: Engine;
@@ -59,6 +63,8 @@ export type RunsDeps = {
   secrets: SecretStore;
   images: Images;
   pins: ImagePins;
+  /** What images have in their PATH, and which of it whose tasks may have unasked. */
+  tools: Tools;
   /** How layers get to sandboxes. */
   layersWay: LayersWay;
   /** The daemon's directories that a mount may come from. */

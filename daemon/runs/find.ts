@@ -3,11 +3,18 @@ import type { RunFacts, RunStates } from './state.ts';
 
 const failedStates: readonly string[] = ['failed', 'timed_out', 'violated', 'refused', 'unknown'];
 
-/** An id, a unique beginning of one (with or without `r-`), `@last` or `@last-failed`. */
-export function findRun(states: RunStates, reference: string): RunFacts {
+/**
+ * An id, a unique beginning of one (with or without `r-`), `@last` or `@last-failed`, among those
+ * that somebody `sees`. Of the others nothing is said: it is as if they did not exist.
+ */
+export function findRun(
+  states: RunStates,
+  reference: string,
+  sees: (run: RunFacts) => boolean = () => true,
+): RunFacts {
   const exact = states.find(reference);
-  if (exact) return exact;
-  const all = states.all();
+  if (exact !== undefined && sees(exact)) return exact;
+  const all = states.all().filter(sees);
   if (reference === '@last') return all.at(-1) ?? unknown(reference);
   if (reference === '@last-failed') {
     return all.findLast((run) => failedStates.includes(run.state)) ?? unknown(reference);

@@ -11,6 +11,7 @@ import type {
   RunView,
   SubmitRun,
 } from '#contract/run.ts';
+import type { Caller } from '../access/caller.ts';
 import type { Said } from '../audit/vault/vault.ts';
 import { newRunId } from '../base/ids.ts';
 import { within } from '../base/deadline.ts';
@@ -310,8 +311,9 @@ export class Runs {
     return run.id;
   }
 
-  find(reference: string): RunFacts {
-    return findRun(this.#deps.states, reference);
+  /** Among those that the caller sees; among all where nobody is named. */
+  find(reference: string, caller?: Pick<Caller, 'sees'>): RunFacts {
+    return findRun(this.#deps.states, reference, caller && ((run) => caller.sees(run)));
   }
 
   async view(reference: string): Promise<RunView> {
@@ -347,13 +349,15 @@ export class Runs {
     return planLeft(this.#deps.pruned, run, () => loadPlan(this.#deps, plan));
   }
 
-  /** Newest first, from before `cursor` on. */
-  async list(query: {
-    limit: number;
-    cursor?: string | undefined;
-    state?: string | undefined;
-  }): Promise<{ items: RunRow[]; next_cursor?: string }> {
-    const newest = this.#deps.states.all().toReversed();
+  /** Newest first, from before `cursor` on, those that the caller sees. */
+  async list(
+    query: { limit: number; cursor?: string | undefined; state?: string | undefined },
+    caller: Pick<Caller, 'sees'>,
+  ): Promise<{ items: RunRow[]; next_cursor?: string }> {
+    const newest = this.#deps.states
+      .all()
+      .filter((run) => caller.sees(run))
+      .toReversed();
     const start =
       query.cursor === undefined ? 0 : newest.findIndex((run) => run.id === query.cursor) + 1;
     const wanted = newest

@@ -1,6 +1,6 @@
 import type { Digest, RunId } from '#contract/ids.ts';
 import { leftOutNamed, type LeftOutNote } from '#contract/left-out.ts';
-import type { AnyRecord, RecordData } from '#contract/records.ts';
+import type { Actor, AnyRecord, RecordData } from '#contract/records.ts';
 import type {
   Artifact,
   AttemptOutcome,
@@ -9,6 +9,7 @@ import type {
   RunState,
   TaskState,
 } from '#contract/run.ts';
+import { ownerOf } from '../access/caller.ts';
 import type { Said } from '../audit/vault/vault.ts';
 import type { Stamp } from '../sandbox/adopt.ts';
 import { emptyLayer } from '../workspace/layers.ts';
@@ -94,6 +95,10 @@ export type RunFacts = {
   image?: string;
   taskCount: number;
   submittedBy: string;
+  /** What tells whose it is. */
+  owner: string;
+  /** As he was when he submitted it. */
+  actor: Actor;
   submittedAt: string;
   /** The same by all clocks: that of the day may have been set since. */
   submittedStamp: Stamp;
@@ -179,6 +184,8 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     policyName: record.data.policy,
     taskCount: 0,
     submittedBy: nameOf(record.actor),
+    owner: ownerOf(record.actor),
+    actor: record.actor,
     submittedAt: record.ts,
     submittedStamp: stampOf(record),
     concurrency: record.data.concurrency,

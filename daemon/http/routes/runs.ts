@@ -47,7 +47,7 @@ export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
       };
     },
     runSubmit: async ({ body, actor }) => ({ id: await runs.submit(body, actor) }),
-    runList: ({ query }) => runs.list(query),
+    runList: ({ query, caller }) => runs.list(query, caller),
     runShow: ({ param }) => runs.view(param('id')),
     runEvents: ({ param, incoming, signal }) => {
       const run = runs.find(param('id'));

@@ -1,13 +1,12 @@
 import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { openLog } from '#daemon/audit/log.ts';
 import type { Routes } from '#daemon/http/app.ts';
-import { openPeerReader } from '#daemon/http/identity.ts';
 import { auditExportRoutes } from '#daemon/http/routes/audit-exports.ts';
 import type { RouteDeps } from '#daemon/http/routes/deps.ts';
 import { serve } from '#daemon/http/server.ts';
+import { edgeDeps } from '#test/support/edge.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
 
 async function daemon() {
@@ -19,13 +18,11 @@ async function daemon() {
     origin: 'test',
     reserveBytes: 0,
   });
-  const logger = pino({ level: 'silent' });
   const runs = { find: () => ({ id: 'r-0123456789' }) };
   const vault = { asked: (query: object) => query };
   const runsDeps = { log, version: '0.1.0', clock: { now: () => Date.now() }, vault };
   const routes = auditExportRoutes({ runs, runsDeps } as unknown as RouteDeps) as Routes;
-  const peers = await openPeerReader();
-  const server = await serve({ log, logger, peers }, routes, { socket, isPassed: false });
+  const server = await serve(await edgeDeps({ log }), routes, { socket, isPassed: false });
   const ask = (path: string): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       request({ socketPath: socket, path }, resolve).on('error', reject).end();

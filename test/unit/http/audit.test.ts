@@ -1,15 +1,14 @@
 import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { AuditPage, AuditShown, AuditStats } from '#contract/audit.ts';
 import type { RunId } from '#contract/ids.ts';
 import type { AnyRecord, LogRecord } from '#contract/records.ts';
 import { openIndex, type LogIndex } from '#daemon/audit/index-db.ts';
-import { openPeerReader } from '#daemon/http/identity.ts';
 import { allRoutes } from '#daemon/http/routes/index.ts';
 import { serve, type Listening } from '#daemon/http/server.ts';
+import { edgeDeps } from '#test/support/edge.ts';
 import { Orchestra, ofType } from '#test/support/orchestra.ts';
 import { verifyPath } from '#verifier/verify-path.ts';
 import { parseProof, parseSignedCheckpoint } from '#verifier/tlog/checkpoint.ts';
@@ -38,8 +37,7 @@ beforeAll(async () => {
     doctor: () => Promise.resolve([]),
     isStopping: () => false,
   });
-  const logger = pino({ level: 'silent' });
-  const deps = { log, logger, peers: await openPeerReader(), vault: rooms.deps.vault };
+  const deps = await edgeDeps({ log, runs: rooms.runs, vault: rooms.deps.vault });
   server = await serve(deps, routes, { socket: socketPath, isPassed: false });
   first = await it.run([{ id: 'build', tool: 'node', args: ['x.js'] }]);
   second = await it.run([{ id: 'build', tool: 'node', args: ['x.js'] }]);

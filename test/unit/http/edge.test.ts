@@ -3,17 +3,16 @@ import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { endpoints, Problem } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Routes } from '#daemon/http/app.ts';
-import { openPeerReader } from '#daemon/http/identity.ts';
 import { openApi } from '#daemon/http/openapi.ts';
 import { serve, type Listening } from '#daemon/http/server.ts';
 import { listenOn } from '#daemon/http/socket.ts';
 import { openLog } from '#daemon/audit/log.ts';
 import type { Log } from '#daemon/audit/types.ts';
+import { edgeDeps } from '#test/support/edge.ts';
 
 let dir: string;
 let log: Log;
@@ -36,9 +35,7 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'orc-edge-'));
   socket = join(dir, 'run', 'api.sock');
   log = await openLog({ dir: join(dir, 'audit'), version: '0', origin: 'test' });
-  const logger = pino({ level: 'silent' });
-  const peers = await openPeerReader();
-  server = await serve({ log, logger, peers }, routes, { socket, isPassed: false });
+  server = await serve(await edgeDeps({ log }), routes, { socket, isPassed: false });
 });
 
 afterEach(async () => {

@@ -2,17 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { framesType } from '#contract/output-frames.ts';
 import { openLog } from '#daemon/audit/log.ts';
 import type { Log } from '#daemon/audit/types.ts';
 import { prefers } from '#daemon/http/accept.ts';
 import type { Routes } from '#daemon/http/app.ts';
-import { openPeerReader } from '#daemon/http/identity.ts';
 import { openApi } from '#daemon/http/openapi.ts';
 import { sendBytes } from '#daemon/http/send-bytes.ts';
 import { serve, type Listening } from '#daemon/http/server.ts';
+import { edgeDeps } from '#test/support/edge.ts';
 
 let dir: string;
 let log: Log;
@@ -29,9 +28,7 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'orc-bytes-'));
   socket = join(dir, 'run', 'api.sock');
   log = await openLog({ dir: join(dir, 'audit'), version: '0', origin: 'test' });
-  const peers = await openPeerReader();
-  const deps = { log, logger: pino({ level: 'silent' }), peers };
-  server = await serve(deps, routes, { socket, isPassed: false });
+  server = await serve(await edgeDeps({ log }), routes, { socket, isPassed: false });
 });
 
 afterEach(async () => {

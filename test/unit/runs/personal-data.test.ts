@@ -7,6 +7,7 @@ import { vaultRoutes } from '#daemon/http/routes/vault.ts';
 import type { RouteDeps } from '#daemon/http/routes/deps.ts';
 import { openIndex } from '#daemon/audit/index-db.ts';
 import { runReport } from '#daemon/runs/run-report.ts';
+import { callerWith } from '#test/support/edge.ts';
 import { note } from '#test/support/records.ts';
 import { ofType, Orchestra } from '#test/support/orchestra.ts';
 import { RunStates } from '#daemon/runs/state.ts';
@@ -77,7 +78,7 @@ describe('what somebody asked for, and who it was', () => {
     const seen = async () => [
       (await runs.view(run)).intent,
       (await runs.view(run)).submittedBy,
-      (await runs.list({ limit: 5 })).items[0]?.intent,
+      (await runs.list({ limit: 5 }, callerWith(['admin']))).items[0]?.intent,
       (await runReport(runs, deps, run)).split('\n')[0],
     ];
     expect(await seen()).toEqual([

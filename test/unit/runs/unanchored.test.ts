@@ -30,7 +30,7 @@ test('a daemon that nobody anchors takes no new run, says why, and takes one aga
     },
     { timeout: 20_000 },
   );
-  const peers = { method: 'peer' } as Parameters<typeof examine>[1];
+  const peers = [{ proof: 'peer' as const, missing: undefined }];
   const checks = await examine(orchestra.rooms.deps, peers);
   expect(checks.find(({ name }) => name === 'anchors')).toMatchObject({ status: 'problem' });
   await anchoring.look();
