@@ -298,6 +298,11 @@ export const SubmitRun = z.strictObject({
   plan: z
     .strictObject({ text: z.string().max(2 * 1024 * 1024), file: z.string().max(256) })
     .optional(),
+  /** Who has to make the plan, and nobody else; otherwise the planners of the configuration do. */
+  planner: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,31}$/, 'not the name of a planner')
+    .optional(),
   /** One task with this argv (`orchestra exec`). */
   exec: z.array(z.string().max(4096)).min(1).max(64).optional(),
   policy: z

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { AccessSection, roles } from '#contract/access.ts';
 import { OrchestraError } from '#contract/errors.ts';
-import { Size, spellDuration } from '#contract/units.ts';
+import { Duration, Size, spellDuration } from '#contract/units.ts';
 import { Digest } from '#contract/ids.ts';
 import {
   anchoringKeys,
@@ -15,6 +15,12 @@ import type { AccessSettings } from './access/role-map.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
 import type { LayersWay } from './engine/sight.ts';
+import {
+  PlannerList,
+  planWithinMs,
+  plannerSettings,
+  type PlannerSettings,
+} from './planner/models/settings.ts';
 import type { PruneSettings } from './runs/prune/pruner.ts';
 import { defaultMarks, spellMark, type Mark, type Marks } from './workspace/free-space.ts';
 
@@ -96,6 +102,10 @@ export const ConfigFile = z.strictObject({
     .optional(),
   /** Where records go on their own, each a forwarder. */
   forward: ForwardList.optional(),
+  /** Who makes plans of words, in the order of trial; the rules come last in any case. */
+  planners: PlannerList.optional(),
+  /** By when a plan has to be there, whoever makes it. */
+  plan_within: Duration.optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
 });
 type ConfigFile = z.infer<typeof ConfigFile>;
@@ -128,6 +138,8 @@ export type Config = {
   anchoring: AnchoringSettings;
   /** Where records go on their own. */
   forward: readonly ForwardSettings[];
+  planners: readonly PlannerSettings[];
+  planWithinMs: number;
   /** Who has which role. */
   access: AccessSettings | undefined;
   identity: 'peer' | 'owner' | 'socket' | undefined;
@@ -160,6 +172,12 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     const origin = flag !== undefined ? 'flag' : inFile !== undefined ? name : 'default';
     const isUnset = value === undefined && key === 'disk_budget';
     settings.push({ name: key, value: isUnset ? '(none)' : inWords(value), origin });
+    return value;
+  };
+  const pickTime = (key: 'plan_within', fallback: number) => {
+    const value = document[key] ?? fallback;
+    const origin = document[key] === undefined ? 'default' : name;
+    settings.push({ name: key, value: spellDuration(value), origin });
     return value;
   };
   const pickOfAudit = <K extends 'keep_days'>(key: K, fallback: NonNullable<AuditSection[K]>) => {
@@ -196,14 +214,24 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     },
     audit: { keepDays: pickOfAudit('keep_days', 400) },
     forward: pick('forward', []),
+    planWithinMs: pickTime('plan_within', planWithinMs),
     identity: pick('identity', undefined),
     access: document.access,
     logLevel: pick('log_level', 'info'),
   };
   settings.push(...anchoringRows(document.audit, name), ...accessRows(document.access, name));
   const { anchors, witnesses, max_unanchored } = document.audit ?? {};
-  const digest = digestOf({ ...config, anchors, witnesses, max_unanchored });
-  return { ...config, anchoring: anchoringSettings(document.audit ?? {}), digest, settings };
+  const planners = pick('planners', []);
+  // As text: a price is a fraction, and digests have none.
+  const asked = JSON.stringify(planners);
+  const digest = digestOf({ ...config, anchors, witnesses, max_unanchored, planners: asked });
+  return {
+    ...config,
+    planners: plannerSettings(planners),
+    anchoring: anchoringSettings(document.audit ?? {}),
+    digest,
+    settings,
+  };
 }
 
 // Names only: a command or an address may hold what is not for everybody.

@@ -28,6 +28,7 @@ import type { LayersWay } from './engine/sight.ts';
 import type { Machine } from './engine/machine.ts';
 import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
+import { Planners } from './planner/models/planners.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { refusesByDefault } from './policy/rules/confinement.ts';
 import { openPermitOffice } from './policy/permit.ts';
@@ -335,6 +336,13 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     sandbox,
     office,
     policies,
+    planners: new Planners({
+      settings: config.planners,
+      withinMs: config.planWithinMs,
+      keys: { uid, credentials: options.env['CREDENTIALS_DIRECTORY'] },
+      clock,
+      log,
+    }),
     secrets,
     images: new Images(engine, [describeImage()], pins),
     tools,

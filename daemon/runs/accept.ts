@@ -8,16 +8,18 @@ import { cutText } from '../base/text.ts';
 import type { PolicyEntry } from '../policy/book.ts';
 import { review } from '../policy/review.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
-import { plan, type Planned } from '../planner/planner.ts';
-import { makeProfile } from '../planner/profile.ts';
+import { surveyOf, type Survey } from '../planner/models/survey.ts';
+import { plan } from '../planner/planner.ts';
+import { makeProfile, type Profile } from '../planner/profile.ts';
 import { openRunSecrets, type RunSecrets } from '../secrets/run-secrets.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
+import { planWords, triedOf, type PlannedByWords } from './plan-words.ts';
 
 export type Accepted = {
   policy: EffectivePolicy;
   image: ResolvedImage;
-  made: Planned;
+  made: PlannedByWords;
   secrets: RunSecrets;
 };
 
@@ -33,13 +35,14 @@ export async function planFor(
   deps: RunsDeps,
   runId: string | undefined,
   request: SubmitRun,
+  signal: AbortSignal,
 ): Promise<Accepted> {
   const policy = policyFor(deps, request);
-  const [image, profile] = await Promise.all([
+  const [image, { profile, survey }] = await Promise.all([
     deps.images.resolve(deps.log, policy, runId),
     profileFor(deps, request, policy),
   ]);
-  const planner = plannerName(request);
+  const planner = plannerName(deps, request);
   if (runId !== undefined) {
     await deps.log.append({
       type: 'plan.requested',
@@ -47,15 +50,21 @@ export async function planFor(
       data: { planner, profile: digestOf(profile) },
     });
   }
-  const made = plan({
+  const asked = {
     intent: request.intent,
     profile,
     policy,
     image: { reference: image.reference, id: image.id },
     imageTools: image.tools,
-    planText: request.plan,
-    exec: request.exec,
-  });
+  };
+  const made =
+    request.plan === undefined && request.exec === undefined
+      ? await planWords(
+          deps,
+          { ...asked, survey, planner: request.planner },
+          { run: runId, signal },
+        )
+      : plan({ ...asked, planText: request.plan, exec: request.exec });
   assertAllowed(made.plan, policy);
   const names = made.plan.tasks.flatMap((task) => task.secrets);
   return { policy, image, made, secrets: await openRunSecrets(deps.secrets, names) };
@@ -73,7 +82,11 @@ export function assertAllowed(plan: Plan, policy: EffectivePolicy): void {
   });
 }
 
-async function profileFor(deps: RunsDeps, { snapshot }: SubmitRun, policy: EffectivePolicy) {
+async function profileFor(
+  deps: RunsDeps,
+  { snapshot }: SubmitRun,
+  policy: EffectivePolicy,
+): Promise<{ profile: Profile; survey: () => Survey }> {
   const { snapshots } = deps.workspace;
   const info = await snapshots.find(snapshot);
   const { workspaceFiles, workspaceBytes } = policy.run;
@@ -89,10 +102,11 @@ async function profileFor(deps: RunsDeps, { snapshot }: SubmitRun, policy: Effec
     type: entry.type,
     size: entry.type === 'file' ? entry.bytes : 0,
   }));
-  return makeProfile(entries, async (path) => {
+  const profile = await makeProfile(entries, async (path) => {
     const content = await snapshots.readFile(snapshot, path, manifestBytesMax);
     return content ?? new Uint8Array();
   });
+  return { profile, survey: () => surveyOf(entries) };
 }
 
 /** A policy that was in force for a run, as far as the ceiling of today allows it. */
@@ -140,7 +154,7 @@ export async function recordPlan(
   deps: RunsDeps,
   runId: string,
   entry: Pick<PolicyEntry, 'policy' | 'narrowed'>,
-  made: Pick<Planned, 'plan' | 'digest' | 'clamped'>,
+  made: Pick<PlannedByWords, 'plan' | 'digest' | 'clamped' | 'tried'>,
 ): Promise<string[]> {
   const bytes = Buffer.from(canonicalJson(made.plan));
   const [narrowed] = await Promise.all([
@@ -156,6 +170,7 @@ export async function recordPlan(
       tasks: made.plan.tasks.length,
       bytes: bytes.length,
       clamped: made.clamped.slice(0, 512).map((text) => cutText(text, 256)),
+      ...triedOf(made),
     },
   });
   return narrowed;
@@ -169,7 +184,8 @@ export async function loadPlan(
   return JSON.parse(bytes.toString('utf8')) as Plan;
 }
 
-export function plannerName(request: SubmitRun): string {
+export function plannerName({ planners }: RunsDeps, request: SubmitRun): string {
   if (request.exec) return 'exec';
-  return request.plan ? 'file' : 'rules';
+  if (request.plan) return 'file';
+  return request.planner ?? planners.names[0] ?? 'rules';
 }

@@ -1,9 +1,11 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { SubmitRun } from '#contract/run.ts';
+import { NoPlan } from '../planner/models/no-plan.ts';
 import { entryFor, planFor, plannerName, policyFor, recordPlan, type Accepted } from './accept.ts';
 import { acceptedRun } from './accepted-run.ts';
 import type { RunsDeps } from './deps.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
+import { triedOf } from './plan-words.ts';
 import { reasonsOf } from './reasons.ts';
 import { withoutWords } from './words.ts';
 
@@ -29,12 +31,12 @@ export async function beginNew(
 
 async function planned(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<Accepted> {
   try {
-    return await planFor(deps, run.id, request);
+    return await planFor(deps, run.id, request, run.controller.signal);
   } catch (error) {
     if (!(error instanceof OrchestraError)) throw error;
     const isByWords = request.plan === undefined && request.exec === undefined;
     const refusal = isByWords ? withoutWords(error, request.intent) : error;
-    await recordUnplanned(deps, run, request, refusal);
+    await recordUnplanned(deps, run, request, refusal, error);
     throw refusal;
   }
 }
@@ -45,6 +47,7 @@ async function recordUnplanned(
   run: OpenRun,
   request: SubmitRun,
   error: OrchestraError,
+  found: OrchestraError,
 ): Promise<void> {
   const reasons = reasonsOf(error);
   if (error.code === 'policy.denied') {
@@ -56,12 +59,13 @@ async function recordUnplanned(
       pol: { hash: policyFor(deps, request).digest, rule: 'plan' },
       data: { decision: 'deny', reasons },
     });
-  } else if (error.code.startsWith('plan.')) {
+  }
+  if (error.code.startsWith('plan.') || found instanceof NoPlan) {
     await deps.log.append({
       type: 'plan.failed',
       run: run.id,
       outcome: 'failed',
-      data: { planner: plannerName(request), code: error.code, reasons },
+      data: { planner: plannerName(deps, request), code: error.code, reasons, ...triedOf(found) },
     });
   }
 }

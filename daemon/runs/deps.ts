@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Engine, EngineFacts } from '../engine/engine.ts';
 import type { LayersWay } from '../engine/sight.ts';
 import type { NpmConfig } from '../provision/npm-config.ts';
+import type { Planners } from '../planner/models/planners.ts';
 import type { PolicyBook } from '../policy/book.ts';
 import type { PermitOffice } from '../policy/permit.ts';
 import type { Walls } from '../policy/walls.ts';
@@ -60,6 +61,8 @@ export type RunsDeps = {
   sandbox: SandboxDeps;
   office: PermitOffice;
   policies: PolicyBook;
+  /** Who makes plans of words. */
+  planners: Planners;
   secrets: SecretStore;
   images: Images;
   pins: ImagePins;

@@ -290,9 +290,9 @@ export class Runs {
   }
 
   /** Plans and judges, runs nothing. */
-  async plan(request: SubmitRun): Promise<Accepted> {
+  async plan(request: SubmitRun, signal: AbortSignal): Promise<Accepted> {
     await this.#assertReady(request.snapshot);
-    return planFor(this.#deps, undefined, request);
+    return planFor(this.#deps, undefined, request, signal);
   }
 
   async cancel(reference: string, reason: string, actor: Actor): Promise<RunFacts['id']> {

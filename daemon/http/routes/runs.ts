@@ -33,8 +33,8 @@ type Part = Pick<
 
 export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
   return {
-    planMake: async ({ body }) => {
-      const { made, image, policy } = await runs.plan(body);
+    planMake: async ({ body, signal }) => {
+      const { made, image, policy } = await runs.plan(body, signal);
       return {
         digest: made.digest,
         plan: { ...made.plan },

@@ -7,7 +7,7 @@ export type Guard = {
   authorization: string | undefined;
   answerBytesMax: number;
   /** Hears of every piece of an answer. */
-  alive(): void;
+  alive: () => void;
 };
 
 type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>;

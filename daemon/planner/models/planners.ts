@@ -109,6 +109,11 @@ export class Planners {
     throw noPlan(tried, 'error' in rules ? rules.error : undefined);
   }
 
+  /** Throws `planner.unknown`, with the nearest name. */
+  assertKnown(name: string): void {
+    this.#chosen(name);
+  }
+
   #chosen(name: string | undefined): readonly PlannerSettings[] {
     const { settings } = this.#options;
     if (name === undefined) return settings;

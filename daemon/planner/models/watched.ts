@@ -4,7 +4,7 @@ export type Watch = {
   /** Ends with the caller's signal, when the time is up, and when nothing moved for too long. */
   signal: AbortSignal;
   /** Bytes came. What drips for ever is ended by the total time. */
-  alive(): void;
+  alive: () => void;
 };
 
 export type WatchTimes = { idleMs: number; totalMs: number };

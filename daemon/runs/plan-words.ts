@@ -1,0 +1,45 @@
+import { OrchestraError } from '#contract/errors.ts';
+import type { Finding, Plan } from '#contract/plan.ts';
+import { review } from '../policy/review.ts';
+import type { EffectivePolicy } from '../policy/effective.ts';
+import { NoPlan } from '../planner/models/no-plan.ts';
+import {
+  triedData,
+  type Planning,
+  type Tried,
+  type WordsRequest,
+} from '../planner/models/planners.ts';
+import { plan, type Planned } from '../planner/planner.ts';
+import type { RunsDeps } from './deps.ts';
+
+export type PlannedByWords = Planned & { tried?: readonly Tried[] };
+
+/** An intent → a plan, by whoever of the planners has one first. */
+export async function planWords(
+  { planners }: Pick<RunsDeps, 'planners'>,
+  request: Omit<WordsRequest, 'review'>,
+  planning: Planning,
+): Promise<PlannedByWords> {
+  const { planner, policy } = request;
+  if (planner !== undefined) planners.assertKnown(planner);
+  // Without models there is nobody to choose from, and the rules speak for themselves.
+  if (!planners.hasModels || planner === 'rules') return plan(request);
+  return planners.plan({ ...request, review: (made) => deniedBy(made, policy) }, planning);
+}
+
+function deniedBy(made: Plan, policy: EffectivePolicy): Finding[] {
+  const decision = review(made, policy);
+  if (decision.allow) return [];
+  return decision.reasons.map(({ task, rule, message }) => ({
+    code: 'policy_denied',
+    ...(task === undefined ? {} : { task }),
+    message: `${message} (${rule})`,
+  }));
+}
+
+/** Who was tried, for the record of a plan; nothing where only the rules could be. */
+export function triedOf(found: Pick<PlannedByWords, 'tried'> | OrchestraError) {
+  const tried =
+    found instanceof OrchestraError ? (found instanceof NoPlan ? found.tried : []) : found.tried;
+  return tried === undefined || tried.length === 0 ? {} : { tried: tried.map(triedData) };
+}
