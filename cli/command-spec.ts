@@ -21,6 +21,7 @@ export type CommandSpec = {
   /** What completion offers for the first argument. */
   first?: 'run' | readonly string[];
   load?: () => Promise<Command>;
+  /** Words below this one; with `load` as well it does something on its own too. */
   children?: readonly CommandSpec[];
 };
 

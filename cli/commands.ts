@@ -136,6 +136,17 @@ export const commands: readonly CommandSpec[] = [
       { flags: '-o, --out <file>', text: 'write the plan there, for run --plan', values: 'file' },
     ],
     load: async () => (await import('./commands/plan.ts')).plan,
+    children: [
+      {
+        name: 'diff',
+        args: '<from> <to>',
+        text: 'what differs between two plans, each a file or a run',
+        group: 'Start',
+        options: [{ flags: '--exit-code', text: 'exit 10 when they differ' }],
+        more: 'What a plan may do comes first. Tasks are told apart by what they do, not by name.',
+        load: async () => (await import('./commands/plan-diff.ts')).planDiff,
+      },
+    ],
   },
   {
     name: 'exec',
@@ -484,6 +495,8 @@ export function leaves(
 ): { words: string[]; spec: CommandSpec }[] {
   return specs.flatMap((spec) => {
     const words = [...above, spec.name];
-    return spec.children === undefined ? [{ words, spec }] : leaves(spec.children, words);
+    const own = spec.load === undefined ? [] : [{ words, spec }];
+    // The longer words first: the shell takes the first pattern that fits.
+    return [...leaves(spec.children ?? [], words), ...own];
   });
 }

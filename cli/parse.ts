@@ -86,7 +86,7 @@ function addCommands(
     if (spec.children !== undefined) {
       command.enablePositionalOptions();
       addCommands(command, spec.children, found, write);
-      continue;
+      if (spec.load === undefined) continue;
     }
     for (const argument of (spec.args ?? '').split(' ').filter((each) => each !== '')) {
       command.argument(argument);

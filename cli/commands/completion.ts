@@ -110,7 +110,7 @@ function fishOption(option: OptionSpec, quote: (text: string) => string): string
 }
 
 function groups(): CommandSpec[] {
-  return commands.filter((spec) => spec.children !== undefined);
+  return commands.filter((spec) => spec.children !== undefined && spec.load === undefined);
 }
 
 function names(specs: readonly CommandSpec[]): string {
@@ -128,7 +128,10 @@ function flags(options: readonly OptionSpec[]): string {
 
 function offers(spec: CommandSpec): { words: string; isRun: boolean } {
   if (spec.first === 'run') return { words: '@last @last-failed', isRun: true };
-  return { words: (spec.first ?? []).join(' '), isRun: false };
+  return {
+    words: [...(spec.first ?? []), ...names(spec.children ?? []).split(' ')].join(' ').trim(),
+    isRun: false,
+  };
 }
 
 /** What follows a flag with a value; one flag means the same in every command. */

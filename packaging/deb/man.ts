@@ -60,9 +60,8 @@ function commandPage(spec: CommandSpec, stamp: Stamp): string {
       ...(spec.alias === undefined
         ? []
         : ['.SH DESCRIPTION', roffText(`Also known as orchestra ${spec.alias}.`)]),
-      ...(spec.children === undefined
-        ? body(spec)
-        : spec.children.flatMap((child) => part(child, [spec.name]))),
+      ...(spec.load === undefined ? [] : body(spec)),
+      ...(spec.children ?? []).flatMap((child) => part(child, [spec.name])),
       '.SH SEE ALSO',
       '.BR orchestra (1)',
     ],
@@ -70,21 +69,25 @@ function commandPage(spec: CommandSpec, stamp: Stamp): string {
 }
 
 function synopses(spec: CommandSpec, words: readonly string[]): string[][] {
-  if (spec.children !== undefined) {
-    return spec.children.flatMap((child) => synopses(child, [...words, child.name]));
-  }
+  const below = (spec.children ?? []).flatMap((child) => synopses(child, [...words, child.name]));
+  if (spec.load === undefined) return below;
   const options = spec.options === undefined ? '' : ' [options]';
   const rest = `${options} ${spec.args ?? ''}`.trim();
-  return [[`.B ${roffArgument(words.join(' '))}`, ...(rest === '' ? [] : [roffText(rest)])]];
+  return [
+    [`.B ${roffArgument(words.join(' '))}`, ...(rest === '' ? [] : [roffText(rest)])],
+    ...below,
+  ];
 }
 
 function part(spec: CommandSpec, above: readonly string[]): string[] {
   const words = [...above, spec.name];
-  if (spec.children !== undefined) return spec.children.flatMap((child) => part(child, words));
+  const below = (spec.children ?? []).flatMap((child) => part(child, words));
+  if (spec.load === undefined) return below;
   return [
     `.SH ${roffArgument(words.join(' ').toUpperCase())}`,
     roffText(sentence(spec.text)),
     ...inner(spec),
+    ...below,
   ];
 }
 
