@@ -45,6 +45,7 @@ import {
   RunView,
   SubmitRun,
 } from './run.ts';
+import { CreatedToken, CreateToken, RevokeToken, TokenRow } from './tokens.ts';
 import { DiscloseData, Disclosure, EraseSubject, SubjectRow } from './vault.ts';
 
 /**
@@ -715,6 +716,35 @@ export const endpoints = {
     changes: true,
     roles: ['admin'],
     response: z.strictObject({ name: SecretName }),
+  }),
+  tokenList: endpoint({
+    method: 'GET',
+    path: '/v1/tokens',
+    summary: "The caller's tokens, newest first; those of everybody for admin and auditor",
+    answer: 'json',
+    changes: false,
+    roles: everyRole,
+    response: z.strictObject({ items: z.array(TokenRow) }),
+  }),
+  tokenCreate: endpoint({
+    method: 'POST',
+    path: '/v1/tokens',
+    summary: 'Makes a token for the network; the answer has it, and nothing ever tells it again',
+    answer: 'json',
+    changes: true,
+    roles: everyRole,
+    body: CreateToken,
+    response: CreatedToken,
+  }),
+  tokenRevoke: endpoint({
+    method: 'POST',
+    path: '/v1/tokens/:id/revoke',
+    summary: 'Takes a token back; what is open with it ends',
+    answer: 'json',
+    changes: true,
+    roles: everyRole,
+    body: RevokeToken,
+    response: TokenRow,
   }),
   imageList: endpoint({
     method: 'GET',

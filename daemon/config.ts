@@ -14,6 +14,7 @@ import { ForwardList, type ForwardSettings } from './audit/forward/settings.ts';
 import type { AccessSettings } from './access/role-map.ts';
 import { digestOf } from './base/canonical.ts';
 import { parseYaml } from './base/yaml.ts';
+import { ListenList, type ListenSettings } from './http/tcp-settings.ts';
 import type { LayersWay } from './engine/sight.ts';
 import {
   PlannerList,
@@ -84,6 +85,15 @@ export const ConfigFile = z.strictObject({
   access: AccessSection.optional(),
   /** The strongest proof of who calls to rely on; the strongest there is if left out. */
   identity: z.enum(['peer', 'owner', 'socket']).optional(),
+  /** Where else the API listens: nowhere, unless it is said here. */
+  listen: ListenList.optional(),
+  /** How long tokens are good for. */
+  tokens: z
+    .strictObject({
+      usual_days: z.number().int().min(1).max(3650).optional(),
+      max_days: z.number().int().min(1).max(3650).optional(),
+    })
+    .optional(),
   trusted_keys: z.array(Digest).max(64).optional(),
   /** Runs used within so many days are kept with all they read and wrote. */
   keep_days: z.number().int().min(0).max(36_500).optional(),
@@ -143,6 +153,9 @@ export type Config = {
   /** Who has which role. */
   access: AccessSettings | undefined;
   identity: 'peer' | 'owner' | 'socket' | undefined;
+  listen: readonly ListenSettings[];
+  /** In days: where nobody says, and at most. */
+  tokens: { usual: number; max: number };
   logLevel: string;
   digest: Digest;
   settings: Setting[];
@@ -217,9 +230,12 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     planWithinMs: pickTime('plan_within', planWithinMs),
     identity: pick('identity', undefined),
     access: document.access,
+    listen: document.listen ?? [],
+    tokens: { usual: document.tokens?.usual_days ?? 30, max: document.tokens?.max_days ?? 365 },
     logLevel: pick('log_level', 'info'),
   };
   settings.push(...anchoringRows(document.audit, name), ...accessRows(document.access, name));
+  settings.push(...networkRows(document, name));
   const { anchors, witnesses, max_unanchored } = document.audit ?? {};
   const planners = pick('planners', []);
   // As text: a price is a fraction, and digests have none.
@@ -265,6 +281,24 @@ function accessRows(section: AccessSettings | undefined, file: string): Setting[
 }
 
 const unsaid: Partial<Record<string, string>> = { admin: 'uid:0', runner: 'anyone' };
+
+function networkRows({ listen, tokens }: ConfigFile, file: string): Setting[] {
+  const from = (value: unknown) => (value === undefined ? 'default' : file);
+  const addresses = listen?.map(({ address, tls }) => (tls ? `${address} (TLS)` : address)) ?? [];
+  return [
+    { name: 'listen', value: inWords(addresses), origin: from(listen) },
+    {
+      name: 'tokens.usual_days',
+      value: inWords(tokens?.usual_days ?? 30),
+      origin: from(tokens?.usual_days),
+    },
+    {
+      name: 'tokens.max_days',
+      value: inWords(tokens?.max_days ?? 365),
+      origin: from(tokens?.max_days),
+    },
+  ];
+}
 
 function inWords(value: unknown): string {
   if (typeof value === 'string' || typeof value === 'number') return `${value}`;

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
 import { openAccess, type Access } from './access/open.ts';
+import { Tokens } from './access/tokens.ts';
 import { Anchoring } from './audit/anchoring/anchoring.ts';
 import { AnchorLedger } from './audit/anchoring/ledger.ts';
 import type { LogOptions } from './audit/log.ts';
@@ -96,6 +97,7 @@ export type Rooms = {
   deps: RunsDeps;
   runs: Runs;
   access: Access;
+  tokens: Tokens;
   auditDir: string;
   /** To be started once everything else is ready. */
   pruning: BackgroundPruning;
@@ -125,6 +127,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const lifecycle = new Lifecycle();
   const states = new RunStates();
   const pins = new ImagePins();
+  const tokens = new Tokens();
   const allowed = new AllowedTools();
   const advertisements = new Advertisements();
   const actions = new ActionCache();
@@ -158,6 +161,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       lifecycle.fold(record);
       states.fold(record);
       pins.fold(record);
+      tokens.fold(record);
       allowed.fold(record);
       advertisements.fold(record);
       actions.fold(record);
@@ -404,6 +408,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     deps,
     runs,
     access,
+    tokens,
     auditDir,
     pruning,
     logPruner,

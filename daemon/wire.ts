@@ -15,6 +15,7 @@ import { Refusals } from './access/refusals.ts';
 import { socketReaders } from './http/readers.ts';
 import { allRoutes } from './http/routes/index.ts';
 import { serve } from './http/server.ts';
+import { openNetwork, openOffice } from './network.ts';
 import { openRooms, type RoomOptions } from './rooms.ts';
 
 export type Daemon = {
@@ -82,7 +83,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       onFailure: (name, error) => logger.warn({ forwarder: name, err: error }, 'forwarding failed'),
     });
     opened.defer(() => forwarders.close(forwardersStopMs));
-    const { access } = rooms;
+    const { access, tokens } = rooms;
     const refusals = new Refusals({ log });
     const readers = await socketReaders({
       ...access,
@@ -101,6 +102,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       logPruner: rooms.logPruner,
       settings: config.settings,
       forwarders,
+      tokens: openOffice(config, { log, access, tokens, clock: deps.clock }),
       doctor: async () => [
         ...(await examine(deps, readers)),
         ...checksOf(await forwarders.status()),
@@ -120,7 +122,11 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       isPassed: options.isPassed,
     });
     opened.defer(() => server.close(connectionsStopMs));
-    logger.info({ socket: config.socket, engine: host, records: log.size }, 'ready');
+    const { clock, vault } = deps;
+    const parts = { config, access, tokens, refusals, clock, vault, edge, routes };
+    const network = await openNetwork(parts);
+    opened.defer(() => network.close(connectionsStopMs));
+    logger.info({ socket: config.socket, listen: network.urls, engine: host, records: log.size }, 'ready');
     rooms.pruning.start();
     rooms.logPruner.alsoNeeded(() => forwarders.needs());
     const daily = pruneDaily(rooms.logPruner, logger);
@@ -142,7 +148,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
         daily[Symbol.dispose]();
         await verifying[Symbol.asyncDispose]();
         await rooms.endRuns(reason, how);
-        await server.close(connectionsStopMs);
+        await Promise.all([server.close(connectionsStopMs), network.close(connectionsStopMs)]);
         await refusals[Symbol.asyncDispose]();
         await rooms.recordEnd();
         await forwarders.close(forwardersStopMs);
@@ -151,7 +157,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       },
       handOver: async (reason) => {
         isStopping = true;
-        await server.close(handOverMs);
+        await Promise.all([server.close(handOverMs), network.close(handOverMs)]);
         await refusals[Symbol.asyncDispose]();
         await rooms.recordHandOver(reason);
       },

@@ -26,6 +26,7 @@ export class Tokens {
   readonly #all = new Map<string, Token>();
   readonly #byHash = new Map<string, { token: Token; hash: Buffer }>();
   readonly #revoked = new Set<string>();
+  readonly #usedAt = new Map<string, number>();
   readonly #listeners = new Set<(id: string) => void>();
 
   fold(record: AnyRecord): void {
@@ -66,6 +67,15 @@ export class Tokens {
     return token !== undefined && !token.isRevoked && token.expiresAt > now;
   }
 
+  /** Not on record: as far as this process saw. */
+  used(id: string, now: number): void {
+    this.#usedAt.set(id, now);
+  }
+
+  usedAt(id: string): number | undefined {
+    return this.#usedAt.get(id);
+  }
+
   #add(data: RecordData<'token.created'>, createdAt: number): void {
     this.#forgetOld(createdAt);
     const token: Token = {
@@ -94,6 +104,7 @@ export class Tokens {
       if (token.expiresAt + rememberedMs >= now) continue;
       this.#byHash.delete(digest);
       this.#all.delete(token.id);
+      this.#usedAt.delete(token.id);
     }
   }
 }

@@ -1,19 +1,15 @@
 import type { Server } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
 import { buildApp, type EdgeDeps, type Routes } from './app.ts';
+import { closeWithin, headersMax, serverOptions } from './limits.ts';
 import { listenOn } from './socket.ts';
 
-const second = 1000;
 /** systemd's first passed descriptor, sd_listen_fds(3). */
 const passedFd = 3;
 
 export type Listening = { close(deadlineMs: number): Promise<void> };
 
-/**
- * Serves the API on a unix socket, or on the one systemd passed. Headers must arrive within 10 s
- * and be under 16 KiB, a whole request within 10 minutes (a snapshot may be large); an answer may
- * take as long as its run.
- */
+/** Serves the API on a unix socket, or on the one systemd passed. */
 export async function serve(
   deps: EdgeDeps,
   routes: Routes,
@@ -23,28 +19,11 @@ export async function serve(
   const server = createAdaptorServer({
     fetch: app.fetch,
     overrideGlobalObjects: false,
-    serverOptions: {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: 10 * second,
-      requestTimeout: 600 * second,
-      keepAliveTimeout: 5 * second,
-      connectionsCheckingInterval: 5 * second,
-    },
+    serverOptions,
   }) as Server;
   server.maxConnections = 512;
-  server.maxHeadersCount = 100;
+  server.maxHeadersCount = headersMax;
   if (options.isPassed) server.listen({ fd: passedFd });
   else await listenOn(server, options.socket);
-  return {
-    close: (deadlineMs) =>
-      new Promise((resolve) => {
-        // Followers of an open stream never leave by themselves.
-        const timer = setTimeout(() => server.closeAllConnections(), deadlineMs);
-        server.close(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-        server.closeIdleConnections();
-      }),
-  };
+  return { close: (deadlineMs) => closeWithin(server, deadlineMs) };
 }

@@ -1,4 +1,5 @@
 import type { Check } from '#contract/api.ts';
+import type { TokenOffice } from '../../access/tokens-office.ts';
 import type { Anchoring } from '../../audit/anchoring/anchoring.ts';
 import type { Forwarders } from '../../audit/forward/forwarders.ts';
 import type { LogIndex } from '../../audit/index-db.ts';
@@ -21,6 +22,8 @@ export type RouteDeps = {
   anchoring?: Anchoring | undefined;
   /** Absent where none is opened. */
   forwarders?: Forwarders | undefined;
+  /** Absent where nobody is given any. */
+  tokens?: TokenOffice | undefined;
   settings: { name: string; value: string; origin: string }[];
   doctor(): Promise<Check[]>;
   isStopping(): boolean;

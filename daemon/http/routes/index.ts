@@ -16,6 +16,7 @@ import { secretRoutes } from './secrets.ts';
 import { snapshotRoutes } from './snapshots.ts';
 import { storeRoutes } from './store.ts';
 import { systemRoutes } from './system.ts';
+import { tokenRoutes } from './tokens.ts';
 import { vaultRoutes } from './vault.ts';
 
 /** Every row of the endpoint table; one that is missing here does not compile. */
@@ -37,6 +38,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...retentionRoutes(deps),
     ...evidenceRoutes(deps),
     ...vaultRoutes(deps),
+    ...tokenRoutes(deps),
   };
   return tellingOfPruned(routes, deps);
 }
