@@ -191,12 +191,20 @@ function architecture(): string {
   return process.arch === 'x64' ? 'amd64' : process.arch;
 }
 
-function epochOf(root: string): number {
+/** The time of the commit, unless SOURCE_DATE_EPOCH says another. */
+export function epochOf(root: string): number {
   const named = process.env['SOURCE_DATE_EPOCH'];
   if (named !== undefined) return Number(named);
   return Number(
     execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8' }),
   );
+}
+
+export function versionOf(root: string): string {
+  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  return manifest.version;
 }
 
 if (import.meta.main) {
@@ -208,13 +216,10 @@ if (import.meta.main) {
       gzip: { type: 'boolean', default: false },
     },
   });
-  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
-    version: string;
-  };
   const { file, sha256 } = await buildDeb({
     root,
     out: values.out,
-    version: values.version ?? manifest.version,
+    version: values.version ?? versionOf(root),
     epoch: epochOf(root),
     compression: values.gzip ? 'gzip' : 'xz',
   });

@@ -7,16 +7,21 @@ type Locked = { dev?: boolean; devOptional?: boolean };
 const unusedFile = /(?:\.d\.[cm]?ts|\.map|\.md|\.markdown)$/i;
 const unusedFolders = new Set(['test', 'tests', '__tests__', 'benchmark', 'examples', '.github']);
 
-/** Copies what the lockfile names for production, as it is installed here, without what nobody runs. */
-export function copyDependencies(root: string, target: string): string[] {
+/** The folders of what the lockfile names for production, as far as it is installed here. */
+export function shippedDependencies(root: string): string[] {
   const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, Locked>;
   };
-  const folders = Object.entries(lock.packages)
+  return Object.entries(lock.packages)
     .filter(([name, { dev, devOptional }]) => name !== '' && dev !== true && devOptional !== true)
     .map(([name]) => name)
-    .filter((name) => existsSync(path.join(root, name)));
-  for (const folder of folders.toSorted()) {
+    .filter((name) => existsSync(path.join(root, name)))
+    .toSorted();
+}
+
+/** Copies them without what nobody runs. */
+export function copyDependencies(root: string, target: string): void {
+  for (const folder of shippedDependencies(root)) {
     const source = path.join(root, folder);
     const isUnused = (file: string) => {
       const within = path.relative(source, file).split(path.sep);
@@ -32,7 +37,6 @@ export function copyDependencies(root: string, target: string): string[] {
     });
   }
   rmEmpty(path.join(target, 'node_modules'));
-  return folders;
 }
 
 function rmEmpty(dir: string): void {

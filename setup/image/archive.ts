@@ -18,7 +18,7 @@ export type ImageArchive = {
  * same tree has the same image ID on every engine. The layer is kept in `layerFile` meanwhile.
  */
 export async function makeArchive(
-  { tree, labels, env }: Assembled,
+  { tree, labels, env }: Omit<Assembled, 'inputs'>,
   {
     cpu,
     user,

@@ -43,7 +43,13 @@ export async function npmTarball(
   });
 }
 
-export type DebianPackage = { name: string; version: string; tar: Buffer };
+export type DebianPackage = {
+  name: string;
+  version: string;
+  tar: Buffer;
+  /** Of the package as Debian publishes it. */
+  sha256: string;
+};
 
 /**
  * Debian packages as the machine's own package lists name them (apt checks their hashes). Nothing is
@@ -87,7 +93,8 @@ async function openDeb(dir: string, debs: readonly string[], name: string): Prom
     runProgram('dpkg-deb', ['--fsys-tarfile', full], options),
     runProgram('dpkg-deb', ['--field', full, 'Version'], options),
   ]);
-  return { name, version: version.toString('utf8').trim(), tar };
+  const sha256 = createHash('sha256').update(readFileSync(full)).digest('hex');
+  return { name, version: version.toString('utf8').trim(), tar, sha256 };
 }
 
 function readIfGenuine(file: string, integrity: string): Buffer | undefined {

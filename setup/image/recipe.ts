@@ -3,7 +3,7 @@ import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { runProgram } from '../run-program.ts';
 import type { Progress } from '../progress.ts';
-import type { ImageDescription } from './description.ts';
+import type { ImageDescription, PinnedPackage } from './description.ts';
 import { debianPackages, npmTarball, type DebianPackage } from './inputs.ts';
 import { Tree } from './tree.ts';
 import { untar } from './untar.ts';
@@ -11,7 +11,20 @@ import { untar } from './untar.ts';
 /** Rises when the recipe changes, so that an image of an older recipe is assembled anew. */
 export const recipeVersion = '1';
 
-export type Assembled = { tree: Tree; labels: Record<string, string>; env: string[] };
+/** A package that the image was made from, by the hash that its publisher gives it. */
+export type ImageInput = {
+  kind: 'npm' | 'deb';
+  name: string;
+  version: string;
+  hash: { alg: 'SHA-256' | 'SHA-512'; hex: string };
+};
+
+export type Assembled = {
+  tree: Tree;
+  labels: Record<string, string>;
+  env: string[];
+  inputs: ImageInput[];
+};
 
 // All shared objects of the first three, not only those that node itself needs: native modules of
 // projects ask for others (rollup's for librt).
@@ -51,7 +64,19 @@ export async function assembleImage(
       'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       `NODE_VERSION=${image.inputs.node.version}`,
     ],
+    inputs: [npmInput(image.inputs.node[cpu]), npmInput(image.inputs.npm), ...debs.map(debInput)],
   };
+}
+
+function npmInput({ package: spec, integrity }: PinnedPackage): ImageInput {
+  const at = spec.lastIndexOf('@');
+  const hex = Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex');
+  const [name, version] = [spec.slice(0, at), spec.slice(at + 1)];
+  return { kind: 'npm', name, version, hash: { alg: 'SHA-512', hex } };
+}
+
+function debInput({ name, version, sha256 }: DebianPackage): ImageInput {
+  return { kind: 'deb', name, version, hash: { alg: 'SHA-256', hex: sha256 } };
 }
 
 function addSystemFiles(tree: Tree, { user, inputs }: ImageDescription): void {
