@@ -145,10 +145,10 @@ export const AskTerms = z
   .describe('How many people have to approve, who may, and until when.');
 
 /** Ids that judgements use for themselves. */
-export const reservedRuleIds = ['lists', 'default'] as const;
+export const reservedRuleIds = ['lists', 'default', 'tool-not-allowed'] as const;
 const RuleId = Name.refine(
   (id) => !reservedRuleIds.some((reserved) => reserved === id),
-  `${reservedRuleIds.join(' and ')} are ids of Orchestra's own`,
+  `${reservedRuleIds.join(', ')} are ids of Orchestra's own`,
 );
 
 const Rule = z

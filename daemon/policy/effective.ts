@@ -69,6 +69,8 @@ export type PolicyLayer = {
   /** None: what the lists allow is allowed. */
   rules?: readonly LayerRule[];
   toolsGrowth: 'off' | 'ask';
+  /** Where the document says so. */
+  toolsGrowthLine?: number;
 };
 
 export type LayerRule = {
@@ -162,6 +164,7 @@ function layerOf(document: PolicyDocument, { digest, lineOf }: DocumentOrigin): 
           })),
         }),
     toolsGrowth: document.tools_growth ?? 'off',
+    ...(document.tools_growth === 'ask' ? { toolsGrowthLine: lineOf(['tools_growth']) } : {}),
   };
 }
 

@@ -139,6 +139,46 @@ type JudgedLayer = {
 };
 
 function judgeLayer(compiled: CompiledLayer, input: PolicyInput): JudgedLayer {
+  return askedForTool(compiled.layer, input, judgeRules(compiled, input));
+}
+
+/**
+ * What the document says, and leave for a program that is not on the list of its user besides. It
+ * speaks for nothing: what nobody allows is not to be had by growing a list.
+ */
+function askedForTool(layer: PolicyLayer, input: PolicyInput, judged: JudgedLayer): JudgedLayer {
+  if (layer.toolsGrowth !== 'ask') return judged;
+  const rule: JudgedRule = {
+    document: layer.name,
+    digest: layer.digest,
+    id: toolRuleId,
+    line: layer.toolsGrowthLine ?? 1,
+    effect: 'ask',
+    value: !input.history.tool_allowed,
+    reason: 'the program is not on the list of tools of its user',
+  };
+  const rules = [...judged.rules, rule];
+  if (rule.value === false || judged.effect === 'deny') return { ...judged, rules };
+  return {
+    ...judged,
+    rules,
+    effect: 'ask',
+    deciding: judged.effect === 'ask' ? [...judged.deciding, rule] : [rule],
+    asks: [...judged.asks, toolAsk],
+  };
+}
+
+export const toolRuleId = 'tool-not-allowed';
+
+/** As a rule asks that has no terms of its own. */
+const toolAsk: Ask = {
+  approvals: 1,
+  from: [['approver']],
+  self: true,
+  expiresMs: 24 * 3600 * 1000,
+};
+
+function judgeRules(compiled: CompiledLayer, input: PolicyInput): JudgedLayer {
   const { layer, compiler } = compiled;
   const own = { document: layer.name, digest: layer.digest };
   const choice = chooseProfile(compiled, input);

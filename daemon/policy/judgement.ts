@@ -17,7 +17,10 @@ export type Ask = {
 
 /** One rule of one document, and what it came to. */
 export type JudgedRule = {
-  /** `lists` and `default` are the document's own: what its lists allow, and what nobody speaks for. */
+  /**
+   * `lists` and `default` are the document's own: what its lists allow, and what nobody speaks for;
+   * `tool-not-allowed` is its `tools_growth`.
+   */
   id: string;
   document: string;
   /** Of the document's text, as `sha256sum` says it. */
