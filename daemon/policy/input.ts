@@ -119,7 +119,7 @@ export type InputObject = { doc: string; fields: Readonly<Record<string, InputNo
 export type InputList = { doc: string; max: number; list: Readonly<Record<string, InputField>> };
 export type InputNode = InputField | InputObject | InputList;
 
-type ValueOf<T> = T extends readonly ['int', string]
+export type InputTyped<T> = T extends readonly ['int', string]
   ? number
   : T extends readonly ['bool', string]
     ? boolean
@@ -130,12 +130,12 @@ type ValueOf<T> = T extends readonly ['int', string]
         : T extends readonly ['map', string, number]
           ? Readonly<Record<string, string>>
           : T extends { list: infer L }
-            ? readonly { readonly [K in keyof L]: ValueOf<L[K]> }[]
+            ? readonly { readonly [K in keyof L]: InputTyped<L[K]> }[]
             : T extends { fields: infer F }
-              ? { readonly [K in keyof F]: ValueOf<F[K]> }
+              ? { readonly [K in keyof F]: InputTyped<F[K]> }
               : never;
 
 /** Plain data that canonical JSON can hold. Every field is always there. */
 export type PolicyInput = {
-  readonly [K in keyof typeof inputTable]: ValueOf<(typeof inputTable)[K]>;
+  readonly [K in keyof typeof inputTable]: InputTyped<(typeof inputTable)[K]>;
 };

@@ -1,9 +1,10 @@
 import type { Environment } from '@marcbachmann/cel-js';
 import type { PolicyInput } from '../input.ts';
+import type { Verdict } from '../invariants/verdict.ts';
 import { openLanguage, Patterns, type ConditionKind, type Context } from './language.ts';
 import { walk, type Problem } from './walk.ts';
 
-export type { Context } from './language.ts';
+export type { ConditionKind, Context } from './language.ts';
 export type { Problem } from './walk.ts';
 
 /** A condition that can be asked, and how many steps it takes at most. It never throws. */
@@ -17,7 +18,7 @@ export type Compiled = { ok: true; condition: Condition } | { ok: false; problem
 export type Compiler = {
   compile(text: string, kind: ConditionKind): Compiled;
   /** Throws where the input is not what the table says. */
-  context(input: PolicyInput): Context;
+  context(input: PolicyInput, verdict?: Verdict): Context;
 };
 
 /** Steps of one condition, whatever the input. Around 20 million of them take a second. */
@@ -34,7 +35,7 @@ export function openCompiler(): Compiler {
     return known;
   };
   return {
-    context: (input) => language.context(input),
+    context: (input, verdict) => language.context(input, verdict),
     compile: (text, kind) => compile(text, kind, environmentOf(kind), patterns),
   };
 }
@@ -81,9 +82,17 @@ function compile(
 // The library's own: a word for what is wrong, and where.
 function problemOf(error: unknown): Problem {
   const { summary, range } = error as { summary?: unknown; range?: { start?: unknown } };
-  const message = typeof summary === 'string' ? summary : 'it cannot be read';
+  const message = typeof summary === 'string' ? limitWords(summary) : 'it cannot be read';
   const offset = typeof range?.start === 'number' ? range.start : 0;
   return { offset, message: lower(message.split('\n', 1)[0] ?? '').slice(0, 300) };
+}
+
+function limitWords(summary: string): string {
+  const [, name, max] = /^Exceeded max(\w+) \((\d+)\)$/.exec(summary) ?? [];
+  if (name === undefined) return summary;
+  if (name === 'MapEntries') return 'maps cannot be written out';
+  const words = name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
+  return `too large: more than ${max} ${words}`;
 }
 
 function lower(text: string): string {

@@ -8,6 +8,7 @@ import {
   type InputObject,
   type PolicyInput,
 } from '../input.ts';
+import { verdictTable, type Verdict } from '../invariants/verdict.ts';
 
 /** Of a text in the input; whoever makes an input cuts what may be longer. */
 export const textMax = 8192;
@@ -16,7 +17,12 @@ export const textMax = 8192;
 export type Context = Readonly<Record<string, unknown>>;
 
 /** Which parts of the input a condition may look at. */
-export type ConditionKind = 'rule' | 'profile';
+export type ConditionKind = 'rule' | 'profile' | 'invariant';
+
+/** What a condition of that kind can look at, by its first word. */
+export function tableOf(kind: ConditionKind): Readonly<Record<string, InputNode>> {
+  return kind === 'invariant' ? { ...inputTable, ...verdictTable } : inputTable;
+}
 
 type Class = new () => object;
 
@@ -27,26 +33,29 @@ type Class = new () => object;
 export type Language = {
   of(kind: ConditionKind): Environment;
   /** The input as CEL sees it. `profile` stands in it as the document's own choice. Throws on what is not of its type. */
-  context(input: PolicyInput): Context;
+  context(input: PolicyInput, verdict?: Verdict): Context;
 };
 
 export function openLanguage(patterns: Patterns): Language {
   const classes = new Map<object, Class>();
   return {
     of: (kind) => environment(kind, classes, patterns),
-    context: (input) =>
-      Object.fromEntries(
-        Object.entries(inputTable).map(([name, node]) => [
+    context(input, verdict) {
+      const all: Readonly<Record<string, unknown>> = { ...input, ...verdict };
+      const table = tableOf(verdict === undefined ? 'rule' : 'invariant');
+      return Object.fromEntries(
+        Object.entries(table).map(([name, node]) => [
           name,
-          valueOf(node, input[name as keyof PolicyInput], name, classes),
+          valueOf(node, all[name], name, classes),
         ]),
-      ),
+      );
+    },
   };
 }
 
 /** A part of the input that profiles cannot look at, by its path. */
 export function isHidden(kind: ConditionKind, path: readonly string[]): boolean {
-  if (kind === 'rule') return false;
+  if (kind !== 'profile') return false;
   return path[0] === 'spec' || path[0] === 'history' || path.join('.') === 'task.limits';
 }
 
@@ -67,7 +76,7 @@ function environment(
   patterns: Patterns,
 ): Environment {
   const made = new Environment({ limits });
-  for (const [name, node] of Object.entries(inputTable)) {
+  for (const [name, node] of Object.entries(tableOf(kind))) {
     if (isHidden(kind, [name])) continue;
     made.registerVariable(name, declare(made, kind, [name], node, classes));
   }

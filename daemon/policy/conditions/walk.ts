@@ -1,6 +1,13 @@
 import type { ASTNode } from '@marcbachmann/cel-js';
-import { inputTable, type InputNode } from '../input.ts';
-import { isHidden, linearMatch, textMax, type ConditionKind, type Patterns } from './language.ts';
+import type { InputNode } from '../input.ts';
+import {
+  isHidden,
+  linearMatch,
+  tableOf,
+  textMax,
+  type ConditionKind,
+  type Patterns,
+} from './language.ts';
 
 export type Problem = { offset: number; message: string; hint?: string };
 
@@ -60,6 +67,11 @@ function visit(node: ASTNode, at: Walk): Shape {
       return field(node, at);
     case '[]': {
       const [list, index] = node.args;
+      const path = pathOf(list);
+      const found = path === undefined ? undefined : nodeAt(path, at);
+      if (typeof found === 'object' && 'fields' in found) {
+        return at.refuse(node, 'a field is named with a dot', `write ${path?.join('.')}.name`);
+      }
       const [a, b] = [visit(list, at), visit(index, at)];
       return { items: 0, chars: a.chars, steps: a.steps + b.steps + 1 };
     }
@@ -122,11 +134,13 @@ function literal(node: ASTNode, value: unknown, at: Walk): Shape {
 function variable(node: ASTNode, name: string, at: Walk): Shape {
   const bound = at.variables.get(name);
   if (bound !== undefined) return bound;
-  if (Object.hasOwn(inputTable, name)) {
-    if (!isHidden(at.kind, [name])) return scalar;
+  const table = tableOf(at.kind);
+  if (Object.hasOwn(table, name)) {
+    const found = table[name];
+    if (!isHidden(at.kind, [name])) return found === undefined ? scalar : shapeOf(found);
     return at.refuse(node, `${name} is not known yet when a profile is chosen`);
   }
-  const known = Object.keys(inputTable).filter((each) => !isHidden(at.kind, [each]));
+  const known = Object.keys(table).filter((each) => !isHidden(at.kind, [each]));
   return at.refuse(node, `unknown variable ${shown(name)}`, `known: ${known.join(', ')}`);
 }
 
@@ -170,8 +184,9 @@ function pathOf(node: ASTNode): string[] | undefined {
 
 function nodeAt(path: readonly string[], at: Walk): InputNode | 'unknown' | 'hidden' | undefined {
   const [first = ''] = path;
-  if (at.variables.has(first) || !Object.hasOwn(inputTable, first)) return undefined;
-  let here: InputNode = inputTable[first as keyof typeof inputTable];
+  const found = at.variables.has(first) ? undefined : tableOf(at.kind)[first];
+  if (found === undefined) return undefined;
+  let here: InputNode = found;
   for (const [i, part] of path.slice(1).entries()) {
     if (isHidden(at.kind, path.slice(0, i + 2))) return 'hidden';
     // Names of variables that a plan sets.
@@ -238,7 +253,7 @@ function comprehension(node: ASTNode & { op: 'rcall' }, at: Walk): Shape {
   if (element?.op !== 'id' || bodies.length === 0) {
     return at.refuse(node, `${name} takes a name and a condition: list.${name}(x, x != "")`);
   }
-  if (Object.hasOwn(inputTable, element.args) || at.variables.has(element.args)) {
+  if (Object.hasOwn(tableOf(at.kind), element.args) || at.variables.has(element.args)) {
     return at.refuse(element, `${shown(element.args)} is another name already`);
   }
   if (at.nested >= nestedMax) {
