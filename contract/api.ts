@@ -18,6 +18,7 @@ import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
 import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
+import { AnswerRequest, RequestQuery, RequestRow, RequestView } from './requests.ts';
 import {
   ClearHold,
   EvidenceQuery,
@@ -45,6 +46,7 @@ import {
   RunView,
   SubmitRun,
 } from './run.ts';
+import { ToolLists, ToolsAnswer, ToolsQuery, WithdrawTool } from './tools.ts';
 import { CreatedToken, CreateToken, RevokeToken, TokenRow } from './tokens.ts';
 import { DiscloseData, Disclosure, EraseSubject, SubjectRow } from './vault.ts';
 
@@ -304,6 +306,35 @@ export const endpoints = {
     roles: ['runner'],
     body: PauseRun,
     response: z.strictObject({ id: RunId }),
+  }),
+  requestList: endpoint({
+    method: 'GET',
+    path: '/v1/requests',
+    summary: 'What people are asked: approvals and questions, newest first',
+    answer: 'json',
+    changes: false,
+    roles: readers,
+    query: RequestQuery,
+    response: z.strictObject({ items: z.array(RequestRow) }),
+  }),
+  requestShow: endpoint({
+    method: 'GET',
+    path: '/v1/requests/:id',
+    summary: 'One request with the exact text that is approved or asked',
+    answer: 'json',
+    changes: false,
+    roles: readers,
+    response: RequestView,
+  }),
+  requestAnswer: endpoint({
+    method: 'POST',
+    path: '/v1/requests/:id/answer',
+    summary: 'Approves, denies or answers; `digest` names what was shown',
+    answer: 'json',
+    changes: true,
+    roles: ['runner', 'approver'],
+    body: AnswerRequest,
+    response: RequestRow,
   }),
   runPlan: endpoint({
     method: 'GET',
@@ -685,6 +716,37 @@ export const endpoints = {
       effective: z.looseObject({}),
       narrowed: z.array(z.string()),
     }),
+  }),
+  toolList: endpoint({
+    method: 'GET',
+    path: '/v1/tools',
+    summary:
+      'The programs of the sandbox image, measured, and how they stand on the list of a user',
+    answer: 'json',
+    changes: false,
+    roles: everyRole,
+    query: ToolsQuery,
+    response: ToolsAnswer,
+  }),
+  toolLists: endpoint({
+    method: 'GET',
+    path: '/v1/tools/lists',
+    summary: 'What users may have in a task unasked; their own, of others for who may read them',
+    answer: 'json',
+    changes: false,
+    roles: everyRole,
+    query: ToolsQuery,
+    response: ToolLists,
+  }),
+  toolWithdraw: endpoint({
+    method: 'POST',
+    path: '/v1/tools/withdraw',
+    summary: 'Takes a program off a list: it is asked for the next time',
+    answer: 'json',
+    changes: true,
+    roles: ['runner', 'approver'],
+    body: WithdrawTool,
+    response: z.strictObject({ uid: z.number().int(), name: z.string() }),
   }),
   secretList: endpoint({
     method: 'GET',

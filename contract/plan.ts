@@ -127,6 +127,8 @@ export type PlanTask = {
   secrets: readonly SecretName[];
   /** Asked before it begins; left out where there are none. */
   questions?: readonly Question[];
+  /** In no plan: variables and secrets that people gave it, set when it is about to begin. */
+  given?: readonly string[];
   /** Derived by the daemon: the argv that will run, and what must be provisioned for it. */
   command: readonly string[];
   provisions: readonly 'npm'[];

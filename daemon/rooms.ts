@@ -55,6 +55,8 @@ import { Provenance } from './runs/provenance/provenance.ts';
 import { logNeeds } from './runs/prune/log-needs.ts';
 import { PrunedRuns } from './runs/prune/pruned-runs.ts';
 import { Pruner } from './runs/prune/pruner.ts';
+import { Requests } from './runs/requests/requests.ts';
+import { RequestStates } from './runs/requests/state.ts';
 import { Runs } from './runs/runs.ts';
 import { RunStates } from './runs/state.ts';
 import { Advertisements } from './runs/tools/advertisements.ts';
@@ -133,6 +135,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const actions = new ActionCache();
   const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
+  const asked = new RequestStates();
   const attested = new Attested();
   const erasures = new Erasures();
   const retention = new RetentionFolds();
@@ -171,6 +174,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       anchored.fold(record);
       attested.fold(record);
       erasures.fold(record);
+      asked.fold(record);
     },
   });
   opened.defer(() => log.close());
@@ -191,7 +195,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const heldBy = () => retention.holds.all()[0]?.name;
   const vault = await Vault.open({ stateDir, erasures, heldBy }, log);
   opened.defer(() => vault.close());
-  await vault.sweep(() => states.commitments());
+  await vault.sweep(() => states.commitments().union(asked.commitments()));
   const installId = hash('sha256', log.origin, 'hex').slice(0, 8);
   const sandboxUser = uid === 0 ? { uid: sandboxId, gid: sandboxId } : { uid, gid };
   const mountRoots = ['l', 'snapshots', 'flat', 'packages'].map((name) => join(stateDir, name));
@@ -319,7 +323,17 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     allowed,
     advertisements,
   });
+  const requests = new Requests({
+    log,
+    states: asked,
+    blobs: workspace.blobs,
+    vault,
+    clock,
+    logger,
+  });
+  opened.defer(() => requests.close());
   const deps: RunsDeps = {
+    requests,
     stateDir,
     installId,
     version,
@@ -374,6 +388,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   await clearOutput(stateDir, log.openRuns());
   const sweep = (names?: ReadonlySet<string>) =>
     sweepStrays({ engine, log, clock, install: installId, ...(names ? { inUse: names } : {}) });
+  await requests.begin();
   const open = await runs.recover(async (taken) => {
     // What nobody took over is nobody's; then nobody looks through its doors any more.
     if (inUse.size > 0) await sweep(taken);

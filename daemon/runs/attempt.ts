@@ -37,6 +37,7 @@ import { grantSecrets, recordMasked } from './secrets.ts';
 import { receiptFacts } from './receipt-facts.ts';
 import type { SlotSpecRequest } from './spec.ts';
 import { judge, verdictOf, type Verdict } from './verdict.ts';
+import { NotCleared } from './requests/clear.ts';
 import { sealedEntries, unknownNow, type Attempt } from './attempt-records.ts';
 import { askPolicy, type NpmLayer } from './ask-policy.ts';
 
@@ -89,6 +90,11 @@ export async function runAttempt(
     stored = await output.keep(deps.blobs);
   } catch (error) {
     if (deps.log.blocked) throw deps.log.blocked;
+    if (error instanceof NotCleared) {
+      run.outputs.delete(task.id);
+      await output.remove();
+      throw error;
+    }
     failure = error;
     sealed = [];
     const lost = await engineLoss(deps.engineWatch, run, error, () =>

@@ -6,7 +6,9 @@ import { Outlook } from '../scheduler/eta.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { RunsDeps } from './deps.ts';
 import { isDone } from './kept.ts';
+import { expectedOf } from './expected.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
+import { askEarly } from './requests/clear.ts';
 import { expectTasks } from './slot.ts';
 import { stopOf } from './stop.ts';
 import { followTask, runTask } from './task.ts';
@@ -20,6 +22,8 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
   const checkpoints = new Checkpoints(deps, run);
   let begun: ReturnType<typeof expectTasks> | undefined;
   tellOutlook(deps, run);
+  run.people.use((isBusy) => couldBegin(deps, run, isBusy));
+  await askAhead(deps, run);
   const following = follow(deps, run);
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
@@ -33,17 +37,20 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
     signal,
     execute: async (task, turn) => {
       await following.get(task.id);
-      const passed = await runTask(deps, run, task, {
-        turn,
-        // Not before: a run whose packages are refused, or that has all it needs, makes no sandbox.
-        onBegin: () => (begun ??= expectTasks(deps, run, run.concurrency))(task),
-      });
+      const passed = await run.people.working(task.id, async () =>
+        runTask(deps, run, task, {
+          turn,
+          // Not before: a run whose packages are refused, or that has all it needs, makes no sandbox.
+          onBegin: () => (begun ??= expectTasks(deps, run, run.concurrency))(task),
+        }),
+      );
       checkpoints.taskEnded();
       return passed || task.onFailure === 'continue';
     },
     skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
   });
   await Promise.all(following.values());
+  await run.people.over({ left: stopOf(signal)?.kind === 'daemon_leaving' });
   if (stopOf(signal)?.kind === 'daemon_leaving') return [];
   for (const task of unstarted) {
     await skip(deps, run, task, stopOf(signal)?.message ?? 'the run was stopped');
@@ -93,6 +100,29 @@ function endsOf(deps: RunsDeps, run: AcceptedRun): Map<string, boolean> {
   return ends;
 }
 
+/** Whether a task that nobody is at could begin as far as the plan goes; the machine may be busy. */
+function couldBegin(deps: RunsDeps, run: AcceptedRun, isBusy: (task: string) => boolean): boolean {
+  const tasks = deps.states.find(run.id)?.tasks;
+  const isOver = (id: string) => tasks?.get(id)?.finishedAt !== undefined;
+  return run.plan.tasks.some(
+    ({ id, deps: before }) => !isBusy(id) && !isOver(id) && before.every(isOver),
+  );
+}
+
+/**
+ * Asks for leave for every task that needs it as soon as the plan is accepted: people can answer
+ * while the tasks before it run. One that has questions first is asked for when they are answered.
+ */
+async function askAhead(deps: RunsDeps, run: AcceptedRun): Promise<void> {
+  const tasks = deps.states.find(run.id)?.tasks;
+  for (const task of run.plan.tasks) {
+    const isTold = task.questions === undefined && !run.taken.has(task.id);
+    if (!isTold || tasks?.get(task.id)?.finishedAt !== undefined) continue;
+    if (run.controller.signal.aborted) return;
+    await askEarly(deps, run, task, expectedOf(deps, run, task));
+  }
+}
+
 async function skip(
   deps: RunsDeps,
   run: AcceptedRun,
@@ -100,6 +130,7 @@ async function skip(
   reason: string,
   because?: string,
 ): Promise<void> {
+  await deps.requests.withdraw(run.id, `${task.id} does not run`, task.id);
   await deps.log.append(
     taskEntry(run, task.id, {
       type: 'task.skipped',

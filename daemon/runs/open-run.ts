@@ -7,6 +7,7 @@ import type { RunSecrets } from '../secrets/run-secrets.ts';
 import type { ResolvedImage } from './images.ts';
 import type { OutputFile } from './output.ts';
 import type { Pause } from './pause.ts';
+import type { People } from './requests/people.ts';
 import type { TakenOver } from './take-over.ts';
 
 /**
@@ -19,6 +20,8 @@ export type OpenRun = {
   controller: AbortController;
   outputs: Map<string, OutputFile>;
   pause: Pause;
+  /** Who of its tasks waits for people. */
+  people: People;
   /** What can be said of it while it runs. */
   live: { etaMs?: () => number };
   /** Its closing record is on the way: nothing more may be said about it. */

@@ -5,7 +5,7 @@ import type { Stop } from './stop.ts';
 
 export type Closing = { outcome: RunOutcome; exitCode: number; reason: string };
 
-/** What a run comes to: 4 over 1 over 3 over 2, and whoever stopped it first. */
+/** What a run comes to: 4 over 6 over 3 over 2, and whoever stopped it first. */
 export function closingOf(run: RunFacts, stop: Stop | undefined): Closing {
   const tasks = [...run.tasks].map(([id, task]) => ({ id, ...task }));
   const failed = (state: string) => tasks.filter((task) => task.state === state);
@@ -19,6 +19,12 @@ export function closingOf(run: RunFacts, stop: Stop | undefined): Closing {
   }
   if (stop?.kind === 'cancelled' || stop?.kind === 'daemon_stopping') {
     return { outcome: 'cancelled', exitCode: exitCodes.denied, reason: stop.message };
+  }
+  const denied = failed('failed').filter(({ failure }) => failure?.class === 'denied');
+  if (denied.length > 0 && stop === undefined) {
+    const [only] = denied;
+    const reason = (denied.length === 1 ? only?.reason : undefined) ?? names('was denied', denied);
+    return { outcome: 'failed', exitCode: exitCodes.denied, reason };
   }
   const timedOut = failed('timed_out');
   if (stop?.kind === 'timed_out' || timedOut.length > 0) {

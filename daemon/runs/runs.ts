@@ -39,6 +39,7 @@ import { Pause } from './pause.ts';
 import { planLeft } from './prune/plan-left.ts';
 import { closeUnaccepted } from './recover.ts';
 import { dropUntaken, takeOver, type TakenOver } from './take-over.ts';
+import { People } from './requests/people.ts';
 import { RunTimer } from './run-timer.ts';
 import type { RunFacts } from './state.ts';
 import { Stop } from './stop.ts';
@@ -279,8 +280,11 @@ export class Runs {
   }
 
   #goOnWith(facts: RunFacts, taken: ReadonlyMap<string, TakenOver>): void {
-    const { id, snapshot, timeoutMs, submittedStamp, frozenMs, cancelReason, paused } = facts;
-    const elapsedMs = Math.max(0, msSince(submittedStamp, this.#deps.clock) - frozenMs);
+    const { id, snapshot, timeoutMs, submittedStamp, cancelReason, paused } = facts;
+    const { clock } = this.#deps;
+    const { stillMs, stillSince } = facts;
+    const stoodMs = stillMs + (stillSince === undefined ? 0 : msSince(stillSince, clock));
+    const elapsedMs = Math.max(0, msSince(submittedStamp, clock) - stoodMs);
     const run = this.#begin({ id, snapshot, timeoutMs, elapsedMs }, (open) =>
       beginLeft(this.#deps, open, facts, taken),
     );
@@ -442,6 +446,7 @@ export class Runs {
       controller,
       outputs: new Map(),
       pause: new Pause(),
+      people: new People({ run: id, log: this.#deps.log, clock: timer }),
       live: {},
       isClosing: false,
       done: done.promise,
@@ -451,6 +456,8 @@ export class Runs {
     const beginning = { accept: () => accept(run), timeoutMs, elapsedMs };
     void tellStory(this.#deps, run, beginning).finally(() => {
       timer[Symbol.dispose]();
+      run.people[Symbol.dispose]();
+      this.#deps.requests.forget(id);
       this.#open.delete(id);
       const closed = this.#deps.states.find(id);
       if (closed?.closedAt !== undefined) this.#deps.provenance.attest(closed);

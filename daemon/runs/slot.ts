@@ -13,7 +13,11 @@ import type { AcceptedRun } from './open-run.ts';
 import { slotSpec, type SlotSpecRequest } from './spec.ts';
 
 /** What a task's sandbox and the slot that may become it have in common. */
-export function requestFor(deps: RunsDeps, run: AcceptedRun, task: PlanTask): SlotSpecRequest {
+export function requestFor(
+  deps: RunsDeps,
+  run: Pick<AcceptedRun, 'policy' | 'image'>,
+  task: PlanTask,
+): SlotSpecRequest {
   return {
     installId: deps.installId,
     image: { reference: run.image.reference, id: run.image.id },
@@ -25,7 +29,10 @@ export function requestFor(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Sl
 }
 
 /** The first of the policy's list that works; where none does, the one that is tried again first. */
-function runtimeFor({ engineFacts, circuits, runtime }: RunsDeps, { policy }: AcceptedRun): string {
+function runtimeFor(
+  { engineFacts, circuits, runtime }: RunsDeps,
+  { policy }: Pick<AcceptedRun, 'policy'>,
+): string {
   const listed = policy.isolation.runtimes.filter((one) => engineFacts.runtimes.includes(one));
   const [first, ...others] = listed.map(componentOf);
   if (runtime !== undefined || first === undefined) {
@@ -50,7 +57,7 @@ export function judgeSpec(
   return decide(spec, run.policy, {
     engine: deps.engineFacts,
     image: { ...run.image, pinned: deps.pins.get(run.image.reference) },
-    task: { id: task.id, tool: task.tool },
+    task: { id: task.id, tool: task.tool, given: task.given },
     roots: deps.mountRoots,
     refusesByDefault: deps.refusesByDefault,
   });

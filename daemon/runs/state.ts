@@ -46,6 +46,8 @@ export type TaskFacts = {
   action?: Digest;
   /** It was about to be let go, or was: its command may have begun. */
   mayHaveBegun?: true;
+  /** What people are asked before it begins. */
+  asks?: { id: string; kind: 'approval' | 'question'; question?: string }[];
   /** The sandbox that it was let go in. */
   released?: Released;
   retryAt?: string;
@@ -110,9 +112,11 @@ export type RunFacts = {
   continues?: NonNullable<RecordData<'run.submitted'>['continues']>;
   continuedBy?: RunId;
   paused?: { kind: 'drain' | 'freeze'; by: string; since: string; reason: string };
-  /** How long it stood still so far, which its timeout does not count. */
-  frozenMs: number;
-  frozenSince?: Stamp;
+  /** How long it stood still so far, frozen or waiting for people, which its timeout does not count. */
+  stillMs: number;
+  stillSince?: Stamp;
+  /** Why it stands still now. */
+  still: Still[];
   cancelReason?: string;
   closedAt?: string;
   durationMs?: number;
@@ -193,7 +197,8 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     priority: record.data.priority ?? 0,
     cache: record.data.cache ?? true,
     ...(record.data.continues === undefined ? {} : { continues: record.data.continues }),
-    frozenMs: 0,
+    stillMs: 0,
+    still: [],
     reasons: [],
     clamped: [],
     narrowed: [],
@@ -242,6 +247,7 @@ function apply(run: RunFacts, record: AnyRecord): void {
       run.state = 'cancelling';
       run.cancelReason = record.data.reason;
       unpause(run, stampOf(record));
+      goOn(run, 'people', stampOf(record));
       return;
     case 'run.pause.requested':
       // Of a frozen run the time stands still from the first freeze on.
@@ -253,14 +259,22 @@ function apply(run: RunFacts, record: AnyRecord): void {
         since: record.ts,
         reason: record.data.reason,
       };
-      if (record.data.kind === 'freeze') run.frozenSince = stampOf(record);
+      if (record.data.kind === 'freeze') standStill(run, 'frozen', stampOf(record));
       return;
     case 'run.unpaused':
       if (run.state === 'paused') run.state = 'running';
       unpause(run, stampOf(record));
       return;
+    case 'run.stands':
+      standStill(run, 'people', stampOf(record));
+      return;
+    case 'run.goes_on':
+    case 'run.recovered':
+      goOn(run, 'people', stampOf(record));
+      return;
     case 'run.closed':
       unpause(run, stampOf(record));
+      goOn(run, 'people', stampOf(record));
       run.state = record.data.outcome;
       run.closedAt = record.ts;
       run.durationMs = record.data.duration_ms;
@@ -289,6 +303,7 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
         ...(task.attempts === undefined ? {} : { attempts: task.attempts }),
         ...(task.used === undefined ? {} : { used: task.used }),
         ...(record.data.action === undefined ? {} : { action: record.data.action }),
+        ...(task.asks === undefined ? {} : { asks: task.asks }),
         startedAt: record.ts,
         artifacts: [],
       });
@@ -328,6 +343,21 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
       task.retryAt = new Date(Date.parse(record.ts) + record.data.after_ms).toISOString();
       task.used = spend(task.used, record.data.budget);
       return;
+    case 'request.opened': {
+      const { request, kind, question } = record.data;
+      const named = question === undefined ? {} : { question: question.name };
+      (task.asks ??= []).push({ id: request, kind, ...named });
+      if (!isUnderWay(task)) task.state = kind;
+      return;
+    }
+    case 'request.closed': {
+      const left = (task.asks ?? []).filter(({ id: asked }) => asked !== record.data.request);
+      if (left.length > 0) task.asks = left;
+      else delete task.asks;
+      if (task.state !== 'approval' && task.state !== 'question') return;
+      task.state = left[0]?.kind ?? 'waiting';
+      return;
+    }
     case 'task.blocked':
       task.state = 'blocked';
       task.blockedBy = record.data.component;
@@ -420,6 +450,7 @@ function endAttempt(
     attempt: data.attempt,
     attempts: [...attempts, ended],
     ...(spent === undefined ? {} : { used: spent }),
+    ...(task.asks === undefined ? {} : { asks: task.asks }),
     artifacts: [],
   };
 }
@@ -442,9 +473,24 @@ function cached(task: TaskFacts, { data, ts }: AnyRecord & { type: 'task.cached'
 }
 
 function unpause(run: RunFacts, now: Stamp): void {
-  if (run.frozenSince !== undefined) run.frozenMs += msBetween(run.frozenSince, now);
-  delete run.frozenSince;
+  goOn(run, 'frozen', now);
   delete run.paused;
+}
+
+type Still = 'frozen' | 'people';
+
+/** For two reasons at once it stands still once. */
+function standStill(run: RunFacts, why: Still, now: Stamp): void {
+  if (run.still.length === 0) run.stillSince = now;
+  if (!run.still.includes(why)) run.still.push(why);
+}
+
+function goOn(run: RunFacts, why: Still, now: Stamp): void {
+  if (!run.still.includes(why)) return;
+  run.still = run.still.filter((one) => one !== why);
+  if (run.still.length > 0 || run.stillSince === undefined) return;
+  run.stillMs += msBetween(run.stillSince, now);
+  delete run.stillSince;
 }
 
 function stampOf({ ts, mono, boot }: AnyRecord): Stamp {

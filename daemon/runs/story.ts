@@ -27,6 +27,8 @@ export async function tellStory(deps: RunsDeps, run: OpenRun, beginning: Beginni
   using _quiet = deps.workspace.holdTrash();
   const startedAt = performance.now() - beginning.elapsedMs;
   const close = async ({ outcome, exitCode, reason }: Closing, last: AnyEntry[] = []) => {
+    await run.people.over();
+    await deps.requests.withdraw(run.id, 'the run is over');
     // In the same tick as the record, so that nothing of this run can follow it.
     run.isClosing = true;
     const closed: AnyEntry = {

@@ -1,6 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { OrchestraError } from '#contract/errors.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { Turn } from '../scheduler/dispatch.ts';
+import { cutText } from '../base/text.ts';
+import { OutputTail } from '../sandbox/output-tail.ts';
+import { expectedOf } from './expected.ts';
 import type { Leave } from './failures/circuits.ts';
 import { isDone } from './kept.ts';
 import { isUnderWay } from './state.ts';
@@ -9,6 +13,8 @@ import { knownWork, plainWork, type Work } from './work.ts';
 import type { RunsDeps } from './deps.ts';
 import { judgeFailure } from './judge-failure.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
+import { clear, grantFor, NotCleared } from './requests/clear.ts';
+import { withAnswers } from './requests/questions.ts';
 import { componentOf, requestFor } from './slot.ts';
 import type { SlotSpecRequest } from './spec.ts';
 import { Stop } from './stop.ts';
@@ -39,12 +45,14 @@ export async function runTask(
   const { finishedAt } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
   if (finishedAt !== undefined) return isPassed(deps, run, task);
   try {
-    using work = await knownWork(deps, run, task, turn);
+    const ready = await cleared(deps, run, task, turn);
+    if (ready === undefined) return isPassed(deps, run, task);
+    using work = await knownWork(deps, run, ready, turn);
     if (work.isDone) return true;
     // What cannot be had ends the run: no other attempt of a task would find it.
     await work.provide();
     onBegin();
-    return await attempts(deps, run, task, { turn, work });
+    return await attempts(deps, run, ready, { turn, work });
   } catch (error) {
     const { state, attempt = 0 } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
     if (!signal.aborted || deps.log.blocked || isUnderWay({ state }) || isLeft(signal)) throw error;
@@ -55,6 +63,75 @@ export async function runTask(
     );
     return false;
   }
+}
+
+/** The task with what people said of it; undefined where somebody said no, or nobody said anything. */
+async function cleared(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  turn: Turn,
+): Promise<PlanTask | undefined> {
+  const { signal } = run.controller;
+  const wait: Wait = (during) => run.people.waits(task.id, () => turn.outside(during));
+  try {
+    const told = await withAnswers(deps, run, task, { signal, wait });
+    await untilAllowed(deps, run, told, wait);
+    return told;
+  } catch (error) {
+    await recordRefused(deps, run, task, error);
+    return undefined;
+  }
+}
+
+type Wait = (during: () => Promise<void>) => Promise<void>;
+
+/** Before anything is made for it: nobody holds a place on the machine while people think. */
+async function untilAllowed(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  wait: Wait,
+): Promise<void> {
+  const judged = expectedOf(deps, run, task);
+  if (judged.judgement.effect !== 'ask') {
+    await deps.requests.withdraw(run.id, 'no rule asks any more', task.id);
+    return;
+  }
+  if (grantFor(deps, run, task, judged) !== undefined) return;
+  await wait(() => clear(deps, run, task, judged, run.controller.signal));
+}
+
+/** The last word of a task that people did not let go; throws what has nothing to do with people. */
+async function recordRefused(
+  deps: RunsDeps,
+  run: AcceptedRun,
+  task: PlanTask,
+  error: unknown,
+): Promise<void> {
+  const isNo =
+    error instanceof OrchestraError &&
+    (error.code === 'approval.denied' || error.code === 'approval.expired');
+  if (!isNo || run.controller.signal.aborted) throw error;
+  const { attempt = 0 } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
+  const verdict = { outcome: 'failed' as const, reason: cutText(error.message, 512) };
+  const ended: Attempt = {
+    attempt,
+    verdict,
+    sealed: [],
+    output: undefined,
+    durationMs: 0,
+    tail: new OutputTail(),
+    began: false,
+    error,
+  };
+  const { entries } = judgeFailure(deps, run, task, {
+    ended: wordsOf(run, ended),
+    error,
+    tail: ended.tail,
+    began: false,
+  });
+  await deps.log.appendAll([...entries, finished(deps, run, task, ended)]);
 }
 
 function isPassed(deps: RunsDeps, run: AcceptedRun, task: PlanTask): boolean {
@@ -97,7 +174,23 @@ async function attempts(
         runAttempt(deps, run, task, { attempt: before + 1, work, request, leave, signal, over }),
       );
       return await settle(deps, run, task, ended);
-    })();
+    })().catch((error: unknown) => {
+      if (error instanceof NotCleared) return error;
+      throw error;
+    });
+    if (retryMs instanceof NotCleared) {
+      // What was judged now is not what people said yes to; nothing of the attempt is on record yet.
+      const { judged } = retryMs;
+      try {
+        await run.people.waits(task.id, () =>
+          turn.outside(() => clear(deps, run, task, judged, signal)),
+        );
+      } catch (error) {
+        await recordRefused(deps, run, task, error);
+        return false;
+      }
+      continue;
+    }
     if (retryMs === undefined) return isPassed(deps, run, task);
     // Rejects where the run is stopped meanwhile.
     await turn.outside(() => sleep(retryMs, undefined, { signal }));

@@ -18,6 +18,8 @@ export type RunSecrets = {
   automaton: Automaton | undefined;
   /** A text of a few words, such as a reason that holds names of files. */
   masked(text: string): string;
+  /** The same and these, which people gave while the run was under way. */
+  with(more: readonly SecretFile[]): RunSecrets;
 };
 
 const namesMax = 64;
@@ -44,6 +46,10 @@ export async function openRunSecrets(
   }
   const [first] = errors;
   if (first !== undefined) throw errors.length === 1 ? first : together(first, errors);
+  return secretsOf(values);
+}
+
+function secretsOf(values: ReadonlyMap<string, Uint8Array>): RunSecrets {
   const automaton = buildAutomaton([...values.values()].flatMap(spellingsOf));
   return {
     filesFor: (wanted) =>
@@ -58,6 +64,8 @@ export async function openRunSecrets(
       const parts = [masker.write(Buffer.from(text)), masker.end()];
       return Buffer.concat(parts).toString('utf8');
     },
+    with: (more) =>
+      secretsOf(new Map([...values, ...more.map(({ name, value }) => [name, value] as const)])),
   };
 }
 
@@ -65,6 +73,7 @@ export const noSecrets: RunSecrets = {
   filesFor: () => [],
   automaton: undefined,
   masked: (text) => text,
+  with: (more) => secretsOf(new Map(more.map(({ name, value }) => [name, value]))),
 };
 
 function together(first: OrchestraError, all: readonly OrchestraError[]): OrchestraError {

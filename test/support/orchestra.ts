@@ -17,7 +17,10 @@ import { labelNames } from '#daemon/engine/labels.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
 import { ImagePins } from '#daemon/runs/images.ts';
 import { Attested } from '#daemon/runs/provenance/attested.ts';
+import { RequestStates } from '#daemon/runs/requests/state.ts';
 import { RunStates } from '#daemon/runs/state.ts';
+import { Advertisements } from '#daemon/runs/tools/advertisements.ts';
+import { AllowedTools } from '#daemon/runs/tools/allowed.ts';
 import { FakeEngine, fakeHost, type Script } from './fake-engine.ts';
 import { assertRebuilt, projection } from './projections.ts';
 import { NearSigner } from './signing.ts';
@@ -227,15 +230,18 @@ export class Orchestra implements AsyncDisposable {
     if (!isBehind) await this.#index.query({ limit: 1 });
     await this.#index.close();
     await this.rooms.close();
-    const { states, pins, provenance, anchoring } = this.rooms.deps;
+    const { states, pins, provenance, anchoring, tools, requests } = this.rooms.deps;
     const { attested } = provenance;
     await assertRebuilt(
       { dir: this.rooms.auditDir, index: this.#indexFile },
       [
         projection(states, new RunStates(), (fold) => fold.all()),
         projection(pins, new ImagePins(), (fold) => fold.get(reference)),
+        projection(requests.states, new RequestStates(), (fold) => fold.all()),
         projection(anchoring.ledger, anchoring.ledger.anew(), (fold) => fold.look()),
         projection(attested, new Attested(), (fold) => fold.all()),
+        projection(tools.allowed, new AllowedTools(), (fold) => fold.all()),
+        projection(tools.advertisements, new Advertisements(), (fold) => fold.all()),
       ],
       { isBehind, size },
     );

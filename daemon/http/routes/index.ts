@@ -11,11 +11,13 @@ import { evidenceRoutes } from './evidence.ts';
 import { policyRoutes } from './policies.ts';
 import { provenanceRoutes } from './provenance.ts';
 import { retentionRoutes } from './retention.ts';
+import { requestRoutes } from './requests.ts';
 import { runRoutes } from './runs.ts';
 import { secretRoutes } from './secrets.ts';
 import { snapshotRoutes } from './snapshots.ts';
 import { storeRoutes } from './store.ts';
 import { systemRoutes } from './system.ts';
+import { toolRoutes } from './tools.ts';
 import { tokenRoutes } from './tokens.ts';
 import { vaultRoutes } from './vault.ts';
 
@@ -33,8 +35,10 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...attestationRoutes(deps),
     ...policyRoutes(deps),
     ...provenanceRoutes(deps),
+    ...requestRoutes(deps),
     ...secretRoutes(deps),
     ...storeRoutes(deps),
+    ...toolRoutes(deps),
     ...retentionRoutes(deps),
     ...evidenceRoutes(deps),
     ...vaultRoutes(deps),

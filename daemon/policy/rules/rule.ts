@@ -22,7 +22,12 @@ export type JudgeFacts = {
     pinned: Digest | undefined;
   };
   /** Whose sandbox it is. Where it is not said, no secret is granted. */
-  task?: { id: string; tool: string };
+  task?: {
+    id: string;
+    tool: string;
+    /** Variables and secrets that people gave it: their own words, on no list. */
+    given?: readonly string[] | undefined;
+  };
   /** `refusesByDefault`, where somebody remembers what it said of the profile that all have. */
   refusesByDefault?: (json: string) => boolean;
   /** Directories of the daemon's own that mounts may come from, absolute and without links. */

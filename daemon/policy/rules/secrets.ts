@@ -18,7 +18,7 @@ export const secrets: Rule = (spec, policy, { task }) => {
     if (!SecretName.safeParse(name).success) reasons.push(`${quoted(String(name))} is not a name`);
     else if (task === undefined || spec.labels['orchestra.task'] !== task.id) {
       reasons.push(`secret ${name} is asked for, and the task is not known`);
-    } else if (!grantsSecret(policy.secrets, name, task)) {
+    } else if (task.given?.includes(name) !== true && !grantsSecret(policy.secrets, name, task)) {
       reasons.push(`secret ${name} is not granted to ${task.id} with the tool ${task.tool}`);
     }
   }

@@ -13,6 +13,7 @@ import type { Clock } from '../../base/clock.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import { newAskId } from '../../base/ids.ts';
 import { cutText } from '../../base/text.ts';
+import { checkValue } from '../../secrets/read-secret.ts';
 import {
   isCovered,
   isEnough,
@@ -284,7 +285,10 @@ export class Requests {
   async #checked(request: RequestFacts, value: string | undefined): Promise<string> {
     const asked = await this.#questionOf(request);
     const problem = value === undefined ? 'is missing' : answerProblem(asked, value);
-    if (problem === undefined && value !== undefined) return value;
+    if (problem === undefined && value !== undefined) {
+      if (asked.kind === 'secret') checkValue(Buffer.from(value), asked.name);
+      return value;
+    }
     const choices = asked.choices === undefined ? '' : `: ${asked.choices.join(', ')}`;
     throw new OrchestraError('answer.invalid', `The answer to ${asked.name} ${problem ?? ''}`, {
       hint: `${asked.kind}${choices}`,
