@@ -18,6 +18,7 @@ import type { z } from 'zod';
 import { OrchestraError, type ErrorCode, type ErrorPlace } from '#contract/errors.ts';
 import { readPlainJson } from './plain-json.ts';
 import { explainIssues, quoted } from './schema-issues.ts';
+import { offsetInSource } from './yaml-offset.ts';
 
 export type YamlOptions<T> = {
   /** The name to use in places. */
@@ -32,8 +33,12 @@ type YamlPath = readonly (string | number)[];
 export type ParsedYaml<T> = {
   value: T;
   /** Where the value behind a path begins; the nearest one above it where there is none. */
-  locate: (path: YamlPath) => { file: string; line: number; column: number };
+  locate: (path: YamlPath) => YamlPlace;
+  /** The same for a character of the text that stands there, however it is written. */
+  locateIn: (path: YamlPath, offset: number) => YamlPlace;
 };
+
+export type YamlPlace = { file: string; line: number; column: number };
 
 const placesMax = 50;
 const depthMax = 32;
@@ -57,6 +62,7 @@ export function readYaml<T>(text: string, options: YamlOptions<T>): ParsedYaml<T
   return {
     value: passed.data,
     locate: (path) => (places ??= readText(text, options)).locate(path),
+    locateIn: (path, offset) => (places ??= readText(text, options)).locateIn(path, offset),
   };
 }
 
@@ -105,11 +111,20 @@ function readText<T>(text: string, options: YamlOptions<T>): ParsedYaml<T> {
       }),
     );
   }
+  const place = (offset: number): YamlPlace => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line: Math.max(1, line), column: Math.max(1, col) };
+  };
   return {
     value: checked.data,
-    locate(path) {
-      const { line, col } = lines.linePos(offsetOf(path));
-      return { file, line: Math.max(1, line), column: Math.max(1, col) };
+    locate: (path) => place(offsetOf(path)),
+    locateIn(path, offset) {
+      const node = document.getIn([...path], true);
+      if (!isScalar(node) || typeof node.value !== 'string' || !node.range) {
+        return place(offsetOf(path));
+      }
+      const [start, end] = node.range;
+      return place(offsetInSource(text, { start, end }, node.value, offset));
     },
   };
 }

@@ -209,8 +209,8 @@ export class Evidence {
         ({ record }) => record as AnyRecord,
       );
     const [started] = await ask('daemon.started', 1);
-    const loaded = await ask('policy.loaded', 200);
-    return loaded.filter(({ seq }) => seq > (started?.seq ?? -1)).toReversed();
+    const said = [await ask('policy.loaded', 200), await ask('policy.removed', 200)].flat();
+    return said.filter(({ seq }) => seq > (started?.seq ?? -1)).toSorted((a, b) => a.seq - b.seq);
   }
 
   async #lookUp(runs: EvidenceRuns): Promise<void> {

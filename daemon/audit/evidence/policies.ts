@@ -21,6 +21,7 @@ export class PolicyVersions {
     if (record.type === 'daemon.started') {
       this.#unsaid = new Map([...this.#now.keys()].map((name) => [name, record.ts]));
     } else if (record.type === 'policy.loaded') this.#load(record);
+    else if (record.type === 'policy.removed') this.#remove(record.data.name, record.ts);
     else if (record.type === 'run.submitted' || record.type === 'daemon.stopping') this.#drop();
   }
 
@@ -37,6 +38,12 @@ export class PolicyVersions {
     const version = { name, policy, source, since: ts, seq };
     this.#now.set(name, version);
     this.#versions.push(version);
+  }
+
+  #remove(name: string, at: string): void {
+    const version = this.#now.get(name);
+    if (version !== undefined) version.until = at;
+    this.#now.delete(name);
   }
 
   /** Those that a daemon that started did not name again. */

@@ -105,6 +105,9 @@ test('each loaded document is on record with the digest that it has', async () =
 });
 
 test('a check without a log says the same', async () => {
-  await expect(checkPolicies([shipped], ['default', 'strict'])).resolves.toBeUndefined();
-  await expect(checkPolicies([shipped], ['sky'])).rejects.toMatchObject({ code: 'policy.unknown' });
+  const names = { ceiling: 'default', standard: 'strict' };
+  await expect(checkPolicies({ directories: [shipped], ...names })).resolves.toHaveLength(3);
+  await expect(
+    checkPolicies({ directories: [shipped], ...names, standard: 'sky' }),
+  ).rejects.toMatchObject({ code: 'policy.unknown' });
 });
