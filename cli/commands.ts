@@ -68,6 +68,10 @@ const goOn: readonly OptionSpec[] = [
   reportDir,
   detached,
 ];
+const ofUser: OptionSpec = {
+  flags: '--user <uid>',
+  text: 'whose list (default: your own)',
+};
 const raw: OptionSpec = { flags: '--raw', text: 'exact bytes, even those that steer a terminal' };
 
 /** Every command of the CLI. Help, parser, completion and the tests are made from this table. */
@@ -366,6 +370,38 @@ export const commands: readonly CommandSpec[] = [
         text: 'remove one',
         group: 'Trust',
         load: async () => (await import('./commands/secret.ts')).secretRm,
+      },
+    ],
+  },
+  {
+    name: 'tools',
+    text: 'programs of the sandbox image, and which of them tasks may have unasked',
+    group: 'Trust',
+    options: [{ flags: '-a, --all', text: 'links to the same small program too' }, ofUser],
+    load: async () => (await import('./commands/tools.ts')).toolsLs,
+    children: [
+      {
+        name: 'show',
+        args: '<name>',
+        text: 'one program: its file, its image, and who allowed it',
+        group: 'Trust',
+        options: [ofUser],
+        load: async () => (await import('./commands/tools.ts')).toolsShow,
+      },
+      {
+        name: 'withdraw',
+        args: '<name>',
+        text: 'take one off the list: it is asked for the next time',
+        group: 'Trust',
+        options: [ofUser],
+        load: async () => (await import('./commands/tools.ts')).toolsWithdraw,
+      },
+      {
+        name: 'export',
+        text: 'the lists as YAML, to be reviewed',
+        group: 'Trust',
+        options: [ofUser],
+        load: async () => (await import('./commands/tools.ts')).toolsExport,
       },
     ],
   },

@@ -476,6 +476,30 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
         narrowed: [],
       },
     })
+    .answer('toolList', {
+      json: {
+        uid: 1000,
+        growth: 'ask',
+        image: { reference: 'node:20-alpine', id: `sha256:${'1'.repeat(64)}` },
+        measured: {
+          at: '2026-01-01T00:00:00.000Z',
+          list: `sha256:${'2'.repeat(64)}`,
+          left_out: 0,
+          wrong: [],
+        },
+        items: [
+          {
+            name: 'node',
+            path: '/usr/local/bin/node',
+            binary: `sha256:${'3'.repeat(64)}`,
+            version: '20.0.0',
+            standing: 'new',
+          },
+        ],
+      },
+    })
+    .answer('toolLists', { json: { lists: [] } })
+    .answer('toolWithdraw', { json: { uid: 1000, name: 'node' } })
     .answer('secretList', { json: { writable: true, items: [] } })
     .answer('secretSet', { json: { name: 'TOKEN', bytes: 19 } })
     .answer('secretRemove', { json: { name: 'TOKEN' } })

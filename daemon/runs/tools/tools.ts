@@ -47,6 +47,8 @@ export type ProgramStanding =
 /** What images have in their PATH, and which of it each user may have in a task unasked. */
 export class Tools {
   readonly #deps: ToolsDeps;
+  readonly allowed: AllowedTools;
+  readonly advertisements: Advertisements;
   /** One an image; what failed stays for a while. */
   readonly #probes = new Map<Digest, { at: number; list: Promise<readonly AdvertisedTool[]> }>();
   readonly #known = new Map<Digest, readonly AdvertisedTool[]>();
@@ -54,6 +56,8 @@ export class Tools {
 
   constructor(deps: ToolsDeps) {
     this.#deps = deps;
+    this.allowed = deps.allowed;
+    this.advertisements = deps.advertisements;
   }
 
   /**
@@ -104,7 +108,7 @@ export class Tools {
     if (tool === undefined) {
       return { is: 'unlisted', reason: `${name} is no program that the image has in its PATH` };
     }
-    const standing = this.#deps.allowed.standing(uid, image, tool);
+    const standing = this.allowed.standing(uid, image, tool);
     if (standing === 'allowed') return { is: 'allowed', tool };
     const called = tool.version === undefined ? tool.name : `${tool.name} ${tool.version}`;
     const reason =
@@ -144,7 +148,7 @@ export class Tools {
     uid: number | undefined,
     { image, policy, growth }: { image: ResolvedImage; policy: EffectivePolicy; growth: boolean },
   ): Promise<ToolsAnswer> {
-    const { allowed, advertisements } = this.#deps;
+    const { allowed, advertisements } = this;
     const common = {
       ...(uid === undefined ? {} : { uid }),
       growth: growth ? ('ask' as const) : ('off' as const),
@@ -168,14 +172,14 @@ export class Tools {
 
   /** The lists of one user, or of everybody. */
   lists(uid: number | undefined): ToolLists {
-    const { allowed } = this.#deps;
+    const { allowed } = this;
     const users = uid === undefined ? allowed.users() : [uid];
     return { lists: users.map((one) => ({ uid: one, tools: allowed.of(one) })) };
   }
 
   /** Throws `tool.unknown` where the list has nothing of that name. */
   async withdraw({ uid, name }: { uid: number; name: string }, actor: Actor): Promise<void> {
-    if (!this.#deps.allowed.of(uid).some((tool) => tool.name === name)) {
+    if (!this.allowed.of(uid).some((tool) => tool.name === name)) {
       throw new OrchestraError('tool.unknown', `${name} is not on the list of user ${uid}`, {
         hint: 'orchestra tools export',
       });
@@ -196,8 +200,8 @@ export class Tools {
 
   /** What is on record; undefined where its blob went, or is none. */
   async #kept(image: Digest): Promise<readonly AdvertisedTool[] | undefined> {
-    const { advertisements, blobs } = this.#deps;
-    const before = advertisements.get(image);
+    const { blobs } = this.#deps;
+    const before = this.advertisements.get(image);
     if (before === undefined || !(await blobs.has(before.list))) return undefined;
     const bytes = await blobs.read(before.list, { maxBytes: listBytesMax });
     const { image: of, tools } = List.parse(JSON.parse(bytes.toString('utf8')));
