@@ -315,7 +315,16 @@ export const recordTypes = {
     version: text(64),
     cves: z.array(text(32)).min(1).max(64),
   }),
-  'policy.loaded': note({ name: text(64), policy: Digest, source: text(4096) }),
+  /** In force from here on. `document` is the digest of its text; `before` what it takes the place of. */
+  'policy.loaded': note({
+    name: text(64),
+    policy: Digest,
+    source: text(4096),
+    document: Digest.optional(),
+    before: Digest.optional(),
+    changes: z.array(text(256)).max(64).optional(),
+  }),
+  'policy.removed': note({ name: text(64), policy: Digest, source: text(4096) }),
   'policy.rejected': note({ name: text(64), source: text(4096), reason: text(1024) }),
 
   // who may do what
@@ -374,6 +383,8 @@ export const recordTypes = {
     concurrency: count,
     timeout_ms: count,
     workspace: text(256),
+    /** Of the workspace's files, before it is packed. */
+    workspace_bytes: count.optional(),
     priority: z.number().int().optional(),
     /** False where every task runs, whatever ran before. */
     cache: z.boolean().optional(),

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { AccessSection, roles } from '#contract/access.ts';
+import { AccessSection, QuotasSection, roles } from '#contract/access.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import { Duration, Size, spellDuration } from '#contract/units.ts';
 import { Digest } from '#contract/ids.ts';
@@ -83,6 +83,8 @@ export const ConfigFile = z.strictObject({
   disk_stop_below: DiskMark.optional(),
   /** Who has which role; by default `root` is admin and whoever can open the socket runs things. */
   access: AccessSection.optional(),
+  /** How much somebody may use. */
+  quotas: QuotasSection.optional(),
   /** The strongest proof of who calls to rely on; the strongest there is if left out. */
   identity: z.enum(['peer', 'owner', 'socket']).optional(),
   /** Where else the API listens: nowhere, unless it is said here. */
@@ -152,6 +154,7 @@ export type Config = {
   planWithinMs: number;
   /** Who has which role. */
   access: AccessSettings | undefined;
+  quotas: QuotasSection | undefined;
   identity: 'peer' | 'owner' | 'socket' | undefined;
   listen: readonly ListenSettings[];
   /** In days: where nobody says, and at most. */
@@ -230,11 +233,16 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     planWithinMs: pickTime('plan_within', planWithinMs),
     identity: pick('identity', undefined),
     access: document.access,
+    quotas: document.quotas,
     listen: document.listen ?? [],
     tokens: { usual: document.tokens?.usual_days ?? 30, max: document.tokens?.max_days ?? 365 },
     logLevel: pick('log_level', 'info'),
   };
-  settings.push(...anchoringRows(document.audit, name), ...accessRows(document.access, name));
+  settings.push(
+    ...anchoringRows(document.audit, name),
+    ...accessRows(document.access, name),
+    quotasRow(document.quotas, name),
+  );
   settings.push(...networkRows(document, name));
   const { anchors, witnesses, max_unanchored } = document.audit ?? {};
   const planners = pick('planners', []);
@@ -278,6 +286,17 @@ function accessRows(section: AccessSettings | undefined, file: string): Setting[
     value: section === undefined ? (unsaid[role] ?? '(none)') : inWords(section[role] ?? []),
     origin: section === undefined ? 'default' : file,
   }));
+}
+
+/** Whom there are lines for; `orchestra whoami` and `orchestra usage` say how much. */
+function quotasRow(section: QuotasSection | undefined, file: string): Setting {
+  const { default: rest, roles: byRole = {}, users = {} } = section ?? {};
+  const named = [...(rest ? ['default'] : []), ...Object.keys(byRole), ...Object.keys(users)];
+  return {
+    name: 'quotas',
+    value: inWords(named),
+    origin: section === undefined ? 'default' : file,
+  };
 }
 
 const unsaid: Partial<Record<string, string>> = { admin: 'uid:0', runner: 'anyone' };

@@ -6,6 +6,9 @@ import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
 import { openAccess, type Access } from './access/open.ts';
+import { Quotas } from './access/quotas.ts';
+import { Refusals } from './access/refusals.ts';
+import { Usage } from './access/usage.ts';
 import { Tokens } from './access/tokens.ts';
 import { Anchoring } from './audit/anchoring/anchoring.ts';
 import { AnchorLedger } from './audit/anchoring/ledger.ts';
@@ -98,7 +101,7 @@ export type RoomOptions = {
 export type Rooms = {
   deps: RunsDeps;
   runs: Runs;
-  access: Access;
+  access: Access & { usage: Usage; refusals: Refusals };
   tokens: Tokens;
   auditDir: string;
   /** To be started once everything else is ready. */
@@ -136,6 +139,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
   const asked = new RequestStates();
+  const usage = new Usage();
   const attested = new Attested();
   const erasures = new Erasures();
   const retention = new RetentionFolds();
@@ -174,6 +178,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       anchored.fold(record);
       attested.fold(record);
       erasures.fold(record);
+      usage.fold(record);
       asked.fold(record);
     },
   });
@@ -181,6 +186,14 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   // Before the log closes: the last records are signed as well.
   opened.defer(() => unsigned.close());
   await trail.begin(log);
+  const refusals = opened.use(new Refusals({ log }));
+  const quotas = await Quotas.open({
+    settings: config.quotas,
+    accounts: access.accounts,
+    usage,
+    refusals,
+    now: () => clock.now(),
+  });
   const anchoring = new Anchoring({
     log,
     checkpoints: trail,
@@ -382,6 +395,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       key: () => signer.key(),
       logger,
     }),
+    quotas,
     openRunsMax: config.openRuns,
   };
   const runs = new Runs(deps);
@@ -422,7 +436,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   return {
     deps,
     runs,
-    access,
+    access: { ...access, usage, refusals },
     tokens,
     auditDir,
     pruning,

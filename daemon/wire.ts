@@ -11,7 +11,6 @@ import { openSigner } from './audit/tree/open-signer.ts';
 import { openMachine } from './engine/machine.ts';
 import { layersWay, openEngine } from './engine/open.ts';
 import { Callers } from './access/callers.ts';
-import { Refusals } from './access/refusals.ts';
 import { socketReaders } from './http/readers.ts';
 import { allRoutes } from './http/routes/index.ts';
 import { serve } from './http/server.ts';
@@ -84,7 +83,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     });
     opened.defer(() => forwarders.close(forwardersStopMs));
     const { access, tokens } = rooms;
-    const refusals = new Refusals({ log });
+    const { refusals } = access;
     const readers = await socketReaders({
       ...access,
       socket: config.socket,
@@ -126,7 +125,10 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
     const parts = { config, access, tokens, refusals, clock, vault, edge, routes };
     const network = await openNetwork(parts);
     opened.defer(() => network.close(connectionsStopMs));
-    logger.info({ socket: config.socket, listen: network.urls, engine: host, records: log.size }, 'ready');
+    logger.info(
+      { socket: config.socket, listen: network.urls, engine: host, records: log.size },
+      'ready',
+    );
     rooms.pruning.start();
     rooms.logPruner.alsoNeeded(() => forwarders.needs());
     const daily = pruneDaily(rooms.logPruner, logger);

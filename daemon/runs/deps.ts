@@ -4,6 +4,7 @@ import type { Anchoring } from '../audit/anchoring/anchoring.ts';
 import type { Trail } from '../audit/tree/trail.ts';
 import type { Log } from '../audit/types.ts';
 import type { Vault } from '../audit/vault/vault.ts';
+import type { Quotas } from '../access/quotas.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Engine, EngineFacts } from '../engine/engine.ts';
 import type { LayersWay } from '../engine/sight.ts';
@@ -97,6 +98,8 @@ export type RunsDeps = {
   signer: CheckpointSigner;
   /** Says how artifacts came to be, once a run is closed. */
   provenance: Provenance;
+  /** How much of what there is for somebody is left. */
+  quotas: Quotas;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */
   openRunsMax: number;
 };

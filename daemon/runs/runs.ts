@@ -47,7 +47,11 @@ import { tellStory } from './story.ts';
 import { personalOf, rowOf, viewOf } from './view.ts';
 
 /** What is submitted, with words that nobody recorded yet or that are on record already. */
-type Submitted = Omit<SubmitRun, 'plan' | 'exec' | 'policy' | 'intent'> & { intent: Said };
+type Submitted = Omit<SubmitRun, 'plan' | 'exec' | 'policy' | 'intent'> & {
+  intent: Said;
+  /** Of the workspace. */
+  bytes: number;
+};
 
 /** The room's face: what the edge may ask of runs. */
 export class Runs {
@@ -76,12 +80,13 @@ export class Runs {
   }
 
   async #submit(request: SubmitRun, actor: Actor): Promise<RunFacts['id']> {
-    await this.#assertReady(request.snapshot);
+    const { bytes } = await this.#assertReady(request.snapshot);
+    using _coming = await this.#deps.quotas.admitRun(actor);
     const policy = policyFor(this.#deps, request);
     const id = newRunId();
     const { timeoutMs } = await this.#recordSubmitted(
       id,
-      { ...request, intent: { text: request.intent } },
+      { ...request, intent: { text: request.intent }, bytes },
       policy,
       actor,
     );
@@ -115,6 +120,7 @@ export class Runs {
         concurrency: concurrencyFor(request, policy),
         timeout_ms: timeoutMs,
         workspace: request.workspace,
+        workspace_bytes: request.bytes,
         ...(request.priority === undefined ? {} : { priority: request.priority }),
         ...(request.cache === undefined ? {} : { cache: request.cache }),
         ...(continues === undefined ? {} : { continues }),
@@ -160,17 +166,24 @@ export class Runs {
   }
 
   async #continue(
-    request: Submitted,
+    request: Omit<Submitted, 'bytes'>,
     earlier: Earlier,
     choice: Choice,
     continues: NonNullable<RunFacts['continues']>,
     actor: Actor,
   ): Promise<RunFacts['id']> {
     const submission = (async () => {
-      await this.#assertReady(request.snapshot);
+      const { bytes } = await this.#assertReady(request.snapshot);
+      using _coming = await this.#deps.quotas.admitRun(actor);
       const { policy } = earlier.entry ?? (await policyAgain(this.#deps, earlier.policy));
       const id = newRunId();
-      const { timeoutMs } = await this.#recordSubmitted(id, request, policy, actor, continues);
+      const { timeoutMs } = await this.#recordSubmitted(
+        id,
+        { ...request, bytes },
+        policy,
+        actor,
+        continues,
+      );
       this.#begin({ id, snapshot: request.snapshot, timeoutMs }, (run) =>
         beginAgain(this.#deps, run, earlier, choice),
       );
@@ -408,7 +421,7 @@ export class Runs {
     await within(end(), deadlineMs, late);
   }
 
-  async #assertReady(snapshot: Digest): Promise<void> {
+  async #assertReady(snapshot: Digest): Promise<{ bytes: number }> {
     if (this.#stopping) throw new OrchestraError('daemon.stopping', 'The daemon is stopping');
     if (this.#open.size >= this.#deps.openRunsMax) {
       throw new OrchestraError('daemon.busy', `${this.#open.size} runs are open`, {
@@ -419,11 +432,11 @@ export class Runs {
     await this.#deps.log.assertRoom();
     this.#deps.trail.assertSigned();
     this.#deps.anchoring.assertAnchored();
-    if (!(await this.#deps.workspace.snapshots.find(snapshot))) {
-      throw new OrchestraError('snapshot.unknown', `There is no snapshot ${snapshot}`, {
-        hint: 'upload it first: POST /v1/snapshots',
-      });
-    }
+    const found = await this.#deps.workspace.snapshots.find(snapshot);
+    if (found) return found;
+    throw new OrchestraError('snapshot.unknown', `There is no snapshot ${snapshot}`, {
+      hint: 'upload it first: POST /v1/snapshots',
+    });
   }
 
   #begin(

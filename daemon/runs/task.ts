@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { OrchestraError } from '#contract/errors.ts';
+import { OrchestraError, type ErrorCode } from '#contract/errors.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { Turn } from '../scheduler/dispatch.ts';
 import { cutText } from '../base/text.ts';
@@ -102,16 +102,20 @@ async function untilAllowed(
   await wait(() => clear(deps, run, task, judged, run.controller.signal));
 }
 
-/** The last word of a task that people did not let go; throws what has nothing to do with people. */
+const refusals: ReadonlySet<string> = new Set<ErrorCode>([
+  'approval.denied',
+  'approval.expired',
+  'quota.exceeded',
+]);
+
+/** The last word of a task that was not let go; throws what is no refusal. */
 async function recordRefused(
   deps: RunsDeps,
   run: AcceptedRun,
   task: PlanTask,
   error: unknown,
 ): Promise<void> {
-  const isNo =
-    error instanceof OrchestraError &&
-    (error.code === 'approval.denied' || error.code === 'approval.expired');
+  const isNo = error instanceof OrchestraError && refusals.has(error.code);
   if (!isNo || run.controller.signal.aborted) throw error;
   const { attempt = 0 } = deps.states.find(run.id)?.tasks.get(task.id) ?? {};
   const verdict = { outcome: 'failed' as const, reason: cutText(error.message, 512) };
@@ -165,7 +169,14 @@ async function attempts(
   { turn, work }: { turn: Turn; work: Work },
 ): Promise<boolean> {
   const { signal } = run.controller;
+  const { actor } = deps.states.find(run.id) ?? {};
   for (;;) {
+    try {
+      if (actor !== undefined) await deps.quotas.assertTask(actor);
+    } catch (error) {
+      await recordRefused(deps, run, task, error);
+      return false;
+    }
     const before = deps.states.find(run.id)?.tasks.get(task.id)?.attempt ?? 0;
     const request = requestFor(deps, run, task);
     const retryMs = await (async () => {

@@ -29,6 +29,10 @@ export const errorRules: readonly Rule[] = [
     'nobody answered in time; orchestra approvals shows what is asked while it is',
     `ask anew: ${onRun('resume', run)}`,
   ]),
+  rule('quota-exceeded', 'denied', ['quota.exceeded'], ({ run }) => [
+    'how much there is and when there is more: orchestra whoami',
+    `when there is: ${onRun('resume', run)}`,
+  ]),
   rule('package-denied', 'policy', ['package.host_denied', 'package.integrity'], () => [
     'the lockfile names a package that the policy does not let in, or that is not what it pins',
     'make the lockfile again on your machine (npm install) and compare what changed',
