@@ -20,6 +20,7 @@ export type Talk = {
   now: () => number;
   untilMs: number;
   signal: AbortSignal;
+  pauseMs: number;
   /** Said before each question leaves, with all that leaves. */
   asking: (question: { round: number; bytes: number }) => Promise<void>;
 };
@@ -29,7 +30,6 @@ export type Judge<T> = (draft: DraftInput) => { ok: true; value: T } | Unsound;
 type Unsound = { ok: false; findings: readonly Finding[] };
 
 const repairsMax = 2;
-const pauseMs = 1_000;
 const pauseMaxMs = 10_000;
 
 /**
@@ -118,7 +118,7 @@ function passes({ code }: ModelTrouble): boolean {
 
 /** Waits before the second try; false where that is too long or the time is up. */
 async function pause(
-  { now, untilMs, signal }: Talk,
+  { now, untilMs, signal, pauseMs }: Talk,
   { retryAfterMs }: ModelTrouble,
 ): Promise<boolean> {
   const ms = retryAfterMs ?? pauseMs;

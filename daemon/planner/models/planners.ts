@@ -52,9 +52,12 @@ export type PlannersOptions = {
   keys: KeyPlaces;
   clock: Pick<Clock, 'mono'>;
   log: Pick<Log, 'append'>;
+  /** Before what passes is tried once more, where the provider says nothing. */
+  pauseMs?: number;
 };
 
 const talksMax = 8;
+const pauseMs = 1_000;
 
 /**
  * Who makes plans of words: the planners of the configuration in their order, rules among them,
@@ -191,6 +194,7 @@ export class Planners {
           now: () => this.#now(),
           untilMs: this.#now() + mineMs,
           signal: planning.signal,
+          pauseMs: this.#options.pauseMs ?? pauseMs,
           asking: async ({ round, bytes }) => {
             await this.#recordAsked(settings, { context: contextDigest, round, bytes }, planning);
             seen.rounds = round;
