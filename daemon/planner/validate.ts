@@ -8,6 +8,7 @@ import { derivePlan } from './derive.ts';
 import { topologicalOrder } from './graph.ts';
 import { findHostile } from './hostile.ts';
 import { findOverlaps } from './overlaps.ts';
+import { findQuestionTroubles } from './questions.ts';
 
 export type ValidateContext = {
   /** Who made the draft: `rules`, `file`, `exec`. */
@@ -57,7 +58,11 @@ export function validateDraft(input: unknown, context: ValidateContext): Validat
     );
   }
   const draft = parsed.data;
-  const findings = [...findCounts(draft, context.policy), ...findGraph(draft)];
+  const findings = [
+    ...findCounts(draft, context.policy),
+    ...findGraph(draft),
+    ...findQuestionTroubles(draft),
+  ];
   for (const [i, task] of draft.tasks.entries()) {
     findings.push(...checkTask(task, `/tasks/${i}`, context));
     if (findings.length > findingsMax) break;
