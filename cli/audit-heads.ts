@@ -35,7 +35,7 @@ export type HeadCheck =
 export async function checkHead(env: Env, client: Client): Promise<HeadCheck> {
   const heads = await readHeads(env);
   const now = await client.call('auditHead');
-  const served = heads.sockets[client.socketPath];
+  const served = heads.sockets[client.key];
   if (served !== undefined && served !== now.origin) {
     const before = heads.logs[served];
     const detail = `this socket served the log ${served} with ${before?.size ?? 0} records before, now it serves ${now.origin}`;
@@ -63,10 +63,10 @@ export async function rememberHead(
 ): Promise<AuditHead> {
   const heads = await readHeads(env);
   const { size, hash, origin } = await client.call('auditHead');
-  const served = heads.sockets[client.socketPath];
+  const served = heads.sockets[client.key];
   const isOther = served !== undefined && served !== origin;
   // The socket of `--local` is a new one each time: nothing is to be learned from its name.
-  if (!isTemporary && (!isOther || acceptNewLog)) heads.sockets[client.socketPath] = origin;
+  if (!isTemporary && (!isOther || acceptNewLog)) heads.sockets[client.key] = origin;
   const known = heads.logs[origin];
   if (known === undefined || size >= known.size || acceptNewLog)
     heads.logs[origin] = { size, hash };

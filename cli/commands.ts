@@ -1,9 +1,11 @@
+import type { Role } from '#contract/access.ts';
+import type { Scope } from '#contract/tokens.ts';
 import { auditCommands } from './audit-table.ts';
 import { follow, type CommandSpec, type OptionSpec } from './command-spec.ts';
 import { groups } from './selftest/attack.ts';
 
 export const globalOptions: readonly OptionSpec[] = [
-  { flags: '--host <address>', text: 'the daemon to speak to: unix:///path (ORCHESTRA_HOST)' },
+  { flags: '--host <address>', text: 'the daemon to speak to: unix:///path or https://host:port (ORCHESTRA_HOST)' },
   { flags: '--json', text: 'JSON on stdout, one object or one a line; errors too' },
   { flags: '--local', text: 'run a daemon of its own for this command only' },
   {
@@ -404,6 +406,63 @@ export const commands: readonly CommandSpec[] = [
         load: async () => (await import('./commands/tools.ts')).toolsExport,
       },
     ],
+  },
+  {
+    name: 'token',
+    text: 'tokens for the network: each stands for its owner, and for no more than he may',
+    group: 'Trust',
+    children: [
+      {
+        name: 'create',
+        text: 'make one; it is shown once',
+        group: 'Trust',
+        options: [
+          { flags: '--for <user>', text: 'its owner, a name or a number (default: you)' },
+          {
+            flags: '--role <role>',
+            text: 'what of your roles it has, joined by commas (default: all but admin)',
+            values: ['viewer', 'runner', 'approver', 'auditor', 'admin'] satisfies Role[],
+          },
+          {
+            flags: '--scope <scope>',
+            text: 'what it is for, joined by commas (default: runs:read,runs:write)',
+            values: ['all', 'runs:read', 'runs:write', 'requests:write', 'audit:read'] satisfies Scope[],
+          },
+          { flags: '--expires <duration>', text: 'how long it is good: 12h, 30d (default: 30d)' },
+          { flags: '--note <text>', text: 'what it is for, in words; goes into the log' },
+          { flags: '-o, --out <file>', text: 'write it there, for you alone', values: 'file' },
+        ],
+        load: async () => (await import('./commands/token.ts')).tokenCreate,
+      },
+      {
+        name: 'list',
+        text: 'your tokens, without what is secret of them; all of them for an admin',
+        group: 'Trust',
+        load: async () => (await import('./commands/token.ts')).tokenList,
+      },
+      {
+        name: 'revoke',
+        args: '<id>',
+        text: 'take one back, at once; what is open with it ends',
+        group: 'Trust',
+        options: [{ flags: '--reason <text>', text: 'goes into the log' }],
+        load: async () => (await import('./commands/token.ts')).tokenRevoke,
+      },
+    ],
+  },
+  {
+    name: 'login',
+    args: '[host]',
+    text: 'keep a token for a daemon of the network; it is read from standard input',
+    group: 'Trust',
+    load: async () => (await import('./commands/login.ts')).login,
+  },
+  {
+    name: 'logout',
+    args: '[host]',
+    text: 'forget it again',
+    group: 'Trust',
+    load: async () => (await import('./commands/login.ts')).logout,
   },
   {
     name: 'selftest',

@@ -93,7 +93,11 @@ async function connect(
         hint: 'a daemon that runs already has its own: orchestra config show',
       });
     }
-    const client = new Client(chooseHost(globals.host, outside.env).socketPath);
+    const { address } = chooseHost(globals.host, outside.env);
+    const { withCredentials } = await import('./client/credentials.ts');
+    const client = new Client(
+      address.kind === 'socket' ? address : await withCredentials(address, outside.env),
+    );
     cleanup.defer(() => client.close());
     return client;
   }

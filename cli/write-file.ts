@@ -8,6 +8,8 @@ export type WriteOptions = {
   hint?: string;
   /** It is on the disk when this answers: whoever loses power finds the old one or the new one. */
   durable?: boolean;
+  /** 0644 if left out. */
+  mode?: number;
 };
 
 /**
@@ -18,14 +20,14 @@ export type WriteOptions = {
 export async function writeFileFresh(
   file: string,
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  { hint, durable = false }: WriteOptions = {},
+  { hint, durable = false, mode = 0o644 }: WriteOptions = {},
 ): Promise<void> {
   if (await isStream(file)) return writeInto(file, content, hint);
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   try {
     {
-      await using handle = await open(temporary, flags, 0o644);
+      await using handle = await open(temporary, flags, mode);
       for await (const chunk of content) await handle.writeFile(chunk);
       if (durable) await handle.sync();
     }

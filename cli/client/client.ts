@@ -1,9 +1,11 @@
 import { on } from 'node:events';
-import { Agent, request, type IncomingMessage } from 'node:http';
+import { Agent, request, type IncomingMessage, type RequestOptions } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import type { z } from 'zod';
 import { endpoints, type Endpoint, type EndpointName } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { LogRecord } from '#contract/records.ts';
+import { addressKey, spellAddress, type Address } from './address.ts';
 import { connectionError, errorFromProblem } from './errors.ts';
 import { linesOf } from './lines.ts';
 import { Patience, type PatienceOptions } from './patience.ts';
@@ -37,11 +39,34 @@ const refusalMs = 200;
 
 /** Speaks to one daemon by the endpoint table. Every failure is an OrchestraError. */
 export class Client {
-  readonly socketPath: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  readonly #address: Address;
+  readonly #agent: Agent;
 
-  constructor(socketPath: string) {
-    this.socketPath = socketPath;
+  constructor(address: string | Address) {
+    this.#address = typeof address === 'string' ? { kind: 'socket', path: address } : address;
+    const usual = { keepAlive: true, maxSockets: 16 };
+    this.#agent =
+      this.#address.kind === 'network' && this.#address.tls
+        ? new TlsAgent({ ...usual, minVersion: 'TLSv1.2', ...this.#address.trust })
+        : new Agent(usual);
+  }
+
+  /** Under what this daemon is remembered. */
+  get key(): string {
+    return addressKey(this.#address);
+  }
+
+  /** As the user would write it. */
+  get address(): string {
+    return spellAddress(this.#address);
+  }
+
+  /** For what is done on the machine of the daemon only. */
+  get socketPath(): string {
+    if (this.#address.kind === 'socket') return this.#address.path;
+    throw new OrchestraError('usage.invalid', 'This needs the socket of the daemon', {
+      hint: 'run it on the machine of the daemon, with --host unix:///path or without',
+    });
   }
 
   close(): void {
@@ -101,7 +126,7 @@ export class Client {
       const blocks = on(response, 'data', { close: ['end'], highWaterMark: 8, lowWaterMark: 2 });
       for await (const [block] of blocks) yield block as Buffer;
     } catch (cause) {
-      throw connectionError(cause, this.socketPath);
+      throw connectionError(cause, this.address);
     } finally {
       response.destroy();
     }
@@ -111,7 +136,7 @@ export class Client {
     try {
       for await (const line of linesOf(response)) if (line !== '') yield JSON.parse(line);
     } catch (cause) {
-      throw connectionError(cause, this.socketPath);
+      throw connectionError(cause, this.address);
     }
   }
 
@@ -174,7 +199,7 @@ export class Client {
         }
         ended = new OrchestraError('daemon.unreachable', 'The daemon ends its events too early');
       } catch (cause) {
-        ended = connectionError(cause, this.socketPath);
+        ended = connectionError(cause, this.address);
       }
       if (isLeft()) return;
       if (lastId === undefined && options.wasThere !== true) throw ended;
@@ -197,7 +222,7 @@ export class Client {
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
     const headers: Record<string, string> = {
       accept: accepts[row.answer],
-      host: 'orchestra',
+      ...headersFor(this.#address),
       ...more,
     };
     if (upload !== undefined) headers['content-type'] = row.bodyType ?? 'application/octet-stream';
@@ -222,8 +247,14 @@ export class Client {
     body: string | AsyncIterable<Uint8Array> | undefined,
   ): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const outgoing = request({
-      socketPath: this.socketPath,
+    const address = this.#address;
+    const isTls = address.kind === 'network' && address.tls;
+    const way: RequestOptions =
+      address.kind === 'socket'
+        ? { socketPath: address.path }
+        : { host: address.host, port: address.port };
+    const outgoing = (isTls ? tlsRequest : request)({
+      ...way,
       agent: this.#agent,
       method: row.method,
       path: fill(row.path, options.params ?? {}) + queryOf(options.query ?? {}),
@@ -233,20 +264,21 @@ export class Client {
     const streamed = typeof body === 'object';
     outgoing.on('response', resolve);
     outgoing.on('error', (cause) => {
-      if (!streamed) reject(connectionError(cause, this.socketPath));
+      if (!streamed) reject(connectionError(cause, this.address));
     });
     const limitMs = streamed ? Number.POSITIVE_INFINITY : options.timeoutMs;
     const timer = deadline(limitMs ?? answerMs, () => outgoing.destroy(tooSlow()));
     const connecting = deadline(connectMs, () => outgoing.destroy(tooSlow()));
     outgoing.on('socket', (socket) => {
-      if (socket.connecting) socket.once('connect', () => clearTimeout(connecting));
+      if (socket.connecting)
+        socket.once(isTls ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
       else clearTimeout(connecting);
     });
     try {
       if (typeof body === 'object') {
         pump(body, outgoing).catch((cause: unknown) => {
           // A refused upload is answered before its end: the answer counts, not the broken pipe.
-          setTimeout(() => reject(connectionError(cause, this.socketPath)), refusalMs);
+          setTimeout(() => reject(connectionError(cause, this.address)), refusalMs);
         });
       } else outgoing.end(body);
       return await promise;
@@ -261,7 +293,7 @@ export class Client {
     try {
       return (await readAll(response, bytesMax)).toString('utf8');
     } catch (cause) {
-      throw connectionError(cause, this.socketPath);
+      throw connectionError(cause, this.address);
     } finally {
       clearTimeout(timer);
     }
@@ -281,6 +313,12 @@ export class Client {
     if (wrong) throw notUnderstood(name, `${wrong.path.join('.')}: ${wrong.message}`);
     return (parsed?.success === true ? parsed.data : value) as ResponseOf<N>;
   }
+}
+
+/** On a socket the kernel says who calls, and its name is nobody's business. */
+function headersFor(address: Address): Record<string, string> {
+  if (address.kind === 'socket') return { host: 'orchestra' };
+  return address.token === undefined ? {} : { authorization: `Bearer ${address.token}` };
 }
 
 const accepts: Readonly<Record<Endpoint['answer'], string>> = {

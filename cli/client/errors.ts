@@ -1,12 +1,12 @@
 import { Problem } from '#contract/api.ts';
 import { errorTable, OrchestraError, type ErrorCode, type ErrorPlace } from '#contract/errors.ts';
 
-/** Why the socket could not be used, as three different stories with three different cures. */
-export function connectionError(cause: unknown, socketPath: string): OrchestraError {
+/** Why a daemon could not be reached, each as a story of its own with its own cure. */
+export function connectionError(cause: unknown, address: string): OrchestraError {
   if (cause instanceof OrchestraError) return cause;
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  const story = stories[code ?? ''];
-  const message = `Cannot reach orchestrad at unix://${socketPath}: ${
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
+  const story = address.startsWith('unix://') ? stories[code] : networkStory(code, address);
+  const message = `Cannot reach orchestrad at ${address}: ${
     story?.why ?? (cause instanceof Error ? cause.message : String(cause))
   }`;
   return new OrchestraError('daemon.unreachable', message, {
@@ -14,6 +14,8 @@ export function connectionError(cause: unknown, socketPath: string): OrchestraEr
     cause,
   });
 }
+
+type Story = { why: string; cure: string };
 
 const notStarted = {
   why: 'there is no such socket; the daemon is not installed or not started',
@@ -23,7 +25,7 @@ const noAccess = {
   why: 'the socket is there, but this user may not use it',
   cure: 'join the group of the socket (sudo usermod -aG orchestra USER), then log in again',
 };
-const stories: Readonly<Record<string, { why: string; cure: string }>> = {
+const stories: Readonly<Record<string, Story>> = {
   ENOENT: notStarted,
   ENOTDIR: notStarted,
   ECONNREFUSED: {
@@ -35,6 +37,66 @@ const stories: Readonly<Record<string, { why: string; cure: string }>> = {
   ECONNRESET: { why: 'the daemon closed the connection', cure: 'orchestra doctor' },
   EPIPE: { why: 'the daemon closed the connection', cure: 'orchestra doctor' },
 };
+
+/** Certificates have two dozen codes of Node's; these are the questions behind them. */
+function networkStory(code: string, address: string): Story | undefined {
+  const { hostname = '' } = URL.parse(address) ?? {};
+  if (code === 'ECONNREFUSED') {
+    return {
+      why: 'nothing listens there',
+      cure: 'check the port; TCP is off unless "listen" of orchestrad says otherwise',
+    };
+  }
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return {
+      why: `there is no machine of the name ${hostname}`,
+      cure: 'check --host and ORCHESTRA_HOST',
+    };
+  }
+  if (['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code)) {
+    return {
+      why: 'the machine does not answer',
+      cure: 'check the network, and the firewall in front of it',
+    };
+  }
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
+    return {
+      why: 'its certificate is not valid today',
+      cure: 'its operator renews it; check the clock of this machine too',
+    };
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return {
+      why: `its certificate is not for ${hostname}`,
+      cure: 'use the name that the certificate has',
+    };
+  }
+  if (/SELF_SIGNED|UNABLE_TO|CERT_|UNTRUSTED/.test(code)) {
+    return {
+      why: 'its certificate is signed by nobody whom this machine trusts',
+      cure: 'get the certificate of its CA from the operator: ORCHESTRA_CA_FILE=FILE',
+    };
+  }
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
+    return code.includes('CERTIFICATE_REQUIRED') || code.includes('HANDSHAKE_FAILURE')
+      ? {
+          why: 'it wants a certificate of yours',
+          cure: 'set ORCHESTRA_CLIENT_CERT_FILE and ORCHESTRA_CLIENT_KEY_FILE',
+        }
+      : {
+          why: 'what listens there does not speak TLS',
+          cure: 'check the port; on this machine it may be http://',
+        };
+  }
+  if (code === 'ECONNRESET' || code === 'EPIPE') {
+    const isPlain = address.startsWith('http:');
+    return {
+      why: 'the connection was closed',
+      cure: isPlain ? `try https:${address.slice('http:'.length)}` : 'orchestra doctor',
+    };
+  }
+  return undefined;
+}
 
 /** The daemon's own error, as it was thrown there. */
 export function errorFromProblem(status: number, text: string): OrchestraError {

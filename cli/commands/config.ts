@@ -14,7 +14,7 @@ export const configShow: Command = async (context, _args, options) => {
   const config = await readCliConfig(context.cwd, context.env, textOption(options, 'config'));
   const host = chooseHost(context.globals.host, context.env);
   const cli: Setting[] = [
-    { name: 'host', value: `unix://${host.socketPath}`, origin: host.origin },
+    { name: 'host', value: host.text, origin: host.origin },
     ...(Object.keys(CliConfig.shape) as (keyof CliConfig)[]).map((name) => ({
       name,
       value: String(config.values[name] ?? ''),

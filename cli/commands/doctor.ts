@@ -65,7 +65,7 @@ function nodeCheck(): Check {
 async function daemonChecks(context: Context): Promise<{ answered: boolean; checks: Check[] }> {
   const host = context.globals.local
     ? '--local'
-    : `unix://${chooseHost(context.globals.host, context.env).socketPath}`;
+    : chooseHost(context.globals.host, context.env).text;
   try {
     const client = await context.client();
     const version = await client.call('version', { timeoutMs: 5000 });

@@ -36,7 +36,17 @@ const topics: Readonly<Record<string, () => string>> = {
 };
 
 const environment = [
-  ['ORCHESTRA_HOST', 'the daemon to speak to, unix:///path; --host goes first'],
+  [
+    'ORCHESTRA_HOST',
+    'the daemon to speak to, unix:///path or https://host:port; --host goes first',
+  ],
+  [
+    'ORCHESTRA_TOKEN_FILE',
+    'a file with the token for https, mode 0600; else that of orchestra login',
+  ],
+  ['ORCHESTRA_CA_FILE', "what the daemon's certificate is signed by, PEM; else what Node trusts"],
+  ['ORCHESTRA_CLIENT_CERT_FILE', 'a certificate of yours, where the daemon wants one, and'],
+  ['ORCHESTRA_CLIENT_KEY_FILE', 'the key of it'],
   ['ORCHESTRA_ENGINE_DIR', "one folder for an engine of Orchestra's own, beside another"],
   ['DOCKER_HOST', 'the engine that doctor, engine and image look at, before any other'],
   ['NO_COLOR, FORCE_COLOR', 'no colours; colours even without a terminal (0: none)'],

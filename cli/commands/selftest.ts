@@ -116,7 +116,7 @@ async function attackAll(context: Context, chosen: Chosen, options: Options): Pr
 function asError(error: unknown, client: Client): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ECONNREFUSED' || code === 'ENOENT'
-    ? connectionError(error, client.socketPath)
+    ? connectionError(error, client.address)
     : error;
 }
 

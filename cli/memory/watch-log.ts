@@ -31,7 +31,7 @@ export async function watchLog(watch: Watch): Promise<Seen | undefined> {
   const store = new CheckpointStore(env);
   const served = isTemporary
     ? undefined
-    : ((await store.servedBy(client.socketPath)) ?? (await servedBefore(env, client.socketPath)));
+    : ((await store.servedBy(client.key)) ?? (await servedBefore(env, client.key)));
   let known = served === undefined ? undefined : await store.newest(served);
   let answer = await ask(client, known);
   if (answer === undefined) {
@@ -63,7 +63,7 @@ export async function watchLog(watch: Watch): Promise<Seen | undefined> {
     const detail = `there are two logs of ${size} records, and both are signed`;
     throw await misbehaviour(store, { reason: 'forked', detail }, other, answer.checkpoint);
   }
-  if (!isTemporary && served !== origin) await store.noteServed(client.socketPath, origin);
+  if (!isTemporary && served !== origin) await store.noteServed(client.key, origin);
   return judged.seen;
 }
 

@@ -17,7 +17,7 @@ const isLast = (record: LogRecord) => record.type === 'run.closed';
 
 test('no socket, nobody behind it and no right to it are three stories with three remedies', () => {
   const stories = ['ENOENT', 'ECONNREFUSED', 'EACCES'].map((code) =>
-    connectionError(Object.assign(new Error(code), { code }), '/s'),
+    connectionError(Object.assign(new Error(code), { code }), 'unix:///s'),
   );
   expect(new Set(stories.map((each) => each.message)).size).toBe(3);
   expect(new Set(stories.map((each) => each.hint)).size).toBe(3);
@@ -192,18 +192,18 @@ test('lines and events are whole wherever the chunks are cut', async () => {
 
 test('the flag goes before the environment, the environment before the default', () => {
   const env = { ORCHESTRA_HOST: 'unix:///env.sock', HOME: '/home/x', XDG_RUNTIME_DIR: '/run/x' };
-  expect(chooseHost('unix:///flag.sock', env).socketPath).toBe('/flag.sock');
-  expect(chooseHost(undefined, env).socketPath).toBe('/env.sock');
+  expect(chooseHost('unix:///flag.sock', env).text).toBe('unix:///flag.sock');
+  expect(chooseHost(undefined, env).text).toBe('unix:///env.sock');
   expect(chooseHost(undefined, { ...env, ORCHESTRA_HOST: '' }).origin).toBe('default');
 });
 
 test("the machine's daemon is asked by who has none of his own, and by nobody who has", () => {
   const env = { HOME: '/home/x', XDG_RUNTIME_DIR: '/run/x' };
-  const own = chooseHost(undefined, env, () => false).socketPath;
+  const own = chooseHost(undefined, env, () => false).text;
   const ofMachine = '/run/orchestra/orchestra.sock';
   const onMachine = (path: unknown) => path === ofMachine;
-  expect(chooseHost(undefined, env, onMachine).socketPath).toBe(ofMachine);
-  expect(chooseHost(undefined, env, () => true).socketPath).toBe(own);
+  expect(chooseHost(undefined, env, onMachine).text).toBe(`unix://${ofMachine}`);
+  expect(chooseHost(undefined, env, () => true).text).toBe(own);
 });
 
 test.each(['tcp://127.0.0.1:80', 'relative.sock', 'unix://', `unix:///${'x'.repeat(120)}`])(
