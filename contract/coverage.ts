@@ -306,6 +306,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a daemon that starts for the first time and ends',
   ],
+  'policy.removed': [
+    'test/unit/policy/reload.test.ts',
+    'a document whose file is gone is in force no more, and the log says so',
+  ],
   'policy.rejected': [
     'test/unit/runs/trail.test.ts',
     'the trail of a daemon with a policy that nobody can read',

@@ -3,6 +3,7 @@ import { Digest, RunId, SubjectId } from './ids.ts';
 import { prunedKinds, pruneReasons } from './prune.ts';
 import { answerKinds, questionKinds, requestEnds, requestKinds } from './requests.ts';
 import { attemptOutcomes, continueModes, failureClasses, LimitName, runOutcomes } from './run.ts';
+import { GrownTool } from './tools.ts';
 
 /**
  * The registry of everything the log can say. One row a type; the data schema is closed.
@@ -457,6 +458,24 @@ export const recordTypes = {
     /** Absent where a whole plan was denied: then no sandbox was specified. */
     spec: Digest.optional(),
     reasons: z.array(text(512)).max(64),
+    /** The rules that made the decision what it is, each by the text of its document. */
+    rules: z
+      .array(
+        z.strictObject({
+          id: text(64),
+          document: text(64),
+          digest: Digest,
+          line: count,
+          effect: z.enum(['allow', 'deny', 'ask']),
+        }),
+      )
+      .max(16)
+      .optional(),
+    profile: text(64).optional(),
+    /** The blob with all that was judged, where a rule could look at it. */
+    input: Digest.optional(),
+    /** A rule asks, and this request was granted. */
+    request: text(32).optional(),
   }),
   'checkpoint.saved': note({ checkpoint: Digest, bytes: count }),
 
@@ -483,6 +502,8 @@ export const recordTypes = {
     rules: z
       .array(z.strictObject({ document: text(64), id: text(64), digest: Digest, line: count }))
       .max(64),
+    /** Granted, it puts this program on the list of who asks. */
+    grows: GrownTool.optional(),
     question: z.strictObject({ name: text(64), kind: z.enum(questionKinds) }).optional(),
     expires_at: text(32),
   }),

@@ -56,10 +56,11 @@ async function main(): Promise<void> {
   if (flags.version) return say(`${version}\n`);
   const config = await configure(flags);
   if (flags.check) {
-    await checkPolicies(
-      [policiesDir, ...(config.policies ? [config.policies] : [])],
-      [config.ceiling, config.policy],
-    );
+    await checkPolicies({
+      directories: [policiesDir, ...(config.policies ? [config.policies] : [])],
+      ceiling: config.ceiling,
+      standard: config.policy,
+    });
     await readSeccompProfile(join(policiesDir, 'seccomp.json'));
     return say('The settings and policies are in order.\n');
   }

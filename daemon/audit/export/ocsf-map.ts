@@ -89,6 +89,7 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
   'config.loaded': on('entity', 8),
   'runtime.accepted': on('entity', 8),
   'policy.loaded': on('entity', 8),
+  'policy.removed': on('entity', 4),
   'policy.rejected': decided('entity', 8),
   'component.opened': on('lifecycle', 7),
   'component.closed': on('lifecycle', 6),
