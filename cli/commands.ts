@@ -5,7 +5,10 @@ import { follow, type CommandSpec, type OptionSpec } from './command-spec.ts';
 import { groups } from './selftest/attack.ts';
 
 export const globalOptions: readonly OptionSpec[] = [
-  { flags: '--host <address>', text: 'the daemon to speak to: unix:///path or https://host:port (ORCHESTRA_HOST)' },
+  {
+    flags: '--host <address>',
+    text: 'the daemon to speak to: unix:///path or https://host:port (ORCHESTRA_HOST)',
+  },
   { flags: '--json', text: 'JSON on stdout, one object or one a line; errors too' },
   { flags: '--local', text: 'run a daemon of its own for this command only' },
   {
@@ -408,6 +411,19 @@ export const commands: readonly CommandSpec[] = [
     ],
   },
   {
+    name: 'whoami',
+    text: 'as whom the daemon knows you, what you may do, and what is left of your quotas',
+    group: 'Trust',
+    load: async () => (await import('./commands/whoami.ts')).whoami,
+  },
+  {
+    name: 'usage',
+    text: 'who used how much today, and holds how much of the disk',
+    group: 'Trust',
+    options: [{ flags: '--user <user>', text: 'only this one: a name or uid:N' }],
+    load: async () => (await import('./commands/whoami.ts')).usage,
+  },
+  {
     name: 'token',
     text: 'tokens for the network: each stands for its owner, and for no more than he may',
     group: 'Trust',
@@ -426,7 +442,13 @@ export const commands: readonly CommandSpec[] = [
           {
             flags: '--scope <scope>',
             text: 'what it is for, joined by commas (default: runs:read,runs:write)',
-            values: ['all', 'runs:read', 'runs:write', 'requests:write', 'audit:read'] satisfies Scope[],
+            values: [
+              'all',
+              'runs:read',
+              'runs:write',
+              'requests:write',
+              'audit:read',
+            ] satisfies Scope[],
           },
           { flags: '--expires <duration>', text: 'how long it is good: 12h, 30d (default: 30d)' },
           { flags: '--note <text>', text: 'what it is for, in words; goes into the log' },
@@ -525,11 +547,46 @@ export const commands: readonly CommandSpec[] = [
         load: async () => (await import('./commands/image.ts')).imageBuild,
       },
       {
+        name: 'load',
+        args: '<file>',
+        text: 'load an image archive, such as image.tar of a bundle, into the engine',
+        group: 'Care',
+        load: async () => (await import('./commands/image.ts')).imageLoad,
+      },
+      {
         name: 'pin',
         args: '<reference>',
         text: 'let the daemon trust the digest that the engine has now',
         group: 'Care',
         load: async () => (await import('./commands/image.ts')).imagePin,
+      },
+    ],
+  },
+  {
+    name: 'bundle',
+    text: 'what a machine without a network is installed from',
+    group: 'Care',
+    children: [
+      {
+        name: 'verify',
+        args: '<bundle>',
+        text: 'check a bundle, a folder or a tar, before anything of it is installed',
+        group: 'Care',
+        options: [
+          {
+            flags: '--key <key>',
+            text: 'the key that it must be signed by, as a file or its sha256:…',
+            values: 'file',
+          },
+          { flags: '--strict', text: 'incomplete counts as broken' },
+        ],
+        more: `Every file is in the list of checksums and nothing else is there; the list is signed by your key;
+the image is the one that the bundle names; each file of the package, and each script that installs
+it, is the one in the SBOM. A key that is only found inside proves nothing: without --key a bundle
+that holds together is sound but incomplete.
+
+Exit codes: 0 verified, or sound but incomplete without --strict; 4 broken; 1 not to be checked.`,
+        load: async () => (await import('./commands/bundle.ts')).bundleVerify,
       },
     ],
   },

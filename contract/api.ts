@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { everyRole, readers, type Callers } from './access.ts';
+import { type Callers, everyRole, readers, UsageQuery, UsageRow, WhoAmI } from './access.ts';
 import { AnchoringView, AnchorNow } from './anchoring.ts';
 import { Attestation, AttestFiles } from './attestation.ts';
 import { AuditExportQuery, ForwarderStatus } from './audit-export.ts';
@@ -189,6 +189,25 @@ export const endpoints = {
         z.strictObject({ name: z.string(), value: z.string(), origin: z.string() }),
       ),
     }),
+  }),
+  whoAmI: endpoint({
+    method: 'GET',
+    path: '/v1/whoami',
+    summary: 'Who is calling, by which proof, with which roles, and what is left of his quotas',
+    answer: 'json',
+    changes: false,
+    roles: 'anyone',
+    response: WhoAmI,
+  }),
+  usage: endpoint({
+    method: 'GET',
+    path: '/v1/usage',
+    summary: 'Who used how much today, and holds how much of the disk',
+    answer: 'json',
+    changes: false,
+    roles: ['auditor'],
+    query: UsageQuery,
+    response: z.strictObject({ items: z.array(UsageRow) }),
   }),
   snapshotFind: endpoint({
     method: 'GET',

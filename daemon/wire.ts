@@ -99,6 +99,8 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       checkpoints: deps.trail,
       anchoring: deps.anchoring,
       logPruner: rooms.logPruner,
+      access,
+      readers,
       settings: config.settings,
       forwarders,
       tokens: openOffice(config, { log, access, tokens, clock: deps.clock }),

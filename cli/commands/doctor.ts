@@ -1,5 +1,6 @@
 import { access, constants, statfs } from 'node:fs/promises';
 import path from 'node:path';
+import type { WhoAmI } from '#contract/access.ts';
 import type { Check } from '#contract/api.ts';
 import { exitCodes, OrchestraError } from '#contract/errors.ts';
 import { formatSize } from '#contract/units.ts';
@@ -11,6 +12,7 @@ import type { Command, Context } from '../context.ts';
 import { safe } from '../terminal/clean.ts';
 import { pad } from '../terminal/text.ts';
 import { productVersion } from '../version.ts';
+import { nameOf } from './whoami.ts';
 
 const roomBytes = 2 * 1024 ** 3;
 
@@ -69,9 +71,14 @@ async function daemonChecks(context: Context): Promise<{ answered: boolean; chec
   try {
     const client = await context.client();
     const version = await client.call('version', { timeoutMs: 5000 });
-    const { checks } = await client.call('doctor', { timeoutMs: 30_000 });
     const message = `${host}, ${version.version}, API ${version.api}, node ${version.node}`;
-    return { answered: true, checks: [{ name: 'daemon', status: 'ok', message }, ...checks] };
+    const daemon: Check = { name: 'daemon', status: 'ok', message };
+    const me = await client.call('whoAmI', { timeoutMs: 5000 }).catch(olderDaemon);
+    const you = me === undefined ? [] : [youCheck(me)];
+    // Whoever may do nothing is told that, and nothing of the rest.
+    if (me?.roles.length === 0) return { answered: true, checks: [daemon, ...you] };
+    const { checks } = await client.call('doctor', { timeoutMs: 30_000 });
+    return { answered: true, checks: [daemon, ...you, ...checks] };
   } catch (error) {
     if (!(error instanceof OrchestraError)) throw error;
     const places = error.places.map((place) => place.message);
@@ -88,6 +95,24 @@ async function daemonChecks(context: Context): Promise<{ answered: boolean; chec
       ],
     };
   }
+}
+
+function olderDaemon(error: unknown): undefined {
+  if (error instanceof OrchestraError && error.code === 'route.unknown') return undefined;
+  throw error;
+}
+
+/** As whom the daemon knows the caller. */
+function youCheck(me: WhoAmI): Check {
+  const roles = me.roles.map(({ role }) => role).join(', ');
+  return me.roles.length === 0
+    ? {
+        name: 'you',
+        status: 'problem',
+        message: `${nameOf(me)}, without any role`,
+        remedy: 'ask for one: access in the configuration of orchestrad names who has which',
+      }
+    : { name: 'you', status: 'ok', message: `${nameOf(me)}: ${roles}` };
 }
 
 async function engineChecks({ env }: Context): Promise<Check[]> {

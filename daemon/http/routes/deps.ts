@@ -1,5 +1,8 @@
 import type { Check } from '#contract/api.ts';
+import type { CallerReader } from '../../access/caller.ts';
+import type { Access } from '../../access/open.ts';
 import type { TokenOffice } from '../../access/tokens-office.ts';
+import type { Usage } from '../../access/usage.ts';
 import type { Anchoring } from '../../audit/anchoring/anchoring.ts';
 import type { Forwarders } from '../../audit/forward/forwarders.ts';
 import type { LogIndex } from '../../audit/index-db.ts';
@@ -24,6 +27,9 @@ export type RouteDeps = {
   forwarders?: Forwarders | undefined;
   /** Absent where nobody is given any. */
   tokens?: TokenOffice | undefined;
+  access: Access & { usage: Usage };
+  /** Who calls on the socket, the strongest proof first. */
+  readers: readonly Pick<CallerReader, 'proof' | 'missing'>[];
   settings: { name: string; value: string; origin: string }[];
   doctor(): Promise<Check[]>;
   isStopping(): boolean;

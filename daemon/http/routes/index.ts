@@ -1,4 +1,5 @@
 import type { Routes } from '../app.ts';
+import { accessRoutes } from './access.ts';
 import { anchoringRoutes } from './anchoring.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { attestationRoutes } from './attestations.ts';
@@ -25,6 +26,7 @@ import { vaultRoutes } from './vault.ts';
 export function allRoutes(deps: RouteDeps): Routes {
   const routes: Routes = {
     ...systemRoutes(deps),
+    ...accessRoutes(deps),
     ...snapshotRoutes(deps),
     ...runRoutes(deps),
     ...artifactRoutes(deps),

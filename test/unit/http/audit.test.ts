@@ -33,6 +33,8 @@ beforeAll(async () => {
     index,
     auditDir: rooms.auditDir,
     checkpoints: rooms.deps.trail,
+    access: rooms.access,
+    readers: [],
     settings: [],
     doctor: () => Promise.resolve([]),
     isStopping: () => false,

@@ -778,6 +778,8 @@ export const scenarios: readonly Scenario[] = [
         runsDeps: it.rooms.deps,
         index: index.value,
         auditDir: it.rooms.auditDir,
+        access: it.rooms.access,
+        readers: [],
         settings: [],
         doctor: () => Promise.resolve([]),
         isStopping: () => false,
