@@ -51,8 +51,9 @@ export async function talk<T>(
     try {
       text = await askOnce(talk, question, turns, room.outputTokens, round);
     } catch (error) {
-      talk.signal.throwIfAborted();
-      const trouble = troubleOf(error);
+      // Anything else is no matter of the provider: the log takes nothing, or the mistake is ours.
+      if (!(error instanceof ModelTrouble)) throw error;
+      const trouble = error;
       if (trouble.code === 'truncated' && !room.wasDoubled) {
         room.wasDoubled = true;
         room.outputTokens *= 2;
@@ -91,10 +92,12 @@ async function askOnce(
     spending.add(answer.usage, bytes);
     return answer.text;
   } catch (error) {
+    signal.throwIfAborted();
+    const trouble = troubleOf(error);
+    const { code, usage } = trouble;
     // What was refused at the door was not paid for, as far as anybody can know.
-    const { code, usage } = troubleOf(error);
     if (usage !== undefined || !unpaid.includes(code)) spending.add(usage, bytes);
-    throw error;
+    throw trouble;
   }
 }
 

@@ -19,7 +19,7 @@ import { Rests } from './rests.ts';
 import type { ModelSettings, PlannerSettings } from './settings.ts';
 import { Spending } from './spending.ts';
 import type { Survey } from './survey.ts';
-import { ModelTrouble, troubleOf, type TroubleCode } from './trouble.ts';
+import { ModelTrouble, type TroubleCode } from './trouble.ts';
 
 /** One planner's part in a plan. Words of a provider are not in it. */
 export type Tried = {
@@ -133,12 +133,10 @@ export class Planners {
     try {
       return await this.#talk(settings, job, spending, seen);
     } catch (error) {
-      // The run was cancelled, or the caller went away: nobody wants a plan any more.
-      job.planning.signal.throwIfAborted();
-      if (error instanceof OrchestraError) throw error;
-      const trouble = troubleOf(error);
-      code = trouble.code;
-      this.#rests.failed(settings.name, seen.mark, trouble, this.#now());
+      // The run was cancelled, the log takes nothing, the mistake is ours: no other can do better.
+      if (!(error instanceof ModelTrouble)) throw error;
+      code = error.code;
+      this.#rests.failed(settings.name, seen.mark, error, this.#now());
       return undefined;
     } finally {
       const one: Tried = {
