@@ -42,6 +42,9 @@ const open: ReadonlySet<string> = new Set([
   '/v1/whoami',
   '/v1/audit/head',
   '/v1/audit/checkpoint',
+  '/v1/audit/records/:seq/proof',
+  '/v1/audit/keys',
+  '/v1/provenance/key',
 ]);
 /** They come as POST and change nothing. */
 const asking: ReadonlySet<string> = new Set(['/v1/audit/verify']);

@@ -1,17 +1,19 @@
 import type { Endpoint } from '#contract/api.ts';
 import { OrchestraError } from '#contract/errors.ts';
+import { scopeFor } from '#contract/tokens.ts';
 import type { Caller, Owned } from '../access/caller.ts';
 
 /** Throws `access.denied` where no role of the caller, and no scope of his token, is enough. */
-export function refuseRole(
-  name: string,
-  { roles }: Endpoint,
-  { roles: has, identity }: Caller,
-): void {
+export function refuseRole(name: string, row: Endpoint, { roles: has, identity }: Caller): void {
+  const { roles } = row;
   if (identity.token?.allows(name) === false) {
-    throw new OrchestraError('access.denied', 'The token is not for this', {
-      hint: 'orchestra token list says what it is for',
-    });
+    throw new OrchestraError(
+      'access.denied',
+      `The token is not for this: it lacks ${scopeFor(row)}`,
+      {
+        hint: 'orchestra token list says what it is for',
+      },
+    );
   }
   if (roles === 'anyone' || has.has('admin') || roles.some((role) => has.has(role))) return;
   const those = roles.length === 0 ? 'admin' : [...new Set([...roles, 'admin'])].join(' or ');

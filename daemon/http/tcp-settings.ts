@@ -133,11 +133,16 @@ export function namesOf(
   { address, isLocal, hosts, origins, tls }: TcpPlan,
   port: number,
 ): { hosts: ReadonlySet<string>; origins: ReadonlySet<string> } {
-  const own = [spellTcpAddress({ host: address.host.toLowerCase(), port })];
-  // No name server is asked about this one, so nobody can point it elsewhere.
-  if (isLocal) own.push(`localhost:${port}`);
-  const answered = hosts ?? own;
   const scheme = tls === undefined ? 'http' : 'https';
+  const called = [spellTcpAddress({ host: address.host.toLowerCase(), port })];
+  // No name server is asked about this one, so nobody can point it elsewhere.
+  if (isLocal) called.push(`localhost:${port}`);
+  // Callers leave the port out where it is the usual one.
+  const isUsual = port === (tls === undefined ? 80 : 443);
+  const own = called.flatMap((name) =>
+    isUsual ? [name, name.slice(0, name.lastIndexOf(':'))] : [name],
+  );
+  const answered = hosts ?? own;
   return {
     hosts: new Set(answered),
     origins: new Set(origins ?? answered.map((name) => `${scheme}://${name}`)),
