@@ -438,6 +438,18 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/audit/anchoring/witnesses.test.ts',
     '%s is on record as such, and nothing of it counts',
   ],
+  'tool.allowed': [
+    'test/unit/runs/tools/growth.test.ts',
+    'a grant puts the program on the list of who asked, not of who approved',
+  ],
+  'tool.withdrawn': [
+    'test/unit/runs/tools/tools.test.ts',
+    'a program is on the list of one user until it is taken off, and then nothing is there',
+  ],
+  'tools.advertised': [
+    'test/unit/runs/tools/tools.test.ts',
+    'an image is measured once, in a sandbox without a workspace that is judged and on record',
+  ],
   'workspace.cleaned': [
     'test/unit/runs/trail.test.ts',
     'the trail of a daemon that starts after one that was killed in the middle of a task',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Digest, RunId } from './ids.ts';
+import { GrownTool } from './tools.ts';
 
 /**
  * What a run waits for a person for: leave for a task that a rule asks about, or the answer to a
@@ -137,6 +138,8 @@ export const ShownApproval = z.strictObject({
     selinux: z.string(),
   }),
   rules: z.array(AskingRule),
+  /** Granted, this program is on the list of who asks, and nobody is asked for it any more. */
+  grows: GrownTool.optional(),
   ask: AskTerms,
 });
 export type ShownApproval = z.infer<typeof ShownApproval>;
@@ -186,6 +189,7 @@ export const RequestRow = z.strictObject({
   reason: z.string().optional(),
   ask: AskTerms.optional(),
   rules: z.array(AskingRule.omit({ reason: true })),
+  grows: GrownTool.optional(),
   answers: z.array(Answered),
 });
 export type RequestRow = z.infer<typeof RequestRow>;

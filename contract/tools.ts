@@ -21,6 +21,10 @@ export const AdvertisedTool = z.strictObject({
 });
 export type AdvertisedTool = z.infer<typeof AdvertisedTool>;
 
+/** A program that comes on the list of whoever asks, when a request is granted. */
+export const GrownTool = AdvertisedTool.omit({ path: true }).extend({ image: Digest });
+export type GrownTool = z.infer<typeof GrownTool>;
+
 /** A line of somebody's list: this program, in this image. */
 export const AllowedTool = z.strictObject({
   name: ToolName,

@@ -339,10 +339,11 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const requests = new Requests({
     log,
     states: asked,
-    blobs: workspace.blobs,
+    blobs,
     vault,
     clock,
     logger,
+    allowed,
   });
   opened.defer(() => requests.close());
   const deps: RunsDeps = {

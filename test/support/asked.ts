@@ -8,6 +8,7 @@ import type { AnswerRequest, AskTerms } from '#contract/requests.ts';
 import type { AnyEntry, Log } from '#daemon/audit/types.ts';
 import type { Answerer } from '#daemon/runs/requests/entitled.ts';
 import { Requests, type Opening } from '#daemon/runs/requests/requests.ts';
+import { AllowedTools } from '#daemon/runs/tools/allowed.ts';
 import { RequestStates, type RequestFacts } from '#daemon/runs/requests/state.ts';
 import { MemoryLog } from './memory-log.ts';
 
@@ -23,6 +24,7 @@ export class Asked {
   readonly said = new Map<string, string>();
   nowMs = Date.parse('2026-11-23T12:00:00Z');
   states = new RequestStates();
+  allowed = new AllowedTools();
   requests: Requests;
   #seq = 0;
 
@@ -65,6 +67,7 @@ export class Asked {
       },
       clock: { now: () => this.nowMs },
       logger: pino({ level: 'silent' }),
+      allowed: this.allowed,
     });
   }
 
@@ -89,7 +92,13 @@ export class Asked {
       ts: new Date(this.nowMs).toISOString(),
     } as unknown as AnyRecord;
     this.states.fold(record);
+    this.allowed.fold(record);
     return record;
+  }
+
+  /** What somebody else in the daemon says. */
+  async record(entry: AnyEntry): Promise<void> {
+    await this.#folding().append(entry);
   }
 
   async submitted(run: string, actor: Actor, continues?: string): Promise<void> {
@@ -116,6 +125,7 @@ export class Asked {
     const before = this.log.entries.splice(0);
     const submitted = this.states.askerOf(askedRun) ?? asker;
     this.states = new RequestStates();
+    this.allowed = new AllowedTools();
     this.#seq = 0;
     await this.submitted(askedRun, submitted);
     for (const entry of before) this.#fold(entry);

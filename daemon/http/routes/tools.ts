@@ -1,5 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Caller } from '../../access/caller.ts';
+import { asksForTools } from '../../runs/tools/tools.ts';
 import type { Routes } from '../app.ts';
 import type { RouteDeps } from './deps.ts';
 
@@ -11,7 +12,7 @@ export function toolRoutes({ runsDeps: { tools, images, policies, log } }: Route
       const uid = query.uid ?? caller.actor.uid;
       assertMayRead(uid, caller);
       const { policy } = policies.byDefault();
-      const growth = policy.documents.some(({ toolsGrowth }) => toolsGrowth === 'ask');
+      const growth = asksForTools(policy);
       const image = await images.resolve(log, policy);
       return tools.view(uid, { image, policy, growth });
     },

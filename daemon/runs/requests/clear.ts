@@ -1,6 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { PlanTask } from '#contract/plan.ts';
-import type { Judgement } from '../../policy/judgement.ts';
+import { toolRuleId } from '../../policy/judge.ts';
+import type { Ask, Judgement } from '../../policy/judgement.ts';
 import type { SandboxSpec } from '../../policy/spec.ts';
 import type { RunsDeps } from '../deps.ts';
 import type { AcceptedRun } from '../open-run.ts';
@@ -10,6 +11,7 @@ import { approvalOf } from './shown.ts';
 /** A task as it is judged: its exact sandbox, or the one that is expected, and what was said of it. */
 export type Judged = { spec: SandboxSpec; judgement: Judgement };
 
+type Asks = Pick<RunsDeps, 'requests' | 'tools'>;
 type Asking = Pick<AcceptedRun, 'id' | 'planDigest' | 'policy' | 'image' | 'snapshot'>;
 
 /** A rule asks about the exact sandbox of a task, and nobody said yes to exactly that yet. */
@@ -28,28 +30,28 @@ export class NotCleared extends Error {
  * snapshot. Undefined where nobody did. Nothing is asked.
  */
 export function grantFor(
-  { requests }: Pick<RunsDeps, 'requests'>,
+  deps: Asks,
   run: Asking,
   task: PlanTask,
   judged: Judged,
 ): RequestFacts | undefined {
   const { ask } = judged.judgement;
   if (ask === undefined) return undefined;
-  const opening = approvalOf(run, task, { ...judged, ask });
-  return requests.granted(opening, opening.shown.ask);
+  const opening = openingOf(deps, run, task, { ...judged, ask });
+  return deps.requests.granted(opening, opening.shown.ask);
 }
 
 /** Asks, where a rule does and nobody answered yet; without waiting. */
 export async function askEarly(
-  { requests }: Pick<RunsDeps, 'requests'>,
+  deps: Asks,
   run: Asking,
   task: PlanTask,
   judged: Judged,
 ): Promise<RequestFacts | undefined> {
   const { ask } = judged.judgement;
   if (judged.judgement.effect !== 'ask' || ask === undefined) return undefined;
-  const opening = approvalOf(run, task, { ...judged, ask });
-  return requests.granted(opening, opening.shown.ask) ?? requests.open(opening);
+  const opening = openingOf(deps, run, task, { ...judged, ask });
+  return deps.requests.granted(opening, opening.shown.ask) ?? deps.requests.open(opening);
 }
 
 /**
@@ -58,7 +60,7 @@ export async function askEarly(
  * the request stays, for whoever goes on with the run.
  */
 export async function clear(
-  deps: Pick<RunsDeps, 'requests'>,
+  deps: Asks,
   run: Asking,
   task: PlanTask,
   judged: Judged,
@@ -73,6 +75,20 @@ export async function clear(
     // Asked anew, as it stands now; nobody said no.
     if (request.state !== 'withdrawn') throw refused(task.id, request);
   }
+}
+
+function openingOf(
+  { requests, tools }: Asks,
+  run: Asking,
+  task: PlanTask,
+  judged: Judged & { ask: Ask },
+): ReturnType<typeof approvalOf> {
+  const isForTool = judged.judgement.rules.some(
+    ({ id, value }) => id === toolRuleId && value === true,
+  );
+  const { uid } = requests.states.askerOf(run.id) ?? {};
+  const grows = isForTool ? tools.grownBy(uid, judged.spec) : undefined;
+  return approvalOf(run, task, { ...judged, grows });
 }
 
 /** Why a task does not run: for the record, so without names. */

@@ -5,6 +5,7 @@ import type { Digest, RunId } from '#contract/ids.ts';
 import type { RecordData } from '#contract/records.ts';
 import type { AnswerRequest, AskTerms, ShownApproval, ShownQuestion } from '#contract/requests.ts';
 import { answerProblem, type Question } from '#contract/requests.ts';
+import type { GrownTool } from '#contract/tools.ts';
 import type { BlobStore } from '../../artifacts/blobs.ts';
 import type { AnyEntry, Log } from '../../audit/types.ts';
 import type { Vault } from '../../audit/vault/vault.ts';
@@ -22,6 +23,9 @@ import {
   whyNotDeny,
   type Answerer,
 } from './entitled.ts';
+import type { AllowedTools } from '../tools/allowed.ts';
+import { closed, type End } from './ending.ts';
+import { endEntries } from './growth.ts';
 import type { AnswerFacts, RequestFacts, RequestStates } from './state.ts';
 
 /** What is asked about, and everything that it is bound to. */
@@ -30,7 +34,12 @@ export type Bound = Pick<RequestFacts, 'task' | 'tool' | 'plan' | 'policy' | 'in
 };
 
 export type Opening = Bound & { expiresMs: number } & (
-    | { shown: ShownApproval; ask: AskTerms; rules: RecordData<'request.opened'>['rules'] }
+    | {
+        shown: ShownApproval;
+        ask: AskTerms;
+        rules: RecordData<'request.opened'>['rules'];
+        grows?: GrownTool;
+      }
     | { shown: ShownQuestion; question: NonNullable<RequestFacts['question']> }
   );
 
@@ -41,6 +50,8 @@ type RequestsDeps = {
   vault: Pick<Vault, 'keep' | 'words' | 'actor'>;
   clock: Pick<Clock, 'now'>;
   logger: Logger;
+  /** What was taken off somebody's list is not granted any more. */
+  allowed: Pick<AllowedTools, 'isWithdrawnSince'>;
 };
 
 export const shownBytesMax = 4 * 1024 * 1024;
@@ -86,7 +97,7 @@ export class Requests {
     for (const request of this.states.open()) {
       await this.#inTurn(async () => {
         const end = this.#endOf(request);
-        if (end !== undefined) await this.#deps.log.append(closed(request, end));
+        if (end !== undefined) await this.#deps.log.appendAll(this.#ended(request, end));
         else this.#watch(request);
       });
     }
@@ -97,6 +108,10 @@ export class Requests {
     const asker = this.states.askerOf(bound.run);
     return this.#known(bound, (request) => {
       const { state } = request;
+      if (request.grows !== undefined && asker?.uid !== undefined) {
+        const { name } = request.grows;
+        if (this.#deps.allowed.isWithdrawnSince(asker.uid, name, request.seq)) return false;
+      }
       return state === 'granted' && isCovered(wanted, asker, request);
     });
   }
@@ -274,7 +289,8 @@ export class Requests {
     if (secret && said !== undefined) this.#secrets.set(request.id, Buffer.from(said));
     failpoint('before-request-answered');
     try {
-      await this.#deps.log.appendAll(end === undefined ? [entry] : [entry, closed(request, end)]);
+      const ended = end === undefined ? [] : this.#ended(request, end, given);
+      await this.#deps.log.appendAll([entry, ...ended]);
     } catch (error) {
       this.#secrets.delete(request.id);
       throw error;
@@ -318,6 +334,17 @@ export class Requests {
     const asker = this.states.askerOf(request.run);
     const isGranted = request.ask !== undefined && isEnough(request.ask, asker, answers);
     return isGranted ? { state: 'granted' } : undefined;
+  }
+
+  #ended(request: RequestFacts, end: End, given?: AnswerFacts): AnyEntry[] {
+    return endEntries(request, end, {
+      asker: this.states.askerOf(request.run),
+      answers: given === undefined ? request.answers : [...request.answers, given],
+      open: this.states.open().map((one) => ({
+        request: one,
+        asker: this.states.askerOf(one.run),
+      })),
+    });
   }
 
   async #isSame(request: RequestFacts, mine: AnswerFacts, answer: AnswerRequest): Promise<boolean> {
@@ -389,8 +416,6 @@ export class Requests {
   }
 }
 
-type End = { state: RecordData<'request.closed'>['state']; reason?: string };
-
 export function unknownRequest(id: string): OrchestraError {
   return new OrchestraError('request.unknown', `There is no request ${cutText(id, 64)}`, {
     hint: 'orchestra approvals',
@@ -433,7 +458,12 @@ function opened(id: string, shown: Digest, opening: Opening, nowMs: number): Any
   const terms =
     'question' in opening
       ? { kind: 'question' as const, question: opening.question, rules: [] }
-      : { kind: 'approval' as const, ask: opening.ask, rules: opening.rules };
+      : {
+          kind: 'approval' as const,
+          ask: opening.ask,
+          rules: opening.rules,
+          ...(opening.grows === undefined ? {} : { grows: opening.grows }),
+        };
   return {
     type: 'request.opened',
     run,
@@ -449,22 +479,6 @@ function opened(id: string, shown: Digest, opening: Opening, nowMs: number): Any
       about,
       ...terms,
       expires_at: new Date(nowMs + expiresMs).toISOString(),
-    },
-  };
-}
-
-function closed({ id, run, task }: RequestFacts, { state, reason }: End): AnyEntry {
-  const isGood = state === 'granted' || state === 'answered' || state === 'withdrawn';
-  return {
-    type: 'request.closed',
-    run,
-    obj: { task },
-    outcome: isGood ? 'ok' : 'denied',
-    sev: isGood ? 'notice' : 'warn',
-    data: {
-      request: id,
-      state,
-      ...(reason === undefined ? {} : { reason: cutText(reason, 512) }),
     },
   };
 }

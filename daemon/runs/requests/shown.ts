@@ -1,5 +1,6 @@
 import type { PlanTask } from '#contract/plan.ts';
 import type { Question, ShownApproval, ShownQuestion } from '#contract/requests.ts';
+import type { GrownTool } from '#contract/tools.ts';
 import { digestOf } from '../../base/canonical.ts';
 import { cutText } from '../../base/text.ts';
 import type { Ask, Judgement } from '../../policy/judgement.ts';
@@ -12,6 +13,8 @@ const dayMs = 24 * 3600 * 1000;
 /** A run waits for people no longer than a run may take at all. */
 const expiresMsMax = 24 * dayMs;
 
+type Asked = { spec: SandboxSpec; judgement: Judgement; ask: Ask; grows?: GrownTool | undefined };
+
 /**
  * The request for one task: everything that whoever approves is shown, which is everything that its
  * sandbox is made from except what names the run, the attempt and directories of the daemon's own.
@@ -19,7 +22,7 @@ const expiresMsMax = 24 * dayMs;
 export function approvalOf(
   run: Pick<AcceptedRun, 'id' | 'planDigest' | 'policy' | 'image' | 'snapshot'>,
   task: PlanTask,
-  { spec, judgement, ask }: { spec: SandboxSpec; judgement: Judgement; ask: Ask },
+  { spec, judgement, ask, grows }: Asked,
 ): Opening & { shown: ShownApproval } {
   const asking = judgement.rules
     .filter(({ effect, value }) => effect === 'ask' && value === true)
@@ -43,9 +46,11 @@ export function approvalOf(
     sandbox: sandboxOf(run, spec),
   };
   const { title: _title, why: _why, ...named } = what.task;
+  const growing = grows === undefined ? {} : { grows };
   return {
     ...boundOf(run, task),
-    about: digestOf({ task: named, sandbox: what.sandbox }),
+    about: digestOf({ task: named, sandbox: what.sandbox, ...growing }),
+    ...growing,
     ask: terms,
     rules: asking.map(({ document, id, digest, line }) => ({ document, id, digest, line })),
     expiresMs: Math.min(expiresMsMax, Math.max(0, ask.expiresMs)),
@@ -60,6 +65,7 @@ export function approvalOf(
       rules: asking.map(({ document, id, digest, line, reason }) => {
         return { document, id, digest, line, reason: cutText(reason, 500) };
       }),
+      ...growing,
       ask: terms,
     },
   };

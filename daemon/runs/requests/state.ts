@@ -1,6 +1,7 @@
 import type { Digest, RunId, SubjectId } from '#contract/ids.ts';
 import type { Actor, AnyRecord, RecordData } from '#contract/records.ts';
 import type { AnswerKind, AskTerms, RequestState } from '#contract/requests.ts';
+import type { GrownTool } from '#contract/tools.ts';
 
 export type AnswerFacts = {
   answer: AnswerKind;
@@ -28,6 +29,8 @@ export type RequestFacts = {
   about: Digest;
   ask?: AskTerms;
   rules: RecordData<'request.opened'>['rules'];
+  /** The program that comes on the list of whoever asks when it is granted. */
+  grows?: GrownTool;
   question?: NonNullable<RecordData<'request.opened'>['question']>;
   seq: number;
   openedAt: string;
@@ -82,7 +85,7 @@ export class RequestStates {
   }
 
   #opened(record: AnyRecord & { type: 'request.opened' }): void {
-    const { request: id, expires_at: expiresAt, ask, question, ...said } = record.data;
+    const { request: id, expires_at: expiresAt, ask, grows, question, ...said } = record.data;
     if (this.#requests.has(id)) return;
     const request: RequestFacts = {
       id,
@@ -91,6 +94,7 @@ export class RequestStates {
       state: 'open',
       ...said,
       ...(ask === undefined ? {} : { ask }),
+      ...(grows === undefined ? {} : { grows }),
       ...(question === undefined ? {} : { question }),
       seq: record.seq,
       openedAt: record.ts,

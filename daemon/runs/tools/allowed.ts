@@ -34,6 +34,11 @@ export class AllowedTools {
     return isThere ? 'allowed' : 'changed';
   }
 
+  /** Whether the program was taken off the list after record `seq`. */
+  isWithdrawnSince(uid: number, name: string, seq: number): boolean {
+    return (this.#withdrawn.get(`${uid} ${name}`) ?? -1) > seq;
+  }
+
   /** Everybody who has a list, by number. */
   users(): number[] {
     return [...this.#lines.keys()].toSorted((a, b) => a - b);

@@ -1,14 +1,19 @@
 import type { Digest } from '#contract/ids.ts';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Actor } from '#contract/records.ts';
-import { AdvertisedTool, type ToolLists, type ToolsAnswer } from '#contract/tools.ts';
+import {
+  AdvertisedTool,
+  type GrownTool,
+  type ToolLists,
+  type ToolsAnswer,
+} from '#contract/tools.ts';
 import { z } from 'zod';
 import type { BlobStore } from '../../artifacts/blobs.ts';
-import type { AnyEntry } from '../../audit/types.ts';
 import { canonicalJson } from '../../base/canonical.ts';
 import type { Clock } from '../../base/clock.ts';
 import { cutText } from '../../base/text.ts';
 import type { EffectivePolicy } from '../../policy/effective.ts';
+import type { SandboxSpec } from '../../policy/spec.ts';
 import { findProgram } from '../../tools/advertised/find-program.ts';
 import { programsMax } from '../../tools/advertised/probe-script.ts';
 import type { ResolvedImage } from '../images.ts';
@@ -43,6 +48,10 @@ export type ProgramStanding =
   | { is: 'asked'; tool: AdvertisedTool; reason: string }
   /** Nothing of the image: it can be granted for once, and goes on no list. */
   | { is: 'unlisted'; reason: string };
+
+export function asksForTools({ documents }: Pick<EffectivePolicy, 'documents'>): boolean {
+  return documents.some(({ toolsGrowth }) => toolsGrowth === 'ask');
+}
 
 /** What images have in their PATH, and which of it each user may have in a task unasked. */
 export class Tools {
@@ -84,9 +93,18 @@ export class Tools {
     return list;
   }
 
-  /** Of an image whose list was asked for before; undefined where it is not to be had. */
-  known(image: Digest): readonly AdvertisedTool[] | undefined {
-    return this.#known.get(image);
+  /**
+   * Call before tasks are judged: where the policy asks for programs, those of the image are known
+   * then. Where they cannot be, which is on record, all of them are asked for.
+   */
+  async prepare(image: ResolvedImage, policy: EffectivePolicy): Promise<void> {
+    if (!asksForTools(policy)) return;
+    await this.advertised(image, policy).catch(() => undefined);
+  }
+
+  /** The word for conditions and for `tools_growth`: nobody has to be asked for the program. */
+  isAllowed(uid: number | undefined, { image, command }: Pick<SandboxSpec, 'image' | 'command'>) {
+    return this.standing({ uid, image: image.id, command }).is === 'allowed';
   }
 
   /** How a command stands on the list of a user. Without a list of the image nothing stands there. */
@@ -118,30 +136,15 @@ export class Tools {
     return { is: 'asked', tool, reason };
   }
 
-  /**
-   * What goes on record with the grant of a request, in one batch with it: the program is on the list
-   * of the user. Nothing where it is no program of the image, or nobody knows the user.
-   */
-  grantedEntries(granted: {
-    uid: number | undefined;
-    image: Digest;
-    command: readonly string[];
-    request: string;
-    by: readonly number[];
-  }): AnyEntry[] {
-    const { uid, image, request, by } = granted;
-    const standing = this.standing(granted);
-    if (uid === undefined || standing.is !== 'asked') return [];
-    const { name, version, binary } = standing.tool;
-    const data = { uid, name, binary, image, request, by: by.slice(0, 16) };
-    return [
-      {
-        type: 'tool.allowed',
-        sev: 'notice',
-        obj: { tool: name },
-        data: { ...data, ...(version === undefined ? {} : { version }) },
-      },
-    ];
+  /** What a grant puts on the list; nothing where it is no program of the image, or nobody's list. */
+  grownBy(
+    uid: number | undefined,
+    { image, command }: Pick<SandboxSpec, 'image' | 'command'>,
+  ): GrownTool | undefined {
+    const standing = this.standing({ uid, image: image.id, command });
+    if (uid === undefined || standing.is !== 'asked') return undefined;
+    const { path: _path, ...tool } = standing.tool;
+    return { ...tool, image: image.id };
   }
 
   async view(

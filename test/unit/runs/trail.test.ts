@@ -188,6 +188,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   'daemon/runs/failures/tell-components.ts': 'test/unit/runs/failures/retries.test.ts',
   'daemon/runs/checkpoints.ts': 'test/unit/runs/checkpoint.test.ts',
   'daemon/engine/exits.ts': 'test/unit/engine/exits.test.ts',
+  'daemon/runs/tools/probe.ts': 'test/unit/runs/tools/tools.test.ts',
+  'daemon/runs/tools/tools.ts': 'test/unit/runs/tools/tools.test.ts',
 };
 
 /** What belongs to no run, and comes when it comes. */
@@ -199,6 +201,9 @@ const besides = [
 
 const testedElsewhere: Readonly<Record<string, string>> = {
   'evidence.made': 'test/unit/audit/evidence/evidence.test.ts',
+  'tools.advertised': 'test/unit/runs/tools/tools.test.ts',
+  'tool.allowed': 'test/unit/runs/tools/growth.test.ts',
+  'tool.withdrawn': 'test/unit/runs/tools/growth.test.ts',
   'anchor.requested': 'test/unit/audit/anchoring/hooks.test.ts',
   'anchor.sent': 'test/unit/audit/anchoring/hooks.test.ts',
   'anchor.failed': 'test/unit/audit/anchoring/hooks.test.ts',

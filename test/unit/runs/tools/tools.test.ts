@@ -130,21 +130,36 @@ test('a list outlives the daemon, and one that was pruned is measured again', as
   rmSync(stateDir, { recursive: true, force: true });
 });
 
-test('a program of the workspace goes on no list, whoever grants it', async () => {
+test('a program of the workspace goes on no list, and neither does one of nobody', async () => {
   const { it, tools, advertised } = await open(sound);
   await using _ = it;
   await advertised();
-  const common = { uid: 1000, image: imageId, request: 'q-1', by: [0] };
-  expect(tools.grantedEntries({ ...common, command: ['./build.sh'] })).toEqual([]);
-  expect(tools.grantedEntries({ ...common, uid: undefined, command: ['node'] })).toEqual([]);
-  const entries = tools.grantedEntries({ ...common, command: ['node', 'x.js'] });
-  await it.log.appendAll(entries);
-  expect(tools.standing({ ...common, command: ['node'] })).toMatchObject({ is: 'allowed' });
-  expect(tools.standing({ ...common, uid: 1001, command: ['node'] })).toMatchObject({
-    is: 'asked',
+  const image = { reference: 'node:20-alpine', id: imageId };
+  expect(tools.grownBy(1000, { image, command: ['./build.sh'] })).toBeUndefined();
+  expect(tools.grownBy(undefined, { image, command: ['node'] })).toBeUndefined();
+  expect(tools.grownBy(1000, { image, command: ['node', 'x.js'] })).toEqual({
+    name: 'node',
+    version: '20.1.0',
+    binary: `sha256:${hex('a')}`,
+    image: imageId,
   });
+});
+
+test('a program is on the list of one user until it is taken off, and then nothing is there', async () => {
+  const { it, tools, advertised } = await open(sound);
+  await using _ = it;
+  await advertised();
+  const node = { image: { reference: 'node:20-alpine', id: imageId }, command: ['node'] };
+  const grown = tools.grownBy(1000, node);
+  if (grown === undefined) throw new Error('nothing grows');
+  const data = { uid: 1000, ...grown, request: 'q-1', by: [0] };
+  await it.log.append({ type: 'tool.allowed', data });
+  expect(tools.isAllowed(1000, node)).toBe(true);
+  expect(tools.isAllowed(1001, node)).toBe(false);
+  expect(tools.isAllowed(undefined, node)).toBe(false);
+  expect(tools.grownBy(1000, node)).toBeUndefined();
   await tools.withdraw({ uid: 1000, name: 'node' }, user);
-  expect(tools.standing({ ...common, command: ['node'] })).toMatchObject({ is: 'asked' });
+  expect(tools.isAllowed(1000, node)).toBe(false);
   await expect(tools.withdraw({ uid: 1000, name: 'node' }, user)).rejects.toThrow(
     'not on the list',
   );
