@@ -75,6 +75,7 @@ const table = {
   'audit.rolled_back': { status: 500, exit: 4, retry: false },
   'disk.low': { status: 507, exit: 5, retry: true },
   'provenance.broken': { status: 422, exit: 4, retry: false },
+  'bundle.broken': { status: 422, exit: 4, retry: false },
   'data.unknown': { status: 404, exit: 1, retry: false },
   'data.held': { status: 409, exit: 6, retry: false },
   'data.erased': { status: 410, exit: 1, retry: false },

@@ -36,7 +36,7 @@ export const Sbom = z.strictObject({
     .regex(/^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/),
   version: z.literal(1),
   metadata: z.strictObject({ timestamp: z.iso.datetime(), component: SbomComponent }),
-  components: z.array(SbomComponent).max(100),
+  components: z.array(SbomComponent).max(10_000),
   dependencies: z
     .array(z.strictObject({ ref: text, dependsOn: z.array(text).max(100_000).optional() }))
     .max(100_000),

@@ -35,13 +35,13 @@ export async function tarFiles(source: Readable, limits: TarLimits): Promise<Map
   const archive = extract();
   const reading = (async () => {
     for await (const entry of archive) {
-      const { type, name: raw, size = 0 } = entry.header;
+      const { type, name: raw, size } = entry.header;
       if (type === 'directory') {
         entry.resume();
         continue;
       }
       const name = cleanName(raw);
-      if (type !== 'file') throw new BadTar(`${shown(raw)} is no file but a ${String(type)}`);
+      if (type !== 'file') throw new BadTar(`${shown(raw)} is no file but a ${type}`);
       if (found.has(name)) throw new BadTar(`${shown(name)} is there twice`);
       if (found.size >= limits.files) throw new BadTar(`more than ${limits.files} files`);
       const hash = createHash('sha256');

@@ -1,6 +1,7 @@
+import path from 'node:path';
 import { formatSize } from '#contract/units.ts';
 import { findEngine } from '#setup/engine/find.ts';
-import { buildImage, listImages } from '#setup/image/images.ts';
+import { buildImage, listImages, loadImage } from '#setup/image/images.ts';
 import { defaultPaths } from '#setup/paths.ts';
 import type { Command } from '../context.ts';
 import { safe } from '../terminal/clean.ts';
@@ -34,6 +35,15 @@ export const imageBuild: Command = async ({ print, env }) => {
   const image = await buildImage({ engine, cacheDir, progress: (message) => print.note(message) });
   if (print.json) print.object(image);
   else print.line(`${safe(image.tag)}  ${formatSize(image.sizeBytes)}  ${image.id}`);
+  return 0;
+};
+
+/** Loads an archive that holds together, and checks that the engine then has that very image. */
+export const imageLoad: Command = async ({ print, env, cwd }, [file = '']) => {
+  const engine = await findEngine({ env });
+  const image = await loadImage({ engine, file: path.resolve(cwd, file) });
+  if (print.json) print.object(image);
+  else print.line(`${safe(image.tags.join(' '))}  ${image.id}`);
   return 0;
 };
 

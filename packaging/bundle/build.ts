@@ -1,5 +1,4 @@
 import { createHash, createPrivateKey, createPublicKey, sign, type KeyObject } from 'node:crypto';
-import { execFileSync } from 'node:child_process';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -7,12 +6,11 @@ import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { pack } from 'tar-stream';
 import { bundleFiles, bundleSeal, type BundleManifest } from '#contract/bundle.ts';
-import type { Digest } from '#contract/ids.ts';
 import { debFiles } from '#setup/deb-files.ts';
 import { defaultPaths } from '#setup/paths.ts';
-import { buildDeb, epochOf, versionOf, type DebOptions } from '../deb/build.ts';
+import { architecture, buildDeb, epochOf, versionOf, type DebOptions } from '../deb/build.ts';
 import { assembledArchive, savedArchive, type ImageArchiveFile } from './image.ts';
-import { makeSbom } from './sbom.ts';
+import { makeSbom, type SbomParts } from './sbom.ts';
 import { installText, sumsText } from './texts.ts';
 
 export type BundleOptions = Omit<DebOptions, 'out'> & {
@@ -39,22 +37,38 @@ export async function buildBundle({ out, image: putImage, key, ...deb }: BundleO
   const manifest: BundleManifest = {
     format: 'orchestra-bundle/1',
     version: deb.version,
-    architecture: process.arch === 'x64' ? 'amd64' : 'arm64',
+    architecture: architecture() === 'amd64' ? 'amd64' : 'arm64',
     made: new Date(deb.epoch * 1000).toISOString(),
     package: path.basename(file),
-    image: { id: image.id as Digest, tag: image.tag, origin: image.origin },
+    image: { id: image.id, tag: image.tag, origin: image.origin },
   };
-  const { root, version } = deb;
-  const { architecture, made } = manifest;
-  const files = await debFiles(file);
-  const sbom = makeSbom({ root, version, architecture, made, files, image });
-  await writeFile(at(bundleFiles.sbom), `${JSON.stringify(sbom, undefined, 1)}\n`);
-  await writeFile(at(bundleFiles.manifest), `${JSON.stringify(manifest, undefined, 2)}\n`);
-  await writeFile(at(bundleFiles.install), installText(manifest, key !== undefined));
-  await seal(partial, key);
+  await finishBundle(partial, { root: deb.root, manifest, image, key });
   await rm(out, { recursive: true, force: true });
   await rename(partial, out);
   return { dir: out, manifest };
+}
+
+/** Beside the package and the image that lie there already: what is in them, and the seal. */
+export async function finishBundle(
+  dir: string,
+  parts: {
+    root: string;
+    manifest: BundleManifest;
+    image: SbomParts['image'];
+    key: KeyObject | undefined;
+  },
+): Promise<void> {
+  const { root, manifest, image, key } = parts;
+  const { version, architecture, made } = manifest;
+  const files = await debFiles(path.join(dir, manifest.package));
+  const sbom = makeSbom({ root, version, architecture, made, files, image });
+  const texts = {
+    [bundleFiles.sbom]: `${JSON.stringify(sbom, undefined, 1)}\n`,
+    [bundleFiles.manifest]: `${JSON.stringify(manifest, undefined, 2)}\n`,
+    [bundleFiles.install]: installText(manifest, key !== undefined),
+  };
+  for (const [name, text] of Object.entries(texts)) await writeFile(path.join(dir, name), text);
+  await seal(dir, key);
 }
 
 async function seal(dir: string, key: KeyObject | undefined): Promise<void> {
@@ -115,7 +129,7 @@ if (import.meta.main) {
   const { image } = values;
   const { dir, manifest } = await buildBundle({
     root,
-    out: path.join(values.out, `orchestra-bundle-${version}-${process.arch}`),
+    out: path.join(values.out, `orchestra-bundle-${version}-${architecture()}`),
     version,
     epoch,
     compression: values.gzip ? 'gzip' : 'xz',
@@ -125,6 +139,6 @@ if (import.meta.main) {
   });
   const made = values.tar ? await packBundle(dir, epoch) : dir;
   const signed = values.key === undefined ? 'not signed (--key FILE)' : 'signed';
-  process.stdout.write(`${made}\n${manifest.image.id}  ${manifest.image.tag}\n${signed}\n`);
-  if (values.tar) execFileSync('sha256sum', [made], { stdio: 'inherit' });
+  const sum = values.tar ? `${await sha256Of(made)}  ` : '';
+  process.stdout.write(`${sum}${made}\n${manifest.image.id}  ${manifest.image.tag}\n${signed}\n`);
 }

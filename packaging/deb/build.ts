@@ -187,7 +187,8 @@ function gzip(text: string | Buffer): Buffer {
   return bytes;
 }
 
-function architecture(): string {
+/** As Debian calls it. */
+export function architecture(): string {
   return process.arch === 'x64' ? 'amd64' : process.arch;
 }
 

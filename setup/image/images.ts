@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { createReadStream, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -11,6 +11,7 @@ import { withLock } from '../lock.ts';
 import type { Progress } from '../progress.ts';
 import { makeArchive } from './archive.ts';
 import { describeImage, type ImageDescription } from './description.ts';
+import { readImageArchive } from './read-archive.ts';
 import { assembleImage, recipeVersion } from './recipe.ts';
 
 export type EngineAddress = { host: string };
@@ -74,6 +75,52 @@ export async function buildImage(options: Options): Promise<SandboxImage> {
   return withLock(path.join(options.cacheDir, 'image.lock'), async () =>
     buildImageLocked(options, describeImage()),
   );
+}
+
+/**
+ * Loads a docker-archive of one image. What the engine has then is what the archive's own
+ * configuration hashes to, or this throws.
+ */
+export async function loadImage({
+  engine,
+  file,
+}: {
+  engine: EngineAddress;
+  file: string;
+}): Promise<{ id: string; tags: string[] }> {
+  const { id, tags } = await readImageArchive(file).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message.slice(0, 300) : String(cause);
+    throw new OrchestraError('image.unknown', `${file} is no archive of one image: ${why}`, {
+      hint: 'docker save REFERENCE > FILE makes one',
+      cause,
+    });
+  });
+  await loadArchive(engine, createReadStream(file));
+  const answer = await askJson(parseHost(engine.host), {
+    path: `/images/${id}/json`,
+    timeoutMs: 10_000,
+  });
+  if (answer === undefined) throw loadedAnother();
+  return { id, tags };
+}
+
+async function loadArchive(engine: EngineAddress, body: Readable): Promise<void> {
+  await consume(
+    parseHost(engine.host),
+    {
+      method: 'POST',
+      path: '/images/load?quiet=1',
+      body,
+      headers: { 'Content-Type': 'application/x-tar' },
+    },
+    5 * 60_000,
+  );
+}
+
+function loadedAnother(): OrchestraError {
+  return new OrchestraError('engine.failed', 'The engine loaded another image than it was given', {
+    hint: 'orchestra doctor',
+  });
 }
 
 async function present(
@@ -156,26 +203,9 @@ async function buildImageLocked(
     const { name: user } = image.user;
     const archive = await makeArchive(assembled, { cpu, user, tag: image.fallback, layerFile });
     progress('loading the sandbox image into the engine');
-    await consume(
-      parseHost(engine.host),
-      {
-        method: 'POST',
-        path: '/images/load?quiet=1',
-        body: archive.stream(),
-        headers: { 'Content-Type': 'application/x-tar' },
-      },
-      5 * 60_000,
-    );
+    await loadArchive(engine, archive.stream());
     const loaded = await inspect(engine, image, image.fallback);
-    if (loaded === undefined || loaded.id !== archive.id) {
-      throw new OrchestraError(
-        'engine.failed',
-        'The engine loaded another image than it was given',
-        {
-          hint: 'orchestra doctor',
-        },
-      );
-    }
+    if (loaded === undefined || loaded.id !== archive.id) throw loadedAnother();
     return loaded;
   } finally {
     rmSync(layerFile, { force: true });

@@ -92,7 +92,7 @@ async function manifestsIn(layer: AsyncIterable<Buffer>): Promise<NpmPackage[]> 
   const inner = extract();
   const fed = pipeline(Readable.from(layer, { objectMode: false }), inner);
   for await (const entry of inner) {
-    const { name, size = 0 } = entry.header;
+    const { name, size } = entry.header;
     if (!packagePlace.test(name) || size > descriptionBytesMax) {
       entry.resume();
       continue;

@@ -72,7 +72,9 @@ const words: Record<string, string[]> = {
   'engine stop': [],
   'image ls': [],
   'image build': [],
+  'image load': ['image.tar'],
   'image pin': ['node:20-alpine'],
+  'bundle verify': ['.'],
   prune: [],
   'config show': [],
   completion: ['bash'],
@@ -81,18 +83,21 @@ const words: Record<string, string[]> = {
 };
 
 /** These look at an engine, and here is none. */
-const needEngine = ['engine status', 'image ls', 'image build'];
+const needEngine = ['engine status', 'image ls', 'image build', 'image load'];
 /** These ask no daemon. */
 const needNothing = [
   'selftest',
   'audit acknowledge-loss',
   'audit coverage',
   'policy check',
+  'bundle verify',
   'engine stop',
   'completion',
   'version',
   'help',
 ];
+/** These find something wrong in what they are given. */
+const wrong: Readonly<Record<string, number>> = { 'policy check': 1, 'bundle verify': 4 };
 /** These tell of a daemon that refuses, and go on. */
 const lenient = ['config show', 'doctor'];
 
@@ -134,8 +139,7 @@ test.each(all)('%s --json prints nothing but JSON on success', async (name) => {
   expect(words).toHaveProperty([name]);
   const { code, lines } = await jsonOf(name, false);
   expect(lines.length).toBeGreaterThan(0);
-  const expected = needEngine.includes(name) ? 5 : name === 'policy check' ? 1 : 0;
-  expect(code).toBe(expected);
+  expect(code).toBe(needEngine.includes(name) ? 5 : (wrong[name] ?? 0));
 });
 
 test.each(all.filter((name) => ![...needNothing, ...needEngine, ...lenient].includes(name)))(
