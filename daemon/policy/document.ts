@@ -33,6 +33,15 @@ export function readPolicy(
   return { document: parsed.value, policy };
 }
 
+/** Where something of a document stands that was read before. */
+export function locateInPolicy(
+  text: string,
+  file: string,
+  path: readonly (string | number)[],
+): { file: string; line: number; column: number } {
+  return read(text, file).locate(path);
+}
+
 /** As `sha256sum` says it of the file. */
 export function digestOfText(text: string): Digest {
   return `sha256:${hash('sha256', text, 'hex')}`;

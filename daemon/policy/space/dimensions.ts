@@ -51,7 +51,7 @@ export function dimensionsOf(
       unclear = true;
       continue;
     }
-    if (found.type === 'map' && found.path.length === atom.path.length) {
+    if (found.whole === true) {
       // `'NAME' in task.env` is a question about that name.
       if (atom.ask !== 'holds') unclear = true;
       for (const literal of 'literals' in atom ? atom.literals : []) {
@@ -76,7 +76,7 @@ export function dimensionsOf(
 
 function locate(
   path: readonly string[],
-): { path: readonly string[]; type: InputType; mounts?: true } | undefined {
+): { path: readonly string[]; type: InputType; mounts?: true; whole?: true } | undefined {
   let node: InputNode | { fields: Readonly<Record<string, InputNode>> } = { fields: inputTable };
   for (const [i, word] of path.entries()) {
     if ('list' in node) return { path: path.slice(0, i), type: 'strings', mounts: true };
@@ -94,7 +94,9 @@ function locate(
     node = next;
   }
   if ('list' in node) return { path, type: 'strings', mounts: true };
-  return 'fields' in node ? undefined : { path, type: node[0] };
+  if ('fields' in node) return undefined;
+  const [type] = node;
+  return type === 'map' ? { path, type, whole: true } : { path, type };
 }
 
 function valuesFor(
@@ -124,12 +126,12 @@ function numbers(
   atoms: readonly Atom[],
 ): { values: number[]; complete: boolean } {
   const found = unique(literalsOf(atoms).filter((one) => typeof one === 'bigint')).map(Number);
-  const around = found.flatMap((one) => [one - 1, one, one + 1]);
+  const around = found.flatMap((one) => [one, one - 1, one + 1]);
   const least = path.join('.') === 'actor.uid' ? -1 : 0;
   const values = unique(found.length === 0 ? [0, 1, 1000] : around).filter((one) => one >= least);
   const simple = atoms.every(({ ask }) => ask === 'is' || ask === 'order');
   return {
-    values: values.toSorted((a, b) => a - b),
+    values,
     complete: simple && found.length > 0 && found.every(Number.isSafeInteger),
   };
 }

@@ -18,7 +18,8 @@ function alternatives(reader: Reader): string | undefined {
   if (reader.pattern.length > patternMax || reader.depth > depthMax) return undefined;
   // The first alternative will do; the others are read to find the end.
   const first = sequence(reader);
-  while (first !== undefined && reader.pattern[reader.at] === '|') {
+  if (first === undefined) return undefined;
+  while (reader.pattern[reader.at] === '|') {
     reader.at += 1;
     if (sequence(reader) === undefined) return undefined;
   }

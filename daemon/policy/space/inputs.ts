@@ -4,7 +4,12 @@ import type { Dimension, Value } from './dimensions.ts';
 /** For each dimension which of its values; -1 is what the base has. */
 export type Choice = readonly number[];
 
-export type Space = { base: PolicyInput; dimensions: readonly Dimension[] };
+export type Space = {
+  base: PolicyInput;
+  dimensions: readonly Dimension[];
+  /** Gives a task the arguments of its tool, where nothing is said of them. */
+  settle: (input: PolicyInput) => PolicyInput;
+};
 
 /** How many inputs there are where every value meets every other; `Infinity` where that is absurd. */
 export function sizeOf({ dimensions }: Pick<Space, 'dimensions'>): number {
@@ -35,7 +40,7 @@ export function* everyChoice({ dimensions }: Pick<Space, 'dimensions'>): Generat
 }
 
 /**
- * At most `max` of them, the same ones each time: the base, each value alone, each pair of values,
+ * At most `max` of them, the same ones each time: the base, all first values, each value alone, each pair of values,
  * then any, by a fixed seed.
  */
 export function* someChoices(
@@ -58,6 +63,8 @@ function* series(
 ): Generator<number[]> {
   yield base;
   if (dimensions.length === 0) return;
+  // The values that conditions name come first: what all of them ask for at once.
+  yield base.map(() => 0);
   for (const [i, { values }] of dimensions.entries()) {
     for (const v of values.keys()) yield base.with(i, v);
   }
@@ -75,14 +82,18 @@ function* series(
 }
 
 /** The input that a choice means. Shares with the base what it does not change. */
-export function inputFor({ base, dimensions }: Space, choice: Choice): PolicyInput {
+export function inputFor({ base, dimensions, settle }: Space, choice: Choice): PolicyInput {
   let input: object = base;
+  let [tool, args] = [false, false];
   for (const [i, chosen] of choice.entries()) {
     const dimension = dimensions[i];
     if (chosen < 0 || dimension === undefined) continue;
     input = withValue(input, dimension.path, dimension.values[chosen]);
+    const path = dimension.path.join('.');
+    tool ||= path === 'task.tool';
+    args ||= path === 'task.args';
   }
-  return input as PolicyInput;
+  return tool && !args ? settle(input as PolicyInput) : (input as PolicyInput);
 }
 
 /** What of an input differs from the base, place by place. */
