@@ -128,12 +128,12 @@ export type StreamOptions = {
   pauseMs?: number;
   headers?: Record<string, string>;
   /** After the last piece, in place of a clean end. */
-  then?: 'cut' | 'silence';
+  ending?: 'cut' | 'silence';
 };
 
 /** Server-sent events, as they are or in pieces. */
 export function stream(events: readonly string[], options: StreamOptions = {}): Reply {
-  const { pieceBytes = Infinity, pauseMs = 0, headers = {}, then } = options;
+  const { pieceBytes = Infinity, pauseMs = 0, headers = {}, ending } = options;
   const bytes = Buffer.from(events.join(''));
   return async (answer) => {
     answer.head(200, { 'content-type': 'text/event-stream', ...headers });
@@ -141,8 +141,8 @@ export function stream(events: readonly string[], options: StreamOptions = {}): 
       await answer.bytes(bytes.subarray(at, at + pieceBytes));
       if (pauseMs > 0) await sleep(pauseMs);
     }
-    if (then === 'cut') answer.cut();
-    else if (then === 'silence') await answer.silence();
+    if (ending === 'cut') answer.cut();
+    else if (ending === 'silence') await answer.silence();
     else answer.end();
   };
 }
@@ -339,12 +339,19 @@ export const protocols: readonly Protocol[] = [anthropic, openai, compatible];
 export function says(protocol: Protocol, said: Words | string, options: StreamOptions = {}): Reply {
   const whole = typeof said === 'string' ? { text: said } : said;
   return stream(
-    [...protocol.begin(whole), ...words(whole.text).map(protocol.word), ...protocol.finish(whole)],
+    [
+      ...protocol.begin(whole),
+      ...words(whole.text).map((piece) => protocol.word(piece)),
+      ...protocol.finish(whole),
+    ],
     options,
   );
 }
 
 /** The first words, and then no more events: what comes after that is in the options. */
 export function begins(protocol: Protocol, text: string, options: StreamOptions = {}): Reply {
-  return stream([...protocol.begin({ text }), ...words(text).map(protocol.word)], options);
+  return stream(
+    [...protocol.begin({ text }), ...words(text).map((piece) => protocol.word(piece))],
+    options,
+  );
 }

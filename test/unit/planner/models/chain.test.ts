@@ -154,7 +154,7 @@ test('rules that are named first are asked first, and nothing leaves the machine
 
 test('one deadline holds for all: the first may take half of it, and the second still answers', async () => {
   const [a, b] = [
-    await serve(begins(anthropic, sound, { then: 'silence' })),
+    await serve(begins(anthropic, sound, { ending: 'silence' })),
     await serve(says(openai, sound)),
   ];
   const key = await keyOfOwn();
@@ -166,7 +166,7 @@ test('one deadline holds for all: the first may take half of it, and the second 
 
 test('a budget of time ends a model before the deadline does', async () => {
   const { planners } = await two(
-    [begins(anthropic, sound, { then: 'silence' })],
+    [begins(anthropic, sound, { ending: 'silence' })],
     [says(openai, sound)],
     { budget: { time: '100ms' as never } },
   );
@@ -270,7 +270,11 @@ describe('resting', () => {
 
   test('three failures in a row leave a planner alone, a success before that begins anew', async () => {
     const a = await serve(
-      ...[status(503), status(503), status(503), status(503), says(anthropic, sound)],
+      status(503),
+      status(503),
+      status(503),
+      status(503),
+      says(anthropic, sound),
       status(503),
     );
     const { planners } = plannersOf([planner(anthropic, a, await keyOfOwn())]);
@@ -279,8 +283,13 @@ describe('resting', () => {
       codes.push((await planners.plan(await wordsFor('build'), never)).tried[0]?.code);
     }
     expect(codes).toEqual([
-      ...['overloaded', 'overloaded', 'ok'],
-      ...['overloaded', 'overloaded', 'overloaded', 'resting'],
+      'overloaded',
+      'overloaded',
+      'ok',
+      'overloaded',
+      'overloaded',
+      'overloaded',
+      'resting',
     ]);
   });
 
@@ -319,7 +328,7 @@ describe('a planner by name', () => {
 
 test('whoever goes away ends the question at once, and no other planner is asked', async () => {
   const { planners, a, b } = await two(
-    [begins(anthropic, sound, { then: 'silence' })],
+    [begins(anthropic, sound, { ending: 'silence' })],
     [says(openai, sound)],
   );
   const gone = new AbortController();
@@ -338,7 +347,10 @@ test('a log that takes no record lets no question out', async () => {
 });
 
 test('more conversations at once than there is room for are refused', async () => {
-  const { planners, a } = await two([begins(anthropic, sound, { then: 'silence' })], [status(500)]);
+  const { planners, a } = await two(
+    [begins(anthropic, sound, { ending: 'silence' })],
+    [status(500)],
+  );
   const gone = new AbortController();
   const request = await wordsFor('build');
   const all = Array.from({ length: 8 }, () => planners.plan(request, { signal: gone.signal }));

@@ -51,7 +51,7 @@ async function ask(
 
 describe.each(protocols)('$kind', (protocol) => {
   test('a silent stream is given up after its idle time, whatever the SDK waits for', async () => {
-    const silent = begins(protocol, '{"assump', { then: 'silence' });
+    const silent = begins(protocol, '{"assump', { ending: 'silence' });
     const { first, made, server } = await ask(protocol, [silent], { idle: '150ms' as never });
     expect(first.code).toBe('timeout');
     expect(server.asked.length).toBe(2);
@@ -81,7 +81,7 @@ describe.each(protocols)('$kind', (protocol) => {
 
   test('a connection cut in the middle is tried once more, and then the plan is taken', async () => {
     const { made, first } = await ask(protocol, [
-      begins(protocol, '{"assumptions', { then: 'cut' }),
+      begins(protocol, '{"assumptions', { ending: 'cut' }),
       says(protocol, sound),
     ]);
     expect(made.plan.planner).toBe(protocol.kind);
