@@ -104,7 +104,7 @@ export class Requests {
   }
 
   /** Leave that covers all that is asked for now, of this run or one that it goes on from. */
-  granted(bound: Bound, wanted: AskTerms): RequestFacts | undefined {
+  granted(bound: Bound & { grows?: GrownTool }, wanted: AskTerms): RequestFacts | undefined {
     const asker = this.states.askerOf(bound.run);
     return this.#known(bound, (request) => {
       const { state } = request;
@@ -112,6 +112,7 @@ export class Requests {
         const { name } = request.grows;
         if (this.#deps.allowed.isWithdrawnSince(asker.uid, name, request.seq)) return false;
       }
+      if (bound.grows !== undefined && !isSameTool(request.grows, bound.grows)) return false;
       return state === 'granted' && isCovered(wanted, asker, request);
     });
   }
@@ -446,10 +447,16 @@ function isBoundTo(request: RequestFacts, bound: Bound): boolean {
   );
 }
 
+function isSameTool(a: GrownTool | undefined, b: GrownTool | undefined): boolean {
+  return a?.name === b?.name && a?.image === b?.image && a?.binary === b?.binary;
+}
+
 /** The same on the same terms. */
 function isSame(request: RequestFacts, opening: Opening): boolean {
   if (!isBoundTo(request, opening)) return false;
   const ask = 'ask' in opening ? opening.ask : undefined;
+  const grows = 'ask' in opening ? opening.grows : undefined;
+  if (!isSameTool(request.grows, grows)) return false;
   return canonicalJson(request.ask ?? null) === canonicalJson(ask ?? null);
 }
 

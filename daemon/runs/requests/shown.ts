@@ -1,3 +1,4 @@
+import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import type { Question, ShownApproval, ShownQuestion } from '#contract/requests.ts';
 import type { GrownTool } from '#contract/tools.ts';
@@ -32,24 +33,11 @@ export function approvalOf(
     from: ask.from.map((list) => [...list]),
     self: ask.self,
   };
-  const what = {
-    task: {
-      id: task.id,
-      title: task.title,
-      why: task.why,
-      tool: task.tool,
-      args: [...task.args],
-      env: { ...task.env },
-      needs: [...task.deps],
-      side_effects: task.sideEffects === true,
-    },
-    sandbox: sandboxOf(run, spec),
-  };
-  const { title: _title, why: _why, ...named } = what.task;
+  const what = whatOf(run, task, spec);
   const growing = grows === undefined ? {} : { grows };
   return {
     ...boundOf(run, task),
-    about: digestOf({ task: named, sandbox: what.sandbox, ...growing }),
+    about: aboutDigest(run, task, spec),
     ...growing,
     ask: terms,
     rules: asking.map(({ document, id, digest, line }) => ({ document, id, digest, line })),
@@ -68,6 +56,33 @@ export function approvalOf(
       ...growing,
       ask: terms,
     },
+  };
+}
+
+/** Of everything that decides what is done, without the run, its plan, and words for people. */
+export function aboutDigest(
+  run: Pick<AcceptedRun, 'image'>,
+  task: PlanTask,
+  spec: SandboxSpec,
+): Digest {
+  const { task: all, sandbox } = whatOf(run, task, spec);
+  const { title: _title, why: _why, ...named } = all;
+  return digestOf({ task: named, sandbox });
+}
+
+function whatOf(run: Pick<AcceptedRun, 'image'>, task: PlanTask, spec: SandboxSpec) {
+  return {
+    task: {
+      id: task.id,
+      title: task.title,
+      why: task.why,
+      tool: task.tool,
+      args: [...task.args],
+      env: { ...task.env },
+      needs: [...task.deps],
+      side_effects: task.sideEffects === true,
+    },
+    sandbox: sandboxOf(run, spec),
   };
 }
 
