@@ -34,7 +34,9 @@ export type HeadCheck =
 /** Compares the log that the daemon serves now with what was seen before. */
 export async function checkHead(env: Env, client: Client): Promise<HeadCheck> {
   const heads = await readHeads(env);
-  const now = await client.call('auditHead');
+  const first = await client.call('auditHead');
+  const seen = heads.logs[first.origin]?.size ?? 0;
+  const now = seen === 0 ? first : await client.call('auditHead', { query: { seq: seen - 1 } });
   const served = heads.sockets[client.key];
   if (served !== undefined && served !== now.origin) {
     const before = heads.logs[served];
@@ -47,9 +49,12 @@ export async function checkHead(env: Env, client: Client): Promise<HeadCheck> {
     const detail = `the log had ${known.size} records when it was last seen, now it has ${now.size}`;
     return { holds: false, reason: 'rolled_back', detail };
   }
-  const params = { seq: String(known.size - 1) };
-  const hash =
-    now.size === known.size ? now.hash : (await client.call('auditShow', { params })).hash;
+  const hash = now.size === known.size ? now.hash : now.at;
+  if (hash === undefined) {
+    throw new OrchestraError('record.unknown', `Record ${known.size - 1} is not there any more`, {
+      hint: 'orchestra audit verify',
+    });
+  }
   if (hash === known.hash) return { holds: true, known };
   const detail = `record #${known.size - 1} is not the one that was there when the log was last seen`;
   return { holds: false, reason: 'changed', detail };

@@ -365,6 +365,36 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
       json: { product: 'orchestrad', version: '0.1.0', api: 'v1', node: 'v24' },
     })
     .answer('doctor', { json: { checks: [{ name: 'engine', status: 'ok', message: 'docker' }] } })
+    .answer('whoAmI', {
+      json: {
+        auth: 'peer',
+        uid: 1000,
+        user: 'ada',
+        groups: ['ada', 'orchestra'],
+        roles: [{ role: 'runner', by: 'access.runner: group:orchestra' }],
+        quotas: [
+          { quota: 'runs_per_day', used: 3, allowed: 20, by: 'quotas.default' },
+          { quota: 'disk', used: 5 },
+        ],
+      },
+    })
+    .answer('usage', {
+      json: {
+        items: [
+          {
+            owner: 'uid:1000',
+            user: 'ada',
+            day: '2026-05-01',
+            open_runs: 1,
+            runs: 3,
+            tasks: 9,
+            cpu_ms: 90_000,
+            disk_bytes: 1024,
+            quotas: [{ quota: 'runs_per_day', used: 3, allowed: 20, by: 'quotas.default' }],
+          },
+        ],
+      },
+    })
     .answer('config', { json: { settings: [{ name: 'socket', value: '/s', origin: 'default' }] } })
     .answer('snapshotFind', { json: snapshot })
     .answer('snapshotMissing', { json: { missing: [] } })

@@ -136,7 +136,11 @@ export function auditRoutes({ runs, runsDeps, index, auditDir, checkpoints }: Ro
       const tar = await extractor.extract(runs.find(param('id')).id, actor);
       return sendBytes(outgoing, tar, { 'content-type': 'application/x-tar' });
     },
-    auditHead: () => Promise.resolve({ ...log.head, origin: log.origin }),
+    auditHead: async ({ query: { seq } }) => {
+      const head = { ...log.head, origin: log.origin };
+      const found = seq === undefined ? undefined : await index.find(seq);
+      return found === undefined ? head : { ...head, at: found.hash };
+    },
     auditVerify: async ({ body: { keys, checkpoints: kept }, actor }) => {
       const options = { upTo: log.size, keys, checkpoints: kept };
       const verdict = await verifyInThread({ dir: auditDir, options, stepsBack: false });

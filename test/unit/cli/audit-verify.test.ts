@@ -17,7 +17,7 @@ function verify(daemon: FakeDaemon, cwd: string, ...flags: string[]): Ran {
 function serveHead(daemon: FakeDaemon, size: number, hash: string, origin = 'log-1'): void {
   const record = recordsOf('succeeded', 0)[0];
   daemon
-    .answer('auditHead', { json: { size, hash, origin } })
+    .answer('auditHead', { json: { size, hash, origin, at: hash } })
     .answer('auditShow', { json: { record, hash } });
 }
 

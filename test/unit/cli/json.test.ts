@@ -60,6 +60,8 @@ const words: Record<string, string[]> = {
   'policy show': ['default'],
   'policy check': ['policy.yaml'],
   'secret ls': [],
+  whoami: [],
+  usage: [],
   'secret set': ['TOKEN'],
   'secret rm': ['TOKEN'],
   tools: [],
