@@ -60,6 +60,8 @@ export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<strin
   if (left.length === 0 || run.policy === undefined || run.plan === undefined) return taken;
   const { policy } = await policyAgain(deps, run.policy);
   const image = await deps.images.resolve(deps.log, policy, run.id);
+  // What was allowed before the daemon went is so still.
+  await deps.tools.prepare(image, policy);
   const { tasks } = await loadPlan(deps, run.plan);
   for (const { task: id, released } of left) {
     const task = tasks.find((each) => each.id === id);
