@@ -41,6 +41,11 @@ const plan: OptionSpec = {
   text: 'run this plan instead of making one',
   values: 'file',
 };
+const planner: OptionSpec = {
+  flags: '--planner <name>',
+  text: 'ask this planner alone: rules, or one of the daemon’s configuration',
+  values: ['rules'],
+};
 const outputs = ['tree', 'plain', 'json', 'quiet'] as const;
 const output: OptionSpec = {
   flags: '--output <form>',
@@ -88,6 +93,7 @@ export const commands: readonly CommandSpec[] = [
     group: 'Start',
     options: [
       plan,
+      planner,
       workspace,
       policy,
       config,
@@ -138,6 +144,7 @@ export const commands: readonly CommandSpec[] = [
     group: 'Start',
     options: [
       plan,
+      planner,
       workspace,
       policy,
       config,

@@ -16,6 +16,7 @@ import { CheckpointAnswer, CheckpointQuery, KeysAnswer } from './checkpoint.ts';
 import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
+import { TriedPlanner } from './planning.ts';
 import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
 import { AnswerRequest, RequestQuery, RequestRow, RequestView } from './requests.ts';
@@ -128,6 +129,8 @@ export const PlanAnswer = z.strictObject({
   plan: z.looseObject({ version: z.literal(1) }),
   clamped: z.array(z.string()),
   summary: z.array(z.string()),
+  /** Who was asked for it, in that order; absent where only one could be. */
+  tried: z.array(TriedPlanner).optional(),
 });
 
 const endpoint = <const E extends Endpoint>(row: E): E => row;

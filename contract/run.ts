@@ -3,6 +3,7 @@ import { Hint } from './hints.ts';
 import { Digest, RunId, TaskId } from './ids.ts';
 import { LeftOutNote } from './left-out.ts';
 import { endingLimits } from './limits.ts';
+import { TriedPlanner } from './planning.ts';
 import { pruneReasons } from './prune.ts';
 import { requestKinds } from './requests.ts';
 
@@ -202,6 +203,8 @@ export const RunView = z.strictObject({
   policy: z.strictObject({ name: z.string(), digest: Digest.optional() }),
   plan: Digest.optional(),
   planner: z.string().optional(),
+  /** Who was asked for the plan, in that order; absent where only one could be. */
+  tried: z.array(TriedPlanner).optional(),
   image: z.string().optional(),
   submittedBy: z.string(),
   submittedAt: Time,

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
+import { triedLine } from '#contract/planning.ts';
 import type { Command } from '../context.ts';
 import { textOption } from '../options.ts';
 import { planFileOf } from '../run/plan-file.ts';
@@ -12,6 +13,7 @@ import { writeFileFresh } from '../write-file.ts';
 
 /** What is shown of a plan; the daemon validated it, so anything missing is shown as missing. */
 const Shown = z.looseObject({
+  planner: z.string().default('nobody knows'),
   assumptions: z.array(z.string()).default([]),
   tasks: z.array(
     z.looseObject({
@@ -49,6 +51,8 @@ export const plan: Command = async (context, [intent], options) => {
   }
   const shown = Shown.parse(answer.plan);
   print.line(`Plan  ${shown.tasks.length} tasks · ${answer.digest}`);
+  print.line(`  planned by ${safe(shown.planner)}`);
+  for (const one of answer.tried ?? []) print.line(`  ${safe(triedLine(one))}`);
   for (const text of answer.summary) print.line(`  ${safe(text)}`);
   for (const line of table(
     shown.tasks.map((task) => [

@@ -1,5 +1,6 @@
 import { leftOutSentence } from '#contract/left-out.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
+import { triedLine } from '#contract/planning.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Command } from '../context.ts';
 import { hintLines } from '../run/hints.ts';
@@ -32,6 +33,7 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     ['Policy', view.policy.name],
     ['Plan', view.plan],
     ['Planner', view.planner],
+    ...(view.tried ?? []).map((one): [string, string] => ['', triedLine(one)]),
     ['Image', view.image],
     ['Submitted', `${view.submittedAt} by ${view.submittedBy}`],
     ['Goes on from', view.continues && `${view.continues.run} (${view.continues.mode})`],

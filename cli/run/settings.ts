@@ -25,6 +25,7 @@ export async function runSettings(context: Context, options: Options): Promise<R
   const said = await Said.read(context, options);
   const workspace = said.located('workspace') ?? context.cwd;
   const plan = said.located('plan');
+  const planner = plannerOf(options, plan);
   const policy = await policyOf(context, said);
   const timeout = said.text('timeout');
   const priority = countOption(options, 'priority', { min: -100, max: 100 });
@@ -43,6 +44,7 @@ export async function runSettings(context: Context, options: Options): Promise<R
               file: shown(context, plan),
             },
           }),
+      ...(planner === undefined ? {} : { planner }),
       ...(policy === undefined ? {} : { policy }),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(timeout === undefined ? {} : { timeoutMs: parseTime(timeout, '--timeout') }),
@@ -50,6 +52,14 @@ export async function runSettings(context: Context, options: Options): Promise<R
       ...(options['cache'] === false ? { cache: false } : {}),
     },
   };
+}
+
+function plannerOf(options: Options, plan: string | undefined): string | undefined {
+  const planner = textOption(options, 'planner');
+  if (planner === undefined || plan === undefined) return planner;
+  throw new OrchestraError('usage.invalid', '--plan has a plan, so --planner makes none', {
+    hint: 'leave one of them out',
+  });
 }
 
 /** The part of the settings that says how a run is shown. */

@@ -1,5 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Finding, Plan } from '#contract/plan.ts';
+import type { TriedPlanner } from '#contract/planning.ts';
+import type { RecordData } from '#contract/records.ts';
 import { review } from '../policy/review.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { NoPlan } from '../planner/models/no-plan.ts';
@@ -42,4 +44,20 @@ export function triedOf(found: Pick<PlannedByWords, 'tried'> | OrchestraError) {
   const tried =
     found instanceof OrchestraError ? (found instanceof NoPlan ? found.tried : []) : found.tried;
   return tried === undefined || tried.length === 0 ? {} : { tried: tried.map(triedData) };
+}
+
+/** As a record has it → as a view shows it. */
+export function triedShown(
+  one: NonNullable<RecordData<'plan.made'>['tried']>[number],
+): TriedPlanner {
+  const { planner, code, ms, rounds, cost_micro: costMicro } = one;
+  return {
+    planner,
+    code,
+    ms,
+    rounds,
+    inputTokens: one.input_tokens,
+    outputTokens: one.output_tokens,
+    ...(costMicro === undefined ? {} : { costMicro }),
+  };
 }

@@ -1,5 +1,6 @@
 import { leftOutSentence } from '#contract/left-out.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
+import { triedLine } from '#contract/planning.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import { escapeMarkdown as text, table } from './markdown.ts';
@@ -149,6 +150,8 @@ function plan({ run, plan, clamped }: ReportFacts): string {
     `## Plan\n\n\`${run.plan ?? ''}\` by the planner ${text(plan.planner)}`,
     table(['task', 'after', 'command'], plan.tasks.map(planRow)),
   ];
+  const tried = run.tried?.map(triedLine) ?? [];
+  if (tried.length > 0) parts.push(`Who was asked for it:\n\n${bullets(tried)}`);
   if (plan.assumptions.length > 0) parts.push(`Assumptions:\n\n${bullets(plan.assumptions)}`);
   if (clamped.length > 0) parts.push(`Lowered to what the policy allows:\n\n${bullets(clamped)}`);
   return parts.join('\n\n');

@@ -93,6 +93,8 @@ export type RunFacts = {
   policyName: string;
   policy?: Digest;
   planner?: string;
+  /** Who was asked for the plan, in that order. */
+  tried?: NonNullable<RecordData<'plan.made'>['tried']>;
   plan?: Digest;
   image?: string;
   taskCount: number;
@@ -232,8 +234,12 @@ function apply(run: RunFacts, record: AnyRecord): void {
       run.planner = record.data.planner;
       run.taskCount = record.data.tasks;
       run.clamped = record.data.clamped;
+      if (record.data.tried !== undefined) run.tried = record.data.tried;
       return;
     case 'plan.failed':
+      if (record.data.tried !== undefined) run.tried = record.data.tried;
+      run.reasons = [...new Set([...run.reasons, ...record.data.reasons])];
+      return;
     case 'run.refused':
       run.reasons = [...new Set([...run.reasons, ...record.data.reasons])];
       return;

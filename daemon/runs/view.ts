@@ -4,6 +4,7 @@ import type { RunRow, RunView, TaskView } from '#contract/run.ts';
 import { tasksOnRecord } from './prune/plan-left.ts';
 import { erasedWords, missingWords, type Vault } from '../audit/vault/vault.ts';
 import type { RunFacts, TaskFacts } from './state.ts';
+import { triedShown } from './plan-words.ts';
 import { withWords } from './words.ts';
 
 type PlannedTask = Pick<PlanTask, 'id' | 'title' | 'tool' | 'deps'>;
@@ -45,6 +46,7 @@ export function viewOf(
     policy: { name: run.policyName, digest: run.policy },
     plan: run.plan,
     planner: run.planner,
+    ...(run.tried === undefined ? {} : { tried: run.tried.map(triedShown) }),
     image: run.image,
     submittedBy: nameOf(run.submittedBy),
     submittedAt: run.submittedAt,

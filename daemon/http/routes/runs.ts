@@ -44,6 +44,7 @@ export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
           `policy ${policy.name} ${policy.digest}`,
           'network none; nothing has run',
         ],
+        ...(made.tried === undefined ? {} : { tried: [...made.tried] }),
       };
     },
     runSubmit: async ({ body, actor }) => ({ id: await runs.submit(body, actor) }),

@@ -1,27 +1,7 @@
 import { OrchestraError, type ErrorCode, type ErrorPlace } from '#contract/errors.ts';
+import { troubleWords, type TroubleCode } from '#contract/planning.ts';
 import { nearest, quoted } from '../../base/schema-issues.ts';
 import type { Tried } from './planners.ts';
-import type { TroubleCode } from './trouble.ts';
-
-/** Why a planner was of no use, for people. */
-export const troubleWords: Readonly<Record<TroubleCode, string>> = {
-  key: 'its key cannot be read here',
-  auth: 'its key is not taken',
-  billing: 'it wants to be paid first',
-  config: 'the model, the address or the question is not known there',
-  rate_limit: 'it was asked too often',
-  overloaded: 'it is overloaded',
-  network: 'it could not be reached, or was cut off',
-  timeout: 'it took too long',
-  refusal: 'it refused',
-  truncated: 'its answer was cut at the limit of its output',
-  too_large: 'its answer was too large',
-  invalid: 'none of its plans was sound, after every repair',
-  denied: 'the policy allows none of its plans',
-  budget: 'its budget was too small',
-  resting: 'it failed before and is left alone for a while',
-  impossible: 'they know no plan for this',
-};
 
 const passing: readonly string[] = [
   'rate_limit',

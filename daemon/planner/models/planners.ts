@@ -1,6 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { Finding, Plan } from '#contract/plan.ts';
+import type { TriedPlanner, TroubleCode } from '#contract/planning.ts';
 import type { Log } from '../../audit/types.ts';
 import { digestOf } from '../../base/canonical.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -19,20 +20,10 @@ import { Rests } from './rests.ts';
 import type { ModelSettings, PlannerSettings } from './settings.ts';
 import { Spending } from './spending.ts';
 import type { Survey } from './survey.ts';
-import { ModelTrouble, type TroubleCode } from './trouble.ts';
+import { ModelTrouble } from './trouble.ts';
 
 /** One planner's part in a plan. Words of a provider are not in it. */
-export type Tried = {
-  planner: string;
-  code: 'ok' | TroubleCode;
-  ms: number;
-  /** Questions that it was asked. */
-  rounds: number;
-  inputTokens: number;
-  outputTokens: number;
-  /** Millionths of the currency of its price; absent where none is set. */
-  costMicro?: number;
-};
+export type Tried = TriedPlanner & { code: 'ok' | TroubleCode };
 
 export type WordsRequest = Omit<PlanRequest, 'planText' | 'exec'> & {
   survey: () => Survey;
@@ -98,10 +89,7 @@ export class Planners {
     const models = chosen.filter(({ kind }) => kind !== 'rules');
     for (const settings of chosen) {
       if (settings.kind === 'rules') {
-        tried.push({
-          ...idle('rules', 'made' in rules ? 'ok' : 'impossible'),
-          ms: this.#now() - now,
-        });
+        tried.push(idle('rules', 'made' in rules ? 'ok' : 'impossible'));
         if ('made' in rules) return { ...rules.made, tried };
         continue;
       }
@@ -141,7 +129,7 @@ export class Planners {
     } finally {
       const one: Tried = {
         planner: settings.name,
-        code: job.planning.signal.aborted ? 'timeout' : code,
+        code: job.planning.signal.aborted ? 'cancelled' : code,
         ms: Math.round(this.#now() - startedAt),
         rounds: seen.rounds,
         ...spending.used,
@@ -264,7 +252,7 @@ export function triedData(one: Tried) {
   return {
     planner: one.planner,
     code: one.code,
-    ms: Math.round(one.ms),
+    ms: one.ms,
     rounds: one.rounds,
     input_tokens: one.inputTokens,
     output_tokens: one.outputTokens,

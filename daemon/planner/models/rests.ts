@@ -1,4 +1,5 @@
-import type { ModelTrouble, TroubleCode } from './trouble.ts';
+import type { TroubleCode } from '#contract/planning.ts';
+import type { ModelTrouble } from './trouble.ts';
 
 type Rest = {
   failures: number;

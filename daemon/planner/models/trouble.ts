@@ -1,39 +1,4 @@
-/**
- * Why a planner has no plan to show, in words of our own: what a provider says of itself is text
- * from outside and stays out of records.
- */
-export const troubleCodes = [
-  /** Its key cannot be read here. */
-  'key',
-  /** The key is not taken, or not for this model. */
-  'auth',
-  /** No money left there. */
-  'billing',
-  /** The model, the address or what was asked is not known there. */
-  'config',
-  'rate_limit',
-  'overloaded',
-  'network',
-  /** It was silent for too long, or its time was up. */
-  'timeout',
-  /** It would not. */
-  'refusal',
-  /** Cut off at the limit of its output. */
-  'truncated',
-  /** More came than an answer may have. */
-  'too_large',
-  /** No plan, after every repair. */
-  'invalid',
-  /** A plan, but none that the policy allows, after every repair. */
-  'denied',
-  /** Tokens, cost or time of its budget would not do. */
-  'budget',
-  /** It failed before and is left alone for a while. */
-  'resting',
-  /** The rules know no plan for this. */
-  'impossible',
-] as const;
-export type TroubleCode = (typeof troubleCodes)[number];
+import type { TroubleCode } from '#contract/planning.ts';
 
 export type Usage = { inputTokens: number; outputTokens: number };
 
