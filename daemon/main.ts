@@ -18,7 +18,7 @@ import {
   type ServiceManager,
 } from './service-manager.ts';
 import { statusOf, waitForEngine } from './waiting.ts';
-import { startDaemon } from './wire.ts';
+import { startDaemon, type Daemon } from './wire.ts';
 
 const usage = `orchestrad: runs plans in locked containers and keeps the record
 
@@ -34,7 +34,7 @@ const usage = `orchestrad: runs plans in locked containers and keeps the record
   --version, --help
 
 SIGTERM ends what runs and leaves its runs open for the next daemon; SIGUSR2 leaves to the next one
-what runs as well.
+what runs as well. SIGHUP reads policies and certificates again.
 `;
 
 const root = new URL('..', import.meta.url);
@@ -103,11 +103,21 @@ async function main(): Promise<void> {
   if (flags['stop-with-stdin']) {
     process.stdin.once('close', () => ending.resolve('stdin closed')).resume();
   }
-  const watching = manager.watch(
-    () => daemon.beat(),
-    (error) => logger.fatal({ err: error }, 'no sign of life for the service manager'),
+  // What the last reading of policies came to stays to be seen while it matters: as long as it failed.
+  let refused = '';
+  const status = () => `${refused}${daemon.beat()}`;
+  let reloading = Promise.resolve();
+  process.on('SIGHUP', () => {
+    reloading = reloading.then(async () => {
+      await manager.reloading();
+      refused = await reload(daemon, logger);
+      await manager.ready(status());
+    });
+  });
+  const watching = manager.watch(status, (error) =>
+    logger.fatal({ err: error }, 'no sign of life for the service manager'),
   );
-  await manager.ready(daemon.beat());
+  await manager.ready(status());
   const reason = await Promise.race([ending.promise, daemon.blocked]);
   watching[Symbol.dispose]();
   // An open stdin would keep the process alive after everything else has ended.
@@ -129,6 +139,17 @@ async function main(): Promise<void> {
   setTimeout(() => process.exit(exitCodes.unreachable), lastWordsMs).unref();
   await daemon.stop('log blocked');
   process.exitCode = exitCodes.unreachable;
+}
+
+/** Answers what is to be said of it from now on: nothing, where it is in order. */
+async function reload(daemon: Daemon, logger: Logger): Promise<string> {
+  try {
+    logger.info(await daemon.reload());
+    return '';
+  } catch (error) {
+    logger.error({ err: error }, 'not reloaded; what was in force stays in force');
+    return `reload refused: ${error instanceof Error ? error.message : String(error)}; `;
+  }
 }
 
 function isMissingEngine(error: unknown): error is OrchestraError {

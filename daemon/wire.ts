@@ -27,6 +27,11 @@ export type Daemon = {
    * to end as soon as this resolves, or it would act on what is no longer its own.
    */
   handOver(reason: string): Promise<void>;
+  /**
+   * Reads policies and certificates again and says in a line what changed; where a policy is not in
+   * order it throws, and the ones before stay in force.
+   */
+  reload(): Promise<string>;
   /** A sign of life: asks the scheduler for a pass, says in a line how things are, or throws. */
   beat(): string;
 };
@@ -164,6 +169,12 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
         await Promise.all([server.close(handOverMs), network.close(handOverMs)]);
         await refusals[Symbol.asyncDispose]();
         await rooms.recordHandOver(reason);
+      },
+      reload: async () => {
+        const { loaded, changed } = await deps.policies.reload();
+        await network.reload();
+        const names = changed.map(({ name }) => name).join(', ');
+        return `${loaded} policies read again, ${changed.length === 0 ? 'none changed' : `changed: ${names}`}`;
       },
       beat: () => {
         if (log.blocked) throw log.blocked;

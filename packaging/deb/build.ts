@@ -121,7 +121,8 @@ function stageTexts(stage: string, of: { root: string; version: string; date: st
   for (const [shell, file] of Object.entries(shells))
     put(stage, file, run('orchestra', ['completion', shell]));
   const usages = Object.fromEntries(programs.slice(1).map((name) => [name, run(name, ['--help'])]));
-  for (const [name, page] of manualPages(of, usages)) {
+  const settings = readFileSync(path.join(of.root, 'docs/CONFIG.md'), 'utf8');
+  for (const [name, page] of manualPages(of, { usages, settings })) {
     put(stage, `usr/share/man/man${name.at(-1) ?? ''}/${name}.gz`, gzip(page));
   }
   const doc = 'usr/share/doc/orchestra';

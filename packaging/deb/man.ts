@@ -1,6 +1,7 @@
 import type { CommandSpec, OptionSpec } from '#cli/command-spec.ts';
 import { commands, globalOptions } from '#cli/commands.ts';
 import { exitMeanings } from '#cli/exit-meanings.ts';
+import { fromMarkdown } from './from-markdown.ts';
 import { manualPage, roffArgument, roffText, term, verbatim } from './roff.ts';
 
 export type Stamp = { version: string; date: string };
@@ -9,14 +10,19 @@ export type Stamp = { version: string; date: string };
 export type Usages = Readonly<Record<string, string>>;
 
 /**
- * Every manual page by its file name: one of `orchestra`, one of each of its commands, and one of
- * each other program. Made from the table that the parser is made from, so none can fall behind.
+ * Every manual page by its file name: one of `orchestra`, one of each of its commands, one of each
+ * other program, and one of the settings. Made from the table that the parser is made from and from
+ * docs/CONFIG.md, so none can fall behind.
  */
-export function manualPages(stamp: Stamp, usages: Usages): Map<string, string> {
+export function manualPages(
+  stamp: Stamp,
+  { usages, settings }: { usages: Usages; settings: string },
+): Map<string, string> {
   const pages = new Map([['orchestra.1', overview(stamp)]]);
   for (const spec of commands) pages.set(`orchestra-${spec.name}.1`, commandPage(spec, stamp));
   for (const [name, usage] of Object.entries(usages))
     pages.set(`${name}.8`, programPage(name, usage, stamp));
+  pages.set('orchestrad.yaml.5', settingsPage(settings, stamp));
   return pages;
 }
 
@@ -118,7 +124,30 @@ function programPage(name: string, usage: string, stamp: Stamp): string {
     name,
     section: 8,
     summary: first.replace(/^[\w-]+: /, ''),
-    body: ['.SH USAGE', ...verbatim(rest.join('\n')), '.SH SEE ALSO', '.BR orchestra (1)'],
+    body: [
+      '.SH USAGE',
+      ...verbatim(rest.join('\n')),
+      '.SH SEE ALSO',
+      '.BR orchestra (1),',
+      '.BR orchestrad.yaml (5)',
+    ],
+  });
+}
+
+function settingsPage(text: string, stamp: Stamp): string {
+  return manualPage({
+    ...stamp,
+    name: 'orchestrad.yaml',
+    section: 5,
+    summary: 'settings of orchestrad',
+    body: [
+      '.SH DESCRIPTION',
+      ...fromMarkdown(text),
+      '.SH FILES',
+      roffText('/etc/orchestra/orchestrad.yaml'),
+      '.SH SEE ALSO',
+      '.BR orchestrad (8)',
+    ],
   });
 }
 
