@@ -9,6 +9,7 @@ import { addressKey, spellAddress, type Address } from './address.ts';
 import { connectionError, errorFromProblem } from './errors.ts';
 import { linesOf } from './lines.ts';
 import { Patience, type PatienceOptions } from './patience.ts';
+import { ownerProof } from './owner-proof.ts';
 import { pump } from './pump.ts';
 import { eventsOf } from './sse.ts';
 
@@ -41,6 +42,8 @@ const refusalMs = 200;
 export class Client {
   readonly #address: Address;
   readonly #agent: Agent;
+  /** Who calls, where the daemon cannot ask the kernel. */
+  #proof: string | undefined;
 
   constructor(address: string | Address) {
     this.#address = typeof address === 'string' ? { kind: 'socket', path: address } : address;
@@ -217,6 +220,7 @@ export class Client {
     options: CallOptions<N>,
     upload?: AsyncIterable<Uint8Array>,
     more: Readonly<Record<string, string>> = {},
+    proven = false,
   ): Promise<IncomingMessage> {
     const row: Endpoint = endpoints[name];
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
@@ -230,6 +234,7 @@ export class Client {
       headers['content-type'] = 'application/json';
       headers['content-length'] = String(Buffer.byteLength(body));
     }
+    if (this.#proof !== undefined) headers['authorization'] = this.#proof;
     const exchange = async () => this.#exchange(row, options, headers, upload ?? body);
     const response = await exchange().catch(async (error: unknown) => {
       // A daemon that made room for the next one; who only reads may simply ask that one.
@@ -237,7 +242,13 @@ export class Client {
       return exchange();
     });
     if ((response.statusCode ?? 500) < 400) return response;
-    throw errorFromProblem(response.statusCode ?? 0, await this.#text(response, 1024 * 1024));
+    const text = await this.#text(response, 1024 * 1024);
+    const error = errorFromProblem(response.statusCode ?? 0, text);
+    const isNew = headers['authorization'] === this.#proof;
+    if (error.code !== 'auth.needed' || upload !== undefined || proven) throw error;
+    // Another call may have shown a newer one meanwhile.
+    if (isNew) this.#proof = await ownerProof(error, this.socketPath);
+    return this.#send(name, options, upload, more, true);
   }
 
   async #exchange(
