@@ -104,7 +104,7 @@ function needed(directory: string, key: Buffer, now: number): OrchestraError {
 }
 
 function newNonce(key: Buffer, now: number): string {
-  const said = `${randomBytes(24).toString('base64url')}.${(now + challengeMs).toString(36)}`;
+  const said = `${randomBytes(24).toString('base64url')}.${Math.round(now + challengeMs).toString(36)}`;
   return `${said}.${macOf(said, key)}`;
 }
 
