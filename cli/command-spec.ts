@@ -4,6 +4,8 @@ export type OptionSpec = {
   /** As commander writes it: `-j, --concurrency <n>`. */
   flags: string;
   text: string;
+  /** It may be said several times; then it is a list. */
+  isRepeated?: true;
   /** What completion offers for the value. */
   values?: readonly string[] | 'file' | 'directory' | 'record-types';
 };

@@ -62,6 +62,23 @@ const limits: readonly OptionSpec[] = [
   { flags: '--timeout <duration>', text: 'for the whole run: 90s, 10m, 1h30m' },
 ];
 const detached: OptionSpec = { flags: '-d, --detach', text: 'start it and leave' };
+const people: readonly OptionSpec[] = [
+  {
+    flags: '--approval <mode>',
+    text: 'where a task waits for people: ask here, wait, or fail with exit 6 (default: ask on a terminal, else fail)',
+    values: ['ask', 'wait', 'fail'],
+  },
+  {
+    flags: '--answer <name=value>',
+    text: 'an answer to a question of the plan, once for each; never of a secret',
+    isRepeated: true,
+  },
+  {
+    flags: '--answers <file>',
+    text: 'answers as YAML, NAME: value; of secrets too',
+    values: 'file',
+  },
+];
 const noCache: OptionSpec = {
   flags: '--no-cache',
   text: 'run every task, even one that ran before with the same inputs',
@@ -76,6 +93,7 @@ const goOn: readonly OptionSpec[] = [
   ...limits,
   output,
   reportDir,
+  ...people,
   detached,
 ];
 const ofUser: OptionSpec = {
@@ -102,6 +120,7 @@ export const commands: readonly CommandSpec[] = [
       priority,
       output,
       reportDir,
+      ...people,
       detached,
     ],
     load: async () => (await import('./commands/run.ts')).run,
@@ -175,6 +194,7 @@ export const commands: readonly CommandSpec[] = [
       config,
       { flags: '--timeout <duration>', text: '90s, 10m' },
       priority,
+      ...people,
       raw,
     ],
     load: async () => (await import('./commands/exec.ts')).exec,
@@ -330,6 +350,48 @@ export const commands: readonly CommandSpec[] = [
     group: 'Watch',
     options: [{ flags: '--reason <text>', text: 'goes into the log' }],
     load: async () => (await import('./commands/cancel.ts')).cancel,
+  },
+  {
+    name: 'approvals',
+    args: '[request] [task]',
+    text: 'what runs ask people; with a request, or RUN TASK, all of it',
+    group: 'Watch',
+    options: [{ flags: '--all', text: 'also what is over' }],
+    load: async () => (await import('./commands/approvals.ts')).approvals,
+  },
+  {
+    name: 'approve',
+    args: '<request> [task]',
+    first: 'run',
+    text: 'let one task go, once: REQUEST, or RUN TASK',
+    group: 'Watch',
+    options: [
+      { flags: '--digest <digest>', text: 'of what was shown; without a terminal it takes one' },
+    ],
+    load: async () => (await import('./commands/approvals.ts')).approve,
+  },
+  {
+    name: 'deny',
+    args: '<request> [task]',
+    first: 'run',
+    text: 'say no to a task, or to a question: REQUEST, or RUN TASK',
+    group: 'Watch',
+    options: [
+      { flags: '--reason <text>', text: 'goes into the log and the report' },
+      { flags: '--digest <digest>', text: 'of what was shown' },
+    ],
+    load: async () => (await import('./commands/approvals.ts')).deny,
+  },
+  {
+    name: 'answer',
+    args: '<run> [question] [value]',
+    first: 'run',
+    text: 'answer a question of a plan; a secret comes from --file',
+    group: 'Watch',
+    options: [
+      { flags: '--file <file>', text: 'the value is in there; - for stdin', values: 'file' },
+    ],
+    load: async () => (await import('./commands/answer.ts')).answer,
   },
   {
     name: 'audit',

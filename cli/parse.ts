@@ -124,6 +124,9 @@ function addOptions(command: Command, specs: readonly OptionSpec[], hidden = fal
     const option = new Option(spec.flags, spec.text);
     // `--no-color` has the default `true`, which would hide what was said one level above.
     option.defaultValue = undefined;
+    if (spec.isRepeated === true) {
+      option.argParser((one: string, before?: string[]) => [...(before ?? []), one]);
+    }
     command.addOption(hidden ? option.hideHelp() : option);
   }
 }

@@ -8,10 +8,11 @@ import { flagOption } from '../options.ts';
 import { Detached, driveRun } from '../run/drive.ts';
 import { hintLines } from '../run/hints.ts';
 import { runSettings } from '../run/settings.ts';
+import { NeedsPeople } from '../requests/asker.ts';
 import type { Show } from '../run/show.ts';
 import { snapshotWorkspace } from '../run/snapshot.ts';
 import { howItEnded } from '../run/summary.ts';
-import { leftAlone } from '../run/to-the-end.ts';
+import { leftAlone, waitsForPeople } from '../run/to-the-end.ts';
 import { taskChunks, taskOutput } from '../run/task-output.ts';
 import { exitOf, isOver } from '../run-words.ts';
 import { safe, TerminalCleaner } from '../terminal/clean.ts';
@@ -33,7 +34,7 @@ export const exec: Command = async (context, command, options) => {
   print.detail(`run ${id}`);
   const output = new Output(context, client, id, flagOption(options, 'raw'));
   try {
-    const { view, exit } = await driveRun(context, client, id, output);
+    const { view, exit } = await driveRun(context, client, id, output, settings);
     await output.finished(view);
     const [task] = view.tasks;
     const code = view.state === 'cancelled' ? exit : exitOfExec(view, task);
@@ -44,6 +45,7 @@ export const exec: Command = async (context, command, options) => {
     }
     return code;
   } catch (error) {
+    if (error instanceof NeedsPeople) return waitsForPeople(context, id, error);
     if (!(error instanceof Detached)) throw error;
     return leftAlone(context, id, error);
   }
@@ -79,6 +81,8 @@ function sayWhy({ print }: Context, view: RunView, task: TaskView | undefined): 
   if (task !== undefined) print.warn(`  ${howItEnded(task)}`);
 }
 
+const notBegun: readonly TaskView['state'][] = ['waiting', 'approval', 'question'];
+
 /** Begins to pass output on as soon as the task runs; shows nothing else. */
 class Output implements Show {
   readonly #context: Context;
@@ -96,7 +100,7 @@ class Output implements Show {
 
   view(view: RunView): void {
     const [task] = view.tasks;
-    if (task === undefined || task.state === 'waiting' || this.#passing !== undefined) return;
+    if (task === undefined || notBegun.includes(task.state) || this.#passing !== undefined) return;
     if (isOver(view.state) && task.output === undefined) return;
     this.#passing = this.#pass(task.id);
     this.#passing.catch(() => undefined); // `finished` reports it.

@@ -6,6 +6,7 @@ import type { Command } from '../context.ts';
 import { hintLines } from '../run/hints.ts';
 import { headline, howItEnded } from '../run/summary.ts';
 import {
+  askWords,
   blockedWords,
   comesFrom,
   earlierAttempts,
@@ -56,7 +57,7 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     taskWords[task.state].word,
     task.durationMs === undefined ? '' : formatDuration(task.durationMs),
     task.memoryPeakBytes === undefined ? '' : formatSize(task.memoryPeakBytes),
-    noteOf(task, nowMs),
+    noteOf(view.id, task, nowMs),
   ]);
   for (const [at, line] of table(rows).entries()) {
     print.line(line);
@@ -74,8 +75,11 @@ function pausedFact({ kind, by, since, reason }: NonNullable<RunView['paused']>)
   return `${kind} by ${by} since ${since}: ${reason}`;
 }
 
-function noteOf(task: TaskView, nowMs: number): string {
+function noteOf(run: string, task: TaskView, nowMs: number): string {
   switch (task.state) {
+    case 'approval':
+    case 'question':
+      return askWords(run, task);
     case 'waiting':
     case 'running':
       return task.title;

@@ -3,6 +3,8 @@ import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import type { Client } from '../client/client.ts';
 import type { Context, Signal } from '../context.ts';
+import { Asker, NeedsPeople } from '../requests/asker.ts';
+import type { PeopleSettings } from '../requests/settings.ts';
 import { exitOf } from '../run-words.ts';
 import { followRun } from './follow.ts';
 import { RunLinks } from './links.ts';
@@ -24,10 +26,12 @@ export async function driveRun(
   client: Client,
   id: string,
   show: Show,
-  onRecord: (record: LogRecord) => void = () => undefined,
+  { people, onRecord }: { people: PeopleSettings; onRecord?: (record: LogRecord) => void },
 ): Promise<Driven> {
   const links = new RunLinks();
   const left = new AbortController();
+  const leave = (reason: NeedsPeople) => left.abort(reason);
+  using asker = new Asker({ context, client, show, people, leave });
   let first: Signal | undefined;
   using _taken = context.interrupts.take((signal) => {
     if (first !== undefined && signal === 'SIGINT') {
@@ -47,12 +51,16 @@ export async function driveRun(
       client,
       id,
       {
-        onView: (each) => show.view(each),
+        onView: (each) => {
+          show.view(each);
+          asker.view(each);
+        },
         say: (text) => show.say(text),
         onRecord: (record) => {
           links.see(record);
           show.record(record);
-          onRecord(record);
+          asker.record(record);
+          onRecord?.(record);
           if (context.print.json) context.print.object({ record });
         },
       },

@@ -32,6 +32,8 @@ export class LiveTree implements Show {
   #seenMs = 0;
   #height = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** While somebody is asked: what is to be said afterwards. */
+  #held: string[] | undefined;
 
   constructor(
     stream: OutputStream,
@@ -61,7 +63,26 @@ export class LiveTree implements Show {
     this.#draw([clean(text, { colour: true })]);
   }
 
+  hold(): Disposable {
+    const height = this.#height;
+    this.#held ??= [];
+    if (height > 0) this.#stream.write(frame(height, []));
+    this.#height = 0;
+    return {
+      [Symbol.dispose]: () => {
+        const said = this.#held ?? [];
+        this.#held = undefined;
+        this.#draw(said);
+      },
+    };
+  }
+
   end(): void {
+    if (this.#held !== undefined) {
+      const said = this.#held;
+      this.#held = undefined;
+      if (said.length > 0) this.#stream.write(frame(0, said));
+    }
     clearInterval(this.#timer);
     const [last, view] = [this.#height, this.#view];
     this.#view = undefined;
@@ -71,6 +92,10 @@ export class LiveTree implements Show {
   }
 
   #draw(said: readonly string[]): void {
+    if (this.#held !== undefined) {
+      this.#held.push(...said);
+      return;
+    }
     const view = this.#view;
     if (view === undefined) {
       if (said.length > 0) this.#stream.write(frame(0, said));

@@ -5,10 +5,15 @@ import { readCliConfig, type CliConfig, type ReadConfig } from '../cli-config.ts
 import type { Context, Options } from '../context.ts';
 import { readTextFile } from '../read-text.ts';
 import { choiceOption, countOption, parseTime, textOption } from '../options.ts';
+import { peopleSettings, type PeopleSettings } from '../requests/settings.ts';
 import { outputForms, type OutputForm } from './show-live.ts';
 
 /** Where and how a run is shown. */
-export type ShowSettings = { reportDir: string | undefined; output: OutputForm | undefined };
+export type ShowSettings = {
+  reportDir: string | undefined;
+  output: OutputForm | undefined;
+  people: PeopleSettings;
+};
 
 export type RunSettings = ShowSettings & {
   workspace: string;
@@ -33,7 +38,7 @@ export async function runSettings(context: Context, options: Options): Promise<R
     countOption(options, 'concurrency', concurrencyBounds) ?? said.config.values.concurrency;
   return {
     workspace,
-    ...showOf(said, options),
+    ...(await showOf(context, said, options)),
     submit: {
       workspace: path.basename(workspace).toWellFormed().slice(0, 256),
       ...(plan === undefined
@@ -64,7 +69,7 @@ function plannerOf(options: Options, plan: string | undefined): string | undefin
 
 /** The part of the settings that says how a run is shown. */
 export async function showSettings(context: Context, options: Options): Promise<ShowSettings> {
-  return showOf(await Said.read(context, options), options);
+  return showOf(context, await Said.read(context, options), options);
 }
 
 /** The policy that was named, by its name or with its text. */
@@ -108,10 +113,11 @@ class Said {
   }
 }
 
-function showOf(said: Said, options: Options): ShowSettings {
+async function showOf(context: Context, said: Said, options: Options): Promise<ShowSettings> {
   return {
     reportDir: said.located('report_dir'),
     output: choiceOption(options, 'output', outputForms) ?? said.config.values.output,
+    people: await peopleSettings(context, options),
   };
 }
 

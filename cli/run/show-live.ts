@@ -7,7 +7,14 @@ import { canRedraw } from '../terminal/streams.ts';
 import { Activity } from './activity.ts';
 import { LiveTree } from './live-tree.ts';
 import type { Show } from './show.ts';
-import { attemptWords, blockedWords, comesFrom, flakyWords, retryWords } from './task-words.ts';
+import {
+  askWords,
+  attemptWords,
+  blockedWords,
+  comesFrom,
+  flakyWords,
+  retryWords,
+} from './task-words.ts';
 
 export type OutputForm = 'tree' | 'plain' | 'json' | 'quiet';
 export const outputForms: readonly OutputForm[] = ['tree', 'plain', 'json', 'quiet'];
@@ -49,7 +56,11 @@ function plainLines({ print }: Context): Show {
         if ((seen.get(task.id) ?? 'waiting') === now) continue;
         seen.set(task.id, now);
         const { icon, word, style } = taskWords[task.state];
-        const said = [print.err[style](`${icon} ${word}`), safe(task.id), ...changeOf(task)];
+        const said = [
+          print.err[style](`${icon} ${word}`),
+          safe(task.id),
+          ...changeOf(task, view.id),
+        ];
         print.note(said.join('  '));
       }
     },
@@ -63,10 +74,11 @@ function plainLines({ print }: Context): Show {
 }
 
 /** What there is to say of a task beside its state: how long, from where, how often, why. */
-function changeOf(task: TaskView): string[] {
+function changeOf(task: TaskView, run: string): string[] {
   const { state, durationMs, reason } = task;
   if (state === 'retry_wait') return [retryWords(task, Date.now())];
   if (state === 'blocked') return [blockedWords(task)];
+  if (state === 'approval' || state === 'question') return [askWords(run, task)];
   return [
     durationMs === undefined || state === 'cached' ? undefined : formatDuration(durationMs),
     comesFrom(task),

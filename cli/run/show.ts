@@ -7,6 +7,8 @@ export type Show = {
   record(record: LogRecord): void;
   /** A line that stays, above whatever moves. */
   say(text: string): void;
+  /** Nothing moves until what is given back is disposed of: somebody is asked something. */
+  hold?(): Disposable;
   /** Takes away what moves. */
   end(): void;
 };

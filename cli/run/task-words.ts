@@ -49,6 +49,14 @@ export function blockedWords({ blockedBy, reason }: TaskView): string {
   return blockedBy === undefined ? `for what it needs${why}` : `for ${safe(blockedBy)}${why}`;
 }
 
+/** What a person would type to let it go on. */
+export function askWords(run: string, { id, asks = [] }: Pick<TaskView, 'id' | 'asks'>): string {
+  const question = asks.find(({ kind }) => kind === 'question')?.question;
+  return question === undefined
+    ? `orchestra approve ${run} ${safe(id)}`
+    : `orchestra answer ${run} ${safe(question)}`;
+}
+
 /** A task that passed only after it had failed with the same inputs. */
 export function flakyWords(task: TaskView): string | undefined {
   if (task.flaky !== true) return undefined;

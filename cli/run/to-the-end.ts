@@ -11,10 +11,16 @@ import { Detached, driveRun, type Driven } from './drive.ts';
 import type { RunLinks } from './links.ts';
 import { showLive, type OutputForm } from './show-live.ts';
 import { fetchReceipt, writeReceipt } from './receipt.ts';
+import { NeedsPeople } from '../requests/asker.ts';
+import type { PeopleSettings } from '../requests/settings.ts';
 import { printSummary } from './summary.ts';
 import { writeRunFolder, type FolderPlace } from './write-folder.ts';
 
-export type HowShown = { output: OutputForm | undefined; reportDir: string | undefined };
+export type HowShown = {
+  output: OutputForm | undefined;
+  reportDir: string | undefined;
+  people: PeopleSettings;
+};
 
 /**
  * Follows a run that this command set going until it is over, keeps its folder, says how it ended
@@ -24,7 +30,7 @@ export async function toTheEnd(
   context: Context,
   client: Client,
   id: string,
-  { output, reportDir }: HowShown,
+  { output, reportDir, people }: HowShown,
 ): Promise<number> {
   const place = {
     base: reportDir ?? path.join(context.cwd, 'runs'),
@@ -34,11 +40,15 @@ export async function toTheEnd(
   const checkpoint = new CheckpointFile(client, id, place);
   try {
     const show = showLive(context, output);
-    const driven = await driveRun(context, client, id, show, (record) => checkpoint.see(record));
+    const driven = await driveRun(context, client, id, show, {
+      people,
+      onRecord: (record) => checkpoint.see(record),
+    });
     await checkpoint.settled();
     return await finish(context, client, place, driven);
   } catch (error) {
     const trouble = await checkpoint.settled();
+    if (error instanceof NeedsPeople) return waitsForPeople(context, id, error);
     if (!(error instanceof Detached)) {
       sayItGoesOn(context, id, error);
       throw error;
@@ -55,6 +65,21 @@ function sayItGoesOn({ print, globals }: Context, id: string, error: unknown): v
   if (!(error instanceof OrchestraError) || error.code !== 'daemon.unreachable') return;
   const how = globals.local ? `orchestra --local resume ${id}` : `orchestra watch ${id}`;
   print.warn(`${id} goes on when the daemon is back: ${how}`);
+}
+
+/** Says that a run is left waiting for people, and answers the exit code. */
+export function waitsForPeople(
+  { print, globals }: Context,
+  id: string,
+  { exit }: NeedsPeople,
+): number {
+  if (print.json) print.object({ waits: { run: id, exit_code: exit } });
+  else {
+    print.warn(`${id} waits for people, and nobody is here to ask; it stays open`);
+    const then = globals.local ? `orchestra --local resume ${id}` : `orchestra wait ${id}`;
+    print.warn(`afterwards: ${then}   exit ${exit}, not approved`);
+  }
+  return exit;
 }
 
 /** Says that a run goes on by itself, and answers the exit code. */

@@ -6,6 +6,7 @@ import type { Styles } from '../terminal/print.ts';
 import { cut, pad } from '../terminal/text.ts';
 import { pausedWords } from './run-phrases.ts';
 import {
+  askWords,
   attemptWords,
   blockedWords,
   comesFrom,
@@ -26,7 +27,14 @@ export type Screen = {
 };
 
 /** States of tasks that are still shown in the moving part. */
-export const openStates: readonly TaskState[] = ['running', 'retry_wait', 'blocked', 'waiting'];
+export const openStates: readonly TaskState[] = [
+  'running',
+  'retry_wait',
+  'blocked',
+  'approval',
+  'question',
+  'waiting',
+];
 
 /** The line of a task that ended: it leaves the picture and stays in the scrollback. */
 export function finishedRow(task: TaskView, screen: Screen): string {
@@ -46,12 +54,13 @@ export function liveRows(view: RunView, screen: Screen, activity?: string): stri
     // In the order of the plan, and so not one state after the other.
     { tasks: view.tasks.filter((task) => isBad(task.state)), more: 'failed' },
     { tasks: by.get('running') ?? [], more: 'running' },
+    { tasks: view.tasks.filter(({ state }) => needsPeople(state)), more: 'need you' },
     { tasks: by.get('retry_wait') ?? [], more: 'to be tried again' },
     { tasks: by.get('blocked') ?? [], more: 'blocked' },
     { tasks: by.get('waiting') ?? [], more: 'waiting' },
   ];
   const open = new Set(openStates.flatMap((state) => by.get(state) ?? []).map(({ id }) => id));
-  const here = { open, isPaused: view.paused !== undefined, nowMs: screen.nowMs };
+  const here = { run: view.id, open, isPaused: view.paused !== undefined, nowMs: screen.nowMs };
   const rows: string[] = [];
   let left = room - 1; // The counts line.
   for (const [at, { tasks, more }] of groups.entries()) {
@@ -84,14 +93,24 @@ function row(task: TaskView, screen: Screen, note: string): string {
   return screen.styles[style](whole);
 }
 
+function needsPeople(state: TaskState): boolean {
+  return state === 'approval' || state === 'question';
+}
+
 type ByState = ReadonlyMap<TaskState, readonly TaskView[]>;
 
 function detail(
   task: TaskView,
-  { open, isPaused, nowMs }: { open: ReadonlySet<string>; isPaused: boolean; nowMs: number },
+  {
+    run,
+    open,
+    isPaused,
+    nowMs,
+  }: { run: string; open: ReadonlySet<string>; isPaused: boolean; nowMs: number },
 ): string {
   if (task.state === 'retry_wait') return retryWords(task, nowMs);
   if (task.state === 'blocked') return blockedWords(task);
+  if (needsPeople(task.state)) return askWords(run, task);
   const attempt = attemptWords(task);
   if (task.state !== 'waiting') {
     const note = (isBad(task.state) ? task.reason : task.title) ?? '';
@@ -125,6 +144,7 @@ function counts(view: RunView, by: ByState, screen: Screen, activity: string | u
     [of('failed', 'timed_out', 'violated'), 'failed'],
     [of('running'), 'running'],
     [of('retry_wait'), 'to be tried again'],
+    [of('approval', 'question'), of('approval', 'question') === 1 ? 'needs you' : 'need you'],
     [of('blocked'), 'blocked'],
     [of('skipped', 'cancelled', 'unknown'), 'not run'],
     [of('waiting'), 'waiting'],

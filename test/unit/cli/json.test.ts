@@ -7,6 +7,7 @@ import { exitCodes } from '#contract/errors.ts';
 import { daemonWithRun, runId } from '#test/support/fake-daemon.ts';
 import { KnownLog } from '#test/support/known-log.ts';
 import { orchestra } from '#test/support/run-orchestra.ts';
+import { requestRow, requestView, shownQuestion } from '#test/support/sample-request.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
 import { spellNote } from '#verifier/tlog/note.ts';
 
@@ -32,6 +33,10 @@ const words: Record<string, string[]> = {
   apply: [runId],
   pause: [runId],
   cancel: [runId],
+  approvals: [],
+  approve: ['a-0123456789', '--digest', requestView().shown],
+  deny: ['a-0123456789', '--reason', 'not today'],
+  answer: [runId, 'TARGET', 'preview'],
   'audit list': [],
   'audit tail': [],
   'audit show': ['10'],
@@ -121,6 +126,11 @@ async function jsonOf(name: string, refused: boolean): Promise<{ code: number; l
   await using daemon = await daemonWithRun();
   if (refused) daemon.refuseAll('access.denied');
   else if (name === 'audit checkpoint') daemon.answer('auditCheckpoint', { json: await signed() });
+  const asked = name === 'answer' ? requestView(shownQuestion()) : requestView();
+  daemon
+    .answer('requestShow', { json: asked })
+    .answer('requestAnswer', { json: requestRow(asked) })
+    .answer('requestList', { json: { items: [requestRow(asked)] } });
   await writeFile(path.join(dir.path, 'policy.yaml'), 'version: 1\n');
   const args = words[name] ?? [];
   const ran = orchestra([...name.split(' '), '--json', ...args], {
