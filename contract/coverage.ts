@@ -283,12 +283,12 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
   ],
   'plan.failed': ['test/unit/runs/trail.test.ts', 'the trail of a plan that is none'],
   'planner.answered': [
-    'test/unit/runs/trail.test.ts',
-    'the trail of a plan that a model makes after another one failed',
+    'test/unit/runs/plan-words.test.ts',
+    'a plan that a model makes after another one failed is on record question by question, before each of them',
   ],
   'planner.asked': [
-    'test/unit/runs/trail.test.ts',
-    'the trail of a plan that a model makes after another one failed',
+    'test/unit/runs/plan-words.test.ts',
+    'a plan that a model makes after another one failed is on record question by question, before each of them',
   ],
   'plan.made': [
     'test/unit/runs/trail.test.ts',

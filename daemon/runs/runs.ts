@@ -81,6 +81,7 @@ export class Runs {
 
   async #submit(request: SubmitRun, actor: Actor): Promise<RunFacts['id']> {
     const { bytes } = await this.#assertReady(request.snapshot);
+    if (request.planner !== undefined) this.#deps.planners.assertKnown(request.planner);
     using _coming = await this.#deps.quotas.admitRun(actor);
     const policy = policyFor(this.#deps, request);
     const id = newRunId();

@@ -178,6 +178,7 @@ describe('no record call can go', () => {
 /** Record calls that only somebody on a socket makes, by file. */
 const elsewhere: Readonly<Record<string, string>> = {
   'daemon/http/app.ts': 'test/unit/http/edge.test.ts',
+  'daemon/planner/models/planners.ts': 'test/unit/runs/plan-words.test.ts',
   'daemon/http/routes/vault.ts': 'test/unit/runs/personal-data.test.ts',
   'daemon/runs/slot.ts': 'test/engine/slots.test.ts',
   'daemon/runs/prune/pruner.ts': 'test/unit/runs/prune/pruner.test.ts',
@@ -200,6 +201,8 @@ const besides = [
 ];
 
 const testedElsewhere: Readonly<Record<string, string>> = {
+  'planner.asked': 'test/unit/runs/plan-words.test.ts',
+  'planner.answered': 'test/unit/runs/plan-words.test.ts',
   'evidence.made': 'test/unit/audit/evidence/evidence.test.ts',
   'tools.advertised': 'test/unit/runs/tools/tools.test.ts',
   'tool.allowed': 'test/unit/runs/tools/growth.test.ts',
