@@ -6,6 +6,7 @@ import { runtimeFacts } from './engine/runtime-facts.ts';
 import type { CallerReader } from './access/caller.ts';
 import { chooseRuntime } from './policy/runtime-choice.ts';
 import type { RunsDeps } from './runs/deps.ts';
+import { asksForTools } from './runs/tools/tools.ts';
 
 /** What this daemon runs on, said as it is found now, each gap with its remedy. */
 export async function examine(
@@ -20,6 +21,7 @@ export async function examine(
     await start(deps),
     layers(deps),
     await image(deps),
+    await programs(deps),
     caller(readers),
     await secrets(deps),
     await disk(deps),
@@ -143,6 +145,36 @@ function mappedUsers({ usersFrom }: RunsDeps['engineFacts']): string {
     : `root of a sandbox is user ${usersFrom.uid} here, group ${usersFrom.gid} (userns-remap)`;
 }
 
+/** Whether the programs of the image are known, where the policy asks for those on no list. */
+async function programs({ images, tools, policies }: RunsDeps): Promise<Check> {
+  const name = 'tools';
+  const asks = asksForTools(policies.byDefault().policy);
+  const [row] = await images.list();
+  const known = row?.present === undefined ? undefined : tools.advertisements.get(row.present);
+  const trouble =
+    row?.present === undefined ? undefined : tools.advertisements.troubleOf(row.present);
+  if (known === undefined || trouble !== undefined) {
+    return {
+      name,
+      status: asks ? 'warning' : 'ok',
+      message:
+        trouble ??
+        'the programs of the image are not measured yet; they are when they are first needed',
+      ...(asks ? { remedy: 'orchestra tools' } : {}),
+    };
+  }
+  const { tools: count, wrong } = known;
+  const said = asks ? 'what is on no list is asked for' : 'the policy asks for none of them';
+  const message = `${count} programs of the image are measured; ${said}`;
+  if (wrong.length === 0) return { name, status: 'ok', message };
+  return {
+    name,
+    status: 'warning',
+    message: `${message}; the image says of ${wrong.join(', ')} what is not so`,
+    remedy: 'orchestra tools; build or pull the image anew',
+  };
+}
+
 async function image({ images }: RunsDeps): Promise<Check> {
   const [row] = await images.list();
   if (row?.present === undefined) {
@@ -181,7 +213,7 @@ function caller([strongest]: readonly Pick<CallerReader, 'proof' | 'missing'>[])
     name,
     status: 'warning',
     message: `${how}: ${strongest?.missing ?? ''}`,
-    remedy: 'install the koffi package for this platform',
+    remedy: 'install the koffi package for this platform, and leave identity out of the settings',
   };
 }
 

@@ -101,10 +101,14 @@ function userOption(options: Options): number | undefined {
   return countOption(options, 'user', { min: 0, max: 2 ** 32 - 1 });
 }
 
+/** Plans have it as a tool of its own, and it tells nobody its version. */
+const always = ['sh'];
+
 /** An image has hundreds of links to one small program; they are all there with `--all`. */
-function isWorthALine({ version, standing, path, binary }: ToolRow, at: number, all: ToolRow[]) {
-  if (version !== undefined || standing !== 'new') return true;
-  return all.findIndex((one) => one.binary === binary) === at || path.startsWith('/usr/local/');
+function isWorthALine({ name, version, standing, binary }: ToolRow, at: number, all: ToolRow[]) {
+  if (version !== undefined || standing !== 'new' || always.includes(name)) return true;
+  const same = all.filter((one) => one.binary === binary);
+  return same[0] === all[at] && same.every((one) => one.version === undefined);
 }
 
 function wordFor({ growth }: ToolsAnswer, { standing }: ToolRow): string {

@@ -6,6 +6,7 @@ export type Advertisement = {
   image: Digest;
   list: Digest;
   at: string;
+  tools: number;
   leftOut: number;
   wrong: readonly string[];
 };
@@ -14,11 +15,31 @@ export type Advertisement = {
 export class Advertisements {
   readonly #byImage = new Map<Digest, Advertisement & { seq: number }>();
 
+  readonly #troubles = new Map<Digest, string>();
+
   fold(record: AnyRecord): void {
     if (record.type !== 'tools.advertised') return;
-    const { image, list, left_out: leftOut, wrong } = record.data;
-    if (list === undefined || (this.#byImage.get(image)?.seq ?? -1) > record.seq) return;
-    this.#byImage.set(image, { image, list, at: record.ts, leftOut, wrong, seq: record.seq });
+    const { image, list, tools, left_out: leftOut, wrong, reason = '' } = record.data;
+    if (list === undefined) {
+      this.#troubles.set(image, reason);
+      return;
+    }
+    this.#troubles.delete(image);
+    if ((this.#byImage.get(image)?.seq ?? -1) > record.seq) return;
+    this.#byImage.set(image, {
+      image,
+      list,
+      at: record.ts,
+      tools,
+      leftOut,
+      wrong,
+      seq: record.seq,
+    });
+  }
+
+  /** Why it could not be measured the last time, where that is so. */
+  troubleOf(image: Digest): string | undefined {
+    return this.#troubles.get(image);
   }
 
   get(image: Digest): Advertisement | undefined {

@@ -27,6 +27,8 @@ const Claim = z.object({
 });
 
 const wrongMax = 64;
+/** Docker's own, mounted into every sandbox that has a first process of Docker's. */
+const ofEngine = '/sbin/docker-init';
 
 /**
  * Reads what the probe printed. Every byte of it may be an invention of the image: what is malformed
@@ -85,6 +87,7 @@ function takeProgram(
   const [path = '', file = '', ...more] = rest.split(' ');
   const rank = dirs.indexOf(posix.dirname(path));
   const name = posix.basename(path);
+  if (path === ofEngine) return 0;
   const isProgram =
     more.length === 0 &&
     rank !== -1 &&

@@ -1,6 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { AnyRecord } from '#contract/records.ts';
+import { examine } from '#daemon/doctor.ts';
 import type { ToolsDeps } from '#daemon/runs/tools/tools.ts';
 import { Tools } from '#daemon/runs/tools/tools.ts';
 import type { Script } from '#test/support/fake-engine.ts';
@@ -48,7 +49,9 @@ describe('an image that cannot be measured', () => {
 
   test('because it floods is ended at its limit of output, and no list comes of it', async () => {
     const line = 'p /usr/bin/a /bin/a\n'.repeat(20_000);
-    const { it, advertised } = await open({ output: Array.from({ length: 8 }, () => [1, line]) });
+    // It never stops by itself: what ends it is the limit.
+    const output: Script['output'] = Array.from({ length: 8 }, () => [1, line]);
+    const { it, advertised } = await open({ output, hang: true });
     await using _ = it;
     await expect(advertised()).rejects.toThrow('its limit of output');
   });
@@ -61,6 +64,27 @@ describe('an image that cannot be measured', () => {
       is: 'unlisted',
     });
   });
+});
+
+test('doctor says that an image is not measured, that it could not be, and what it lies about', async () => {
+  const { it, advertised } = await open({ exitCode: 1 });
+  await using _ = it;
+  const check = async () =>
+    (await examine(it.rooms.deps, [])).find(({ name }) => name === 'tools')?.message;
+  expect(await check()).toContain('not measured yet');
+  await expect(advertised()).rejects.toThrow();
+  expect(await check()).toContain('it ended with 1');
+  const claim = JSON.stringify({ version: 1, tools: [{ name: 'node', sha256: hex('b') }] });
+  it.programs.set('tools', printed(...node, 'm', `c ${claim}`));
+  const { policies, images, log, tools } = it.rooms.deps;
+  const { policy } = policies.byDefault();
+  const again = new Tools({
+    ...it.rooms.deps,
+    allowed: tools.allowed,
+    advertisements: tools.advertisements,
+  });
+  await again.advertised(await images.resolve(log, policy), policy);
+  expect(await check()).toContain('the image says of node what is not so');
 });
 
 test('one that hangs when it is asked for a version is measured all the same', async () => {
