@@ -53,7 +53,7 @@ function approvalLines(
     ...own.flatMap(([name, value]) => row('variable', `${name}=${value}`)),
     ...row('directory', sandbox.cwd),
     ...row('command', sandbox.command.map(quoted).join(' ')),
-    ...(isOdd ? ['  ! letters beyond ASCII: some look like others'] : []),
+    ...(isOdd ? row('note', 'there are letters beyond ASCII, and some look like others') : []),
     ...changeLines(view, before, { task, sandbox, rules, ask, ...bound }, row),
     ...row('plan', bound.plan),
     ...row('policy', `${bound.policy.name} ${bound.policy.digest}`),
@@ -95,7 +95,7 @@ function termsOf(ask: ShownApproval['ask'], view: RequestView): string {
   const self = ask.self ? '' : ', not who submitted it';
   const said = view.answers.filter(({ answer }) => answer === 'approve').map(({ by }) => by);
   const have = said.length === 0 ? '' : `; approved by ${said.join(', ')}`;
-  return `${people}${lists === '' ? '' : ` of ${lists}`}${self}${have}`;
+  return `${people}${lists === '' ? '' : `: ${lists}`}${self}${have}`;
 }
 
 function wallsOf({ seccomp, apparmor, selinux }: ShownApproval['sandbox']): string {
