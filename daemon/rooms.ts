@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
+import { Brought } from './access/brought.ts';
 import { openAccess, type Access } from './access/open.ts';
 import { Quotas } from './access/quotas.ts';
 import { Refusals } from './access/refusals.ts';
@@ -101,7 +102,7 @@ export type RoomOptions = {
 export type Rooms = {
   deps: RunsDeps;
   runs: Runs;
-  access: Access & { usage: Usage; refusals: Refusals };
+  access: Access & { usage: Usage; brought: Brought; refusals: Refusals };
   tokens: Tokens;
   auditDir: string;
   /** To be started once everything else is ready. */
@@ -140,6 +141,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const pruned = new PrunedRuns();
   const asked = new RequestStates();
   const usage = new Usage();
+  const brought = new Brought();
   const attested = new Attested();
   const erasures = new Erasures();
   const retention = new RetentionFolds();
@@ -179,6 +181,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       attested.fold(record);
       erasures.fold(record);
       usage.fold(record);
+      brought.fold(record);
       asked.fold(record);
     },
   });
@@ -437,7 +440,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   return {
     deps,
     runs,
-    access: { ...access, usage, refusals },
+    access: { ...access, usage, brought, refusals },
     tokens,
     auditDir,
     pruning,

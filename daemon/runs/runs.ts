@@ -11,6 +11,7 @@ import type {
   RunView,
   SubmitRun,
 } from '#contract/run.ts';
+import { noSnapshot } from '../access/brought.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Said } from '../audit/vault/vault.ts';
 import { newRunId } from '../base/ids.ts';
@@ -435,9 +436,7 @@ export class Runs {
     this.#deps.anchoring.assertAnchored();
     const found = await this.#deps.workspace.snapshots.find(snapshot);
     if (found) return found;
-    throw new OrchestraError('snapshot.unknown', `There is no snapshot ${snapshot}`, {
-      hint: 'upload it first: POST /v1/snapshots',
-    });
+    throw noSnapshot(snapshot);
   }
 
   #begin(

@@ -8,6 +8,7 @@ import type { Digest, RunId } from '#contract/ids.ts';
 import type { Actor, AnyRecord, RecordType } from '#contract/records.ts';
 import type { SubmitRun } from '#contract/run.ts';
 import { nodeDisk, type LogDisk, type LogFile } from '#daemon/audit/disk.ts';
+import { Brought } from '#daemon/access/brought.ts';
 import { Usage } from '#daemon/access/usage.ts';
 import { openIndex, type LogIndex } from '#daemon/audit/index-db.ts';
 import { openLog } from '#daemon/audit/log.ts';
@@ -233,7 +234,7 @@ export class Orchestra implements AsyncDisposable {
     await this.rooms.close();
     const { states, pins, provenance, anchoring, tools, requests } = this.rooms.deps;
     const { attested } = provenance;
-    const { usage } = this.rooms.access;
+    const { usage, brought } = this.rooms.access;
     await assertRebuilt(
       { dir: this.rooms.auditDir, index: this.#indexFile },
       [
@@ -241,6 +242,7 @@ export class Orchestra implements AsyncDisposable {
         projection(pins, new ImagePins(), (fold) => fold.get(reference)),
         projection(requests.states, new RequestStates(), (fold) => fold.all()),
         projection(anchoring.ledger, anchoring.ledger.anew(), (fold) => fold.look()),
+        projection(brought, new Brought(), (fold) => fold.all()),
         projection(usage, new Usage(), (fold) => [fold.day, fold.all()]),
         projection(attested, new Attested(), (fold) => fold.all()),
         projection(tools.allowed, new AllowedTools(), (fold) => fold.all()),

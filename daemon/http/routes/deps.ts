@@ -1,4 +1,5 @@
 import type { Check } from '#contract/api.ts';
+import type { Brought } from '../../access/brought.ts';
 import type { CallerReader } from '../../access/caller.ts';
 import type { Access } from '../../access/open.ts';
 import type { TokenOffice } from '../../access/tokens-office.ts';
@@ -27,7 +28,7 @@ export type RouteDeps = {
   forwarders?: Forwarders | undefined;
   /** Absent where nobody is given any. */
   tokens?: TokenOffice | undefined;
-  access: Access & { usage: Usage };
+  access: Access & { usage: Usage; brought: Brought };
   /** Who calls on the socket, the strongest proof first. */
   readers: readonly Pick<CallerReader, 'proof' | 'missing'>[];
   settings: { name: string; value: string; origin: string }[];

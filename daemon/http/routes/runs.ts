@@ -31,9 +31,10 @@ type Part = Pick<
   | 'taskReceipt'
 >;
 
-export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
+export function runRoutes({ runs, runsDeps, access }: RouteDeps): Part {
   return {
-    planMake: async ({ body, signal }) => {
+    planMake: async ({ body, signal, caller }) => {
+      access.brought.assert(caller, body.snapshot);
       const { made, image, policy } = await runs.plan(body, signal);
       return {
         digest: made.digest,
@@ -47,7 +48,10 @@ export function runRoutes({ runs, runsDeps }: RouteDeps): Part {
         ...(made.tried === undefined ? {} : { tried: [...made.tried] }),
       };
     },
-    runSubmit: async ({ body, actor }) => ({ id: await runs.submit(body, actor) }),
+    runSubmit: async ({ body, actor, caller }) => {
+      access.brought.assert(caller, body.snapshot);
+      return { id: await runs.submit(body, actor) };
+    },
     runList: ({ query, caller }) => runs.list(query, caller),
     runShow: ({ param }) => runs.view(param('id')),
     runEvents: ({ param, incoming, signal }) => {

@@ -1,18 +1,18 @@
-import { OrchestraError } from '#contract/errors.ts';
 import { Digest } from '#contract/ids.ts';
+import { noSnapshot } from '../../access/brought.ts';
 import type { Routes } from '../app.ts';
 import type { RouteDeps } from './deps.ts';
 
 type Part = Pick<Routes, 'snapshotFind' | 'snapshotMissing' | 'snapshotPut'>;
 
-export function snapshotRoutes({ runsDeps }: RouteDeps): Part {
+export function snapshotRoutes({ runsDeps, access }: RouteDeps): Part {
   const { snapshots, disk } = runsDeps.workspace;
   return {
-    snapshotFind: async ({ param }) => {
+    snapshotFind: async ({ param, caller }) => {
       const digest = Digest.parse(param('digest'));
-      const found = await snapshots.find(digest);
+      const found = access.brought.has(caller, digest) ? await snapshots.find(digest) : undefined;
       if (found) return found;
-      throw new OrchestraError('snapshot.unknown', `There is no snapshot ${digest}`);
+      throw noSnapshot(digest);
     },
     snapshotMissing: async ({ body }) => ({ missing: await snapshots.missing(body.digests) }),
     snapshotPut: async ({ incoming, signal, actor, requestId }) => {
