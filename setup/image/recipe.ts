@@ -5,11 +5,12 @@ import { runProgram } from '../run-program.ts';
 import type { Progress } from '../progress.ts';
 import type { ImageDescription, PinnedPackage } from './description.ts';
 import { debianPackages, npmTarball, type DebianPackage } from './inputs.ts';
+import { claimPath, toolsClaim } from './tools-claim.ts';
 import { Tree } from './tree.ts';
 import { untar } from './untar.ts';
 
 /** Rises when the recipe changes, so that an image of an older recipe is assembled anew. */
-export const recipeVersion = '1';
+export const recipeVersion = '2';
 
 /** A package that the image was made from, by the hash that its publisher gives it. */
 export type ImageInput = {
@@ -47,6 +48,7 @@ export async function assembleImage(
   for (const deb of debs) await addDebian(tree, deb, cpu, cacheDir);
   await addNode(tree, node);
   await addNpm(tree, npm);
+  tree.file(claimPath, toolsClaim(tree, versionsOf(image, debs)));
   return {
     tree,
     labels: {
@@ -77,6 +79,22 @@ function npmInput({ package: spec, integrity }: PinnedPackage): ImageInput {
 
 function debInput({ name, version, sha256 }: DebianPackage): ImageInput {
   return { kind: 'deb', name, version, hash: { alg: 'SHA-256', hex: sha256 } };
+}
+
+/** As the programs say it themselves. */
+function versionsOf({ inputs }: ImageDescription, debs: readonly DebianPackage[]) {
+  const node = inputs.node.version;
+  const npm = inputs.npm.package.slice(inputs.npm.package.lastIndexOf('@') + 1);
+  const busybox = debs.find(({ name }) => name === 'busybox-static')?.version;
+  // 1:1.35.0-4+b7: epoch and revision are Debian's.
+  const [upstream] = /\d+(?:\.\d+)+/.exec(busybox?.replace(/^\d+:/, '') ?? '') ?? [];
+  return {
+    node,
+    nodejs: node,
+    npm,
+    npx: npm,
+    ...(upstream === undefined ? {} : { busybox: upstream }),
+  };
 }
 
 function addSystemFiles(tree: Tree, { user, inputs }: ImageDescription): void {

@@ -42,6 +42,24 @@ export class Tree {
     return this.#entries.has(name);
   }
 
+  /** What lies right in a folder, by path. */
+  in(dir: string): string[] {
+    return [...this.#entries.keys()].filter((name) => path.posix.dirname(name) === dir);
+  }
+
+  /** The content of a program, behind its links; undefined where there is none. */
+  executable(name: string): Buffer | undefined {
+    let at = name;
+    for (let links = 0; links < 8; links += 1) {
+      const entry = this.#entries.get(at);
+      if (entry?.type === 'file') return (entry.mode & 0o111) === 0 ? undefined : entry.content;
+      if (entry?.type !== 'symlink') return undefined;
+      const target = path.posix.resolve('/', path.posix.dirname(at), entry.target);
+      at = target.slice(1);
+    }
+    return undefined;
+  }
+
   /**
    * Writes a tar of the whole tree. The same tree gives the same bytes: sorted by name, no times,
    * numeric owners only.
