@@ -57,6 +57,7 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/audit/attest.test.ts',
     'a signature covers the digests and the record that says so, whose hash it names',
   ],
+  'auth.failed': ['test/unit/http/tcp.test.ts', 'a token that is %s gets nowhere and is recorded'],
   'auth.succeeded': [
     'test/unit/http/edge.test.ts',
     'the kernel names the caller of the first call of a connection that changes something',
@@ -430,6 +431,11 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
   ],
+  'token.created': [
+    'test/unit/access/tokens-office.test.ts',
+    'the log has a hash of a token and nothing of its secret, and neither has any list',
+  ],
+  'token.revoked': ['test/unit/access/tokens-office.test.ts', 'revoking twice records it once'],
   'witness.cosigned': [
     'test/unit/audit/anchoring/witnesses.test.ts',
     'a witness that was away gets the proof from where it was, and signs the newest',

@@ -9,6 +9,7 @@ import { defaultPaths } from '#setup/paths.ts';
 import { acknowledge } from './accept-loss.ts';
 import { armFailpoints } from './base/failpoints.ts';
 import { readConfig, type Config } from './config.ts';
+import { checkNetwork } from './network.ts';
 import { checkPolicies } from './policy/book.ts';
 import { readSeccompProfile } from './policy/seccomp.ts';
 import {
@@ -62,6 +63,7 @@ async function main(): Promise<void> {
       standard: config.policy,
     });
     await readSeccompProfile(join(policiesDir, 'seccomp.json'));
+    await checkNetwork(config);
     return say('The settings and policies are in order.\n');
   }
   const reasonOfLoss = flags['acknowledge-loss'];

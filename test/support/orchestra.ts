@@ -16,6 +16,7 @@ import type { AnyEntry, Log } from '#daemon/audit/types.ts';
 import { readConfig, type Config } from '#daemon/config.ts';
 import { guardEngine } from '#daemon/engine/guard.ts';
 import { labelNames } from '#daemon/engine/labels.ts';
+import { Tokens } from '#daemon/access/tokens.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
 import { ImagePins } from '#daemon/runs/images.ts';
 import { Attested } from '#daemon/runs/provenance/attested.ts';
@@ -244,6 +245,7 @@ export class Orchestra implements AsyncDisposable {
         projection(anchoring.ledger, anchoring.ledger.anew(), (fold) => fold.look()),
         projection(brought, new Brought(), (fold) => fold.all()),
         projection(usage, new Usage(), (fold) => [fold.day, fold.all()]),
+        projection(this.rooms.tokens, new Tokens(), (fold) => fold.all()),
         projection(attested, new Attested(), (fold) => fold.all()),
         projection(tools.allowed, new AllowedTools(), (fold) => fold.all()),
         projection(tools.advertisements, new Advertisements(), (fold) => fold.all()),

@@ -22,7 +22,7 @@ const criteria: readonly Criterion[] = [
   {
     id: 'CC6.2',
     about: 'who is given access',
-    types: ['auth', 'secret.set', 'secret.removed'],
+    types: ['auth', 'token', 'secret.set', 'secret.removed'],
     files: ['actors.csv', 'changes.csv'],
     look: 'who acted for the first time within the time; accounts themselves are the system’s',
   },
@@ -64,7 +64,7 @@ const criteria: readonly Criterion[] = [
   {
     id: 'CC7.3',
     about: 'evaluation of security events',
-    types: ['sandbox.violation', 'run.refused', 'image.refused', 'api.rejected'],
+    types: ['sandbox.violation', 'run.refused', 'image.refused', 'api.rejected', 'auth.failed'],
     files: ['alerts.csv', 'decisions.csv'],
     look: 'each event with run and record, from which `orchestra audit extract RUN` goes on',
   },
