@@ -184,6 +184,9 @@ test('a program is on the list of one user until it is taken off, and then nothi
   expect(tools.grownBy(1000, node)).toBeUndefined();
   await tools.withdraw({ uid: 1000, name: 'node' }, user);
   expect(tools.isAllowed(1000, node)).toBe(false);
+  const [record] = ofType(await it.records(), 'tool.withdrawn');
+  expect(record).toMatchObject({ data: { uid: 1000, name: 'node' } });
+  expect(record?.actor.kind).toBe('user');
   await expect(tools.withdraw({ uid: 1000, name: 'node' }, user)).rejects.toThrow(
     'not on the list',
   );
