@@ -35,6 +35,8 @@ import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Planners } from './planner/models/planners.ts';
 import { openPolicyBook } from './policy/book.ts';
+import { assertInvariants } from './policy/invariants/check.ts';
+import { openJudge } from './policy/judge.ts';
 import { refusesByDefault } from './policy/rules/confinement.ts';
 import { openPermitOffice } from './policy/permit.ts';
 import { findWalls } from './walls.ts';
@@ -290,6 +292,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     directories: [options.policiesDir, ...(config.policies ? [config.policies] : [])],
     ceiling: config.ceiling,
     standard: config.policy,
+    check: (documents) => assertInvariants(openJudge(), documents),
   });
   const slots = new ReadySlots({
     engine,
@@ -371,6 +374,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     sandbox,
     office,
     policies,
+    accounts: access.accounts,
     planners: new Planners({
       settings: config.planners,
       withinMs: config.planWithinMs,

@@ -4,8 +4,9 @@ import type { AnyEntry, Log } from '../audit/types.ts';
 import { cutText } from '../base/text.ts';
 import { changesBetween } from './changes.ts';
 import { givenStepsMax, readPolicy } from './document.ts';
-import type { EffectivePolicy } from './effective.ts';
+import { withLayers, type EffectivePolicy } from './effective.ts';
 import { readAll, textsOnDisk, type Loaded } from './files.ts';
+import { openJudge, type Judge } from './judge.ts';
 import { narrow } from './narrow.ts';
 
 export type PolicyEntry = {
@@ -29,7 +30,7 @@ export type Reloaded = {
   loaded: number;
 };
 
-export interface PolicyBook {
+export interface PolicyBook extends Judge {
   byDefault(): PolicyEntry;
   /** Throws `policy.unknown`, naming the ones there are. */
   get(name: string): PolicyEntry;
@@ -99,6 +100,7 @@ export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> 
   };
 
   return {
+    ...openJudge(),
     byDefault: () => shelf.entry(options.standard),
     get: (name) => shelf.entry(name),
     fromText(text, file) {
@@ -106,7 +108,12 @@ export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> 
       return shelf.applied({ name: policy.name, source: file, text, policy });
     },
     again: (policy) =>
-      shelf.applied({ name: policy.name, source: 'an earlier run', text: '', policy }),
+      shelf.applied({
+        name: policy.name,
+        source: 'an earlier run',
+        text: '',
+        policy: withLayers(policy),
+      }),
     today: (policy) => shelf.today(policy),
     list: () => shelf.all.map(rowOf),
     async compare() {

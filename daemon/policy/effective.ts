@@ -130,6 +130,16 @@ export function seal(policy: Omit<EffectivePolicy, 'digest'>): EffectivePolicy {
   return deepFreeze({ ...content, digest: digestOf(content) }) as EffectivePolicy;
 }
 
+/** One that was kept before policies had rules: its lists are all that it says. */
+export function withLayers(policy: EffectivePolicy): EffectivePolicy {
+  const kept: Partial<EffectivePolicy> = policy;
+  if (kept.documents !== undefined) return policy;
+  const { name, digest, run, documents: _none, ...lists } = policy;
+  const standard: PolicyLists = { ...lists, argv: [], mounts: [...mountWords] };
+  const layer: PolicyLayer = { name, digest, standard, profiles: [], toolsGrowth: 'off' };
+  return deepFreeze({ name, digest, run, ...standard, documents: [layer] }) as EffectivePolicy;
+}
+
 function layerOf(document: PolicyDocument, { digest, lineOf }: DocumentOrigin): PolicyLayer {
   const standard = listsOf(document);
   return {

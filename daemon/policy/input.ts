@@ -40,8 +40,8 @@ export const inputTable = {
       id: ['string', 'its id'],
       tool: ['string', 'npm, npx, node, sh, exec …'],
       args: ['strings', 'its arguments', 64],
-      env: ['map', 'the variables that the plan sets', 32],
-      secrets: ['strings', 'names of secrets', 16],
+      env: ['map', 'the variables that the plan sets', 64],
+      secrets: ['strings', 'names of secrets', 32],
       limits: {
         doc: 'what it may use; not in conditions of profiles',
         fields: {
@@ -111,6 +111,9 @@ export const inputTable = {
     },
   },
 } as const satisfies Readonly<Record<string, InputObject>>;
+
+/** Of a text in the input; whoever makes an input cuts what may be longer. */
+export const textMax = 8192;
 
 export type InputType = 'int' | 'bool' | 'string' | 'strings' | 'map';
 /** `max` is how many of them there can be: what a condition costs is told from it. */

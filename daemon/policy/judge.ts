@@ -26,6 +26,8 @@ export interface Judge {
    * those of the policy.
    */
   listsFor(policy: EffectivePolicy, input: PolicyInput): EffectivePolicy;
+  /** Whether a rule names that part of the input, so that it is worth finding out. */
+  looksAt(policy: EffectivePolicy, part: string): boolean;
 }
 
 export function openJudge(): Judge {
@@ -47,6 +49,13 @@ export function openJudge(): Judge {
   const lists = new WeakMap<EffectivePolicy, Map<string, EffectivePolicy>>();
   return {
     judge: (policy, input) => judge(policy.documents.map(compiled), input),
+    looksAt: (policy, part) =>
+      policy.documents.some((layer) => {
+        const { looks, rules = [] } = compiled(layer);
+        const said = looks.get(part) ?? rules.some(({ rule }) => rule.when.includes(part));
+        looks.set(part, said);
+        return said;
+      }),
     listsFor(policy, input) {
       if (policy.documents.every(({ profiles }) => profiles.length === 0)) return policy;
       const chosen = policy.documents.map((layer) => chooseProfile(compiled(layer), input));
@@ -73,6 +82,8 @@ type CompiledLayer = {
   compiler: Compiler;
   profiles: readonly { name: string; when: Condition | undefined; lists: PolicyLists }[];
   rules: readonly { rule: LayerRule; when: Condition | undefined }[] | undefined;
+  /** What was asked before of the texts of its rules. */
+  looks: Map<string, boolean>;
 };
 
 /** A condition that cannot be compiled any more is one that breaks whenever it is asked. */
@@ -85,6 +96,7 @@ function compileLayer(layer: PolicyLayer): CompiledLayer {
   return {
     layer,
     compiler,
+    looks: new Map(),
     profiles: layer.profiles.map(({ name, when, lists }) => ({
       name,
       when: when === undefined ? undefined : condition(when, 'profile'),

@@ -2,11 +2,11 @@ import { availableParallelism } from 'node:os';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { Plan } from '#contract/plan.ts';
+import type { Actor } from '#contract/records.ts';
 import type { SubmitRun } from '#contract/run.ts';
 import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import type { PolicyEntry } from '../policy/book.ts';
-import { review } from '../policy/review.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { surveyOf, type Survey } from '../planner/models/survey.ts';
 import { plan } from '../planner/planner.ts';
@@ -14,17 +14,22 @@ import { makeProfile, type Profile } from '../planner/profile.ts';
 import { openRunSecrets, type RunSecrets } from '../secrets/run-secrets.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
-import { planWords, triedOf, type PlannedByWords } from './plan-words.ts';
+import { aboutOf, aboutRun, type About } from './judging/about.ts';
+import { assertAllowed, withinProfiles } from './judging/judge-plan.ts';
+import type { RunFacts } from './state.ts';
+import { denials, planWords, triedOf, type PlannedByWords } from './plan-words.ts';
 
 export type Accepted = {
   policy: EffectivePolicy;
   image: ResolvedImage;
   made: PlannedByWords;
+  about: About;
   secrets: RunSecrets;
 };
 
 const planBytesMax = 64 * 1024 * 1024;
-const policyBytesMax = 1024 * 1024;
+/** Of all documents that judge, as they are kept. */
+const policyBytesMax = 16 * 1024 * 1024;
 const manifestBytesMax = 4 * 1024 * 1024;
 
 /**
@@ -33,10 +38,12 @@ const manifestBytesMax = 4 * 1024 * 1024;
  */
 export async function planFor(
   deps: RunsDeps,
-  runId: string | undefined,
+  /** The run that is on record, or who wants to know what it would be. */
+  whose: RunFacts | Actor,
   request: SubmitRun,
   signal: AbortSignal,
 ): Promise<Accepted> {
+  const runId = 'id' in whose ? whose.id : undefined;
   const policy = policyFor(deps, request);
   const [image, { profile, survey }] = await Promise.all([
     deps.images.resolve(deps.log, policy, runId),
@@ -57,28 +64,54 @@ export async function planFor(
     image: { reference: image.reference, id: image.id },
     imageTools: image.tools,
   };
-  const made =
+  const judged = async (planned: PlannedByWords) => {
+    const asAsked = await aboutPlanned(deps, whose, request, planned, policy);
+    const within = withinProfiles(deps, { policy, about: asAsked }, planned.plan);
+    const { about } = within;
+    const made = {
+      ...planned,
+      plan: within.plan,
+      digest: about.run.plan as Digest,
+      clamped: [...planned.clamped, ...within.clamped],
+    };
+    await assertAllowed(deps, { policy, image, about }, made.plan);
+    return { made, about };
+  };
+  const review = (planned: PlannedByWords) => denials(() => judged(planned));
+  const actor = 'id' in whose ? undefined : await deps.vault.actor(whose);
+  const planned =
     request.plan === undefined && request.exec === undefined
       ? await planWords(
           deps,
-          { ...asked, survey, planner: request.planner },
-          { run: runId, signal },
+          { ...asked, survey, review, planner: request.planner },
+          { run: runId, actor, signal },
         )
       : plan({ ...asked, planText: request.plan, exec: request.exec });
-  assertAllowed(made.plan, policy);
+  const { made, about } = await judged(planned);
   const names = made.plan.tasks.flatMap((task) => task.secrets);
-  return { policy, image, made, secrets: await openRunSecrets(deps.secrets, names) };
+  return { policy, image, made, about, secrets: await openRunSecrets(deps.secrets, names) };
 }
 
-/** Throws `policy.denied` with every reason. */
-export function assertAllowed(plan: Plan, policy: EffectivePolicy): void {
-  const decision = review(plan, policy);
-  if (decision.allow) return;
-  throw new OrchestraError('policy.denied', `The policy ${policy.name} denies this plan`, {
-    hint: `orchestra policy show ${policy.name}`,
-    places: decision.reasons.map(({ task, rule, message }) => ({
-      message: `${task === undefined ? '' : `${task}: `}${message} (${rule})`,
-    })),
+async function aboutPlanned(
+  deps: RunsDeps,
+  whose: RunFacts | Actor,
+  request: SubmitRun,
+  { plan: made, digest }: Pick<PlannedByWords, 'plan' | 'digest'>,
+  policy: EffectivePolicy,
+): Promise<About> {
+  if ('id' in whose) return aboutRun(deps, whose, { plan: made, planDigest: digest });
+  const { intent, snapshot, workspace } = request;
+  return aboutOf(deps, {
+    id: '',
+    actor: whose,
+    intent,
+    snapshot,
+    workspace,
+    concurrency: concurrencyFor(request, policy),
+    policy: policy.name,
+    continues: '',
+    plan: made,
+    planDigest: digest,
   });
 }
 
@@ -130,13 +163,12 @@ export function entryFor(
 }
 
 /** As it applies, so that a run can be explained long after the file has changed. */
-async function keepPolicy(
-  deps: RunsDeps,
-  { policy, narrowed }: Pick<PolicyEntry, 'policy' | 'narrowed'>,
-): Promise<string[]> {
+export async function keepPolicy(
+  deps: Pick<RunsDeps, 'blobs'>,
+  policy: EffectivePolicy,
+): Promise<void> {
   const { digest: _digest, ...content } = policy;
   await deps.blobs.put(Buffer.from(canonicalJson(content)), { maxBytes: policyBytesMax });
-  return narrowed.slice(0, 512).map((text) => cutText(text, 256));
 }
 
 export function concurrencyFor(
@@ -157,8 +189,8 @@ export async function recordPlan(
   made: Pick<PlannedByWords, 'plan' | 'digest' | 'clamped' | 'tried'>,
 ): Promise<string[]> {
   const bytes = Buffer.from(canonicalJson(made.plan));
-  const [narrowed] = await Promise.all([
-    keepPolicy(deps, entry),
+  await Promise.all([
+    keepPolicy(deps, entry.policy),
     deps.blobs.put(bytes, { maxBytes: planBytesMax }),
   ]);
   await deps.log.append({
@@ -173,7 +205,7 @@ export async function recordPlan(
       ...triedOf(made),
     },
   });
-  return narrowed;
+  return entry.narrowed.slice(0, 512).map((text) => cutText(text, 256));
 }
 
 export async function loadPlan(

@@ -10,6 +10,7 @@ import { failpoint } from '../base/failpoints.ts';
 import { profileBytesMax } from '../policy/seccomp.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
+import type { About } from './judging/about.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
 import type { RunFacts } from './state.ts';
 import type { TakenOver } from './take-over.ts';
@@ -17,6 +18,7 @@ import { planNeeds, provide, type ProvideRequest } from './provide.ts';
 
 export type Acceptance = {
   policy: EffectivePolicy;
+  about: About;
   image: ResolvedImage;
   secrets: RunSecrets;
   plan: Plan;
@@ -36,13 +38,14 @@ export async function acceptedRun(
   run: OpenRun,
   accepted: Acceptance,
 ): Promise<AcceptedRun> {
-  const { policy, image, secrets, plan, planDigest, narrowed, isRecorded } = accepted;
+  const { policy, about, image, secrets, plan, planDigest, narrowed, isRecorded } = accepted;
   const { fresh = [], taken = new Map<string, TakenOver>() } = accepted;
   const needed: ProvideRequest = {
     runId: run.id,
     snapshot: run.snapshot,
     plan,
     policy,
+    about,
     image,
     signal: run.controller.signal,
   };
@@ -70,6 +73,7 @@ export async function acceptedRun(
     planDigest,
     ancestry: new Ancestry(topological(plan.tasks)),
     policy,
+    about,
     image,
     npmCaches: provide(deps, needed, needs),
     secrets,

@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto';
 import { OrchestraError } from '#contract/errors.ts';
+import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import { cutText } from '../base/text.ts';
 import { spellSpec } from '../policy/kept-spec.ts';
@@ -6,15 +8,21 @@ import type { Permit } from '../policy/permit.ts';
 import type { PreparedLayer } from '../workspace/layers.ts';
 import type { Work } from './work.ts';
 import type { RunsDeps } from './deps.ts';
+import { keepPolicy } from './accept.ts';
+import { decidedBy, judgeTask, looksAtInput, spellInput } from './judging/judge-task.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
-import { judgeSpec } from './slot.ts';
+import { grantFor, NotCleared } from './requests/clear.ts';
 import { sandboxSpec, type SlotSpecRequest } from './spec.ts';
 import { failpoint } from '../base/failpoints.ts';
 
 /** A layer of its own over npm's offline cache, for a task that gets one. */
 export type NpmLayer = Pick<PreparedLayer, 'id' | 'lower' | 'upper' | 'work'> | undefined;
 
-/** Judged again on the exact spec, at the moment of use; from here on the task counts as begun. */
+/**
+ * Judged again on the exact spec and under the ceiling of now, at the moment of use; from here on the
+ * task counts as begun. Throws `NotCleared`, with nothing on record, where a rule asks for leave that
+ * nobody gave for exactly this.
+ */
 export async function askPolicy(
   deps: RunsDeps,
   run: AcceptedRun,
@@ -41,25 +49,35 @@ export async function askPolicy(
     npmCache,
     layers: deps.layersWay,
   });
-  const decision = judgeSpec(deps, run, task, spec);
+  run.policy = deps.policies.today(run.policy);
+  const { isDenied, reasons, rule, judgement, input } = judgeTask(deps, run, task, spec);
+  const granted = isDenied ? undefined : grantFor(deps, run, task, { spec, judgement });
+  if (!isDenied && judgement.effect === 'ask' && granted === undefined) {
+    throw new NotCleared(task.id, { spec, judgement });
+  }
   // Given away only once its record is durable.
-  const permit = decision.allow ? deps.office.mint(spec) : undefined;
+  const permit = isDenied ? undefined : deps.office.mint(spec);
   const { spelled, digest } = permit ?? spellSpec(spec);
-  const stored = deps.blobs.put(Buffer.from(spelled), { maxBytes: 1024 * 1024 });
-  const reasons = decision.allow ? [] : decision.reasons.map((r) => `${r.rule}: ${r.message}`);
+  const kept = looksAtInput(run.policy) ? spellInput(input) : undefined;
+  const stored = Promise.all([
+    deps.blobs.put(Buffer.from(spelled), { maxBytes: specBytesMax }),
+    kept && deps.blobs.put(kept, { maxBytes: specBytesMax }),
+    // What a reload made of it is named from here on.
+    run.policy.digest === deps.states.find(run.id)?.policy || keepPolicy(deps, run.policy),
+  ]);
   const decided = taskEntry(run, task.id, {
     type: 'policy.decided',
-    outcome: decision.allow ? 'ok' : 'denied',
-    sev: decision.allow ? 'info' : 'alert',
-    pol: {
-      hash: run.policy.digest,
-      rule: decision.allow ? 'all' : (decision.reasons[0]?.rule ?? ''),
-    },
+    outcome: isDenied ? 'denied' : 'ok',
+    sev: isDenied ? 'alert' : 'info',
+    pol: { hash: run.policy.digest, rule },
     data: {
       attempt,
-      decision: decision.allow ? 'allow' : 'deny',
+      decision: isDenied ? 'deny' : 'allow',
       spec: digest,
       reasons: reasons.slice(0, 64).map((reason) => cutText(reason, 512)),
+      ...decidedBy(judgement),
+      ...(kept === undefined ? {} : { input: digestOfBytes(kept) }),
+      ...(granted === undefined ? {} : { request: granted.id }),
     },
   });
   const started = taskEntry(run, task.id, {
@@ -67,11 +85,17 @@ export async function askPolicy(
     data: { attempt, spec: digest, ...(work.action === undefined ? {} : { action: work.action }) },
   });
   failpoint('before-task-started');
-  const recorded = deps.log.appendAll(decision.allow ? [decided, started] : [decided]);
+  const recorded = deps.log.appendAll(isDenied ? [decided] : [decided, started]);
   await Promise.all([recorded, stored]);
   failpoint('after-task-started');
   if (permit === undefined) {
     throw new OrchestraError('policy.denied', `Policy denies ${task.id}: ${reasons.join('; ')}`);
   }
   return permit;
+}
+
+const specBytesMax = 1024 * 1024;
+
+function digestOfBytes(bytes: Buffer): Digest {
+  return `sha256:${hash('sha256', bytes, 'hex')}`;
 }

@@ -1,6 +1,5 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
-import { limitNames, type Limits } from '#contract/limits.ts';
 import type { Plan } from '#contract/plan.ts';
 import { digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
@@ -8,12 +7,14 @@ import type { PolicyEntry } from '../policy/book.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { topological } from '../scheduler/graph.ts';
 import { openRunSecrets } from '../secrets/run-secrets.ts';
-import { assertAllowed, loadPlan, policyAgain, recordPlan } from './accept.ts';
+import { loadPlan, policyAgain, recordPlan } from './accept.ts';
 import { acceptedRun } from './accepted-run.ts';
 import { chooseTasks, type Choice } from './choose.ts';
 import { brokenPart } from './cache/verify.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
+import { aboutRun, type About } from './judging/about.ts';
+import { assertAllowed, lower, ruleOf, rulesOf, withinProfiles } from './judging/judge-plan.ts';
 import { leftBy, reusedEntries, type Reused } from './kept.ts';
 import { assertLayersSound } from './left-sound.ts';
 import { taskEntry, type AcceptedRun, type OpenRun } from './open-run.ts';
@@ -61,7 +62,10 @@ export async function beginAgain(
 ): Promise<AcceptedRun> {
   const entry = earlier.entry ?? (await policyAgain(deps, earlier.policy));
   const image = await deps.images.resolve(deps.log, entry.policy, run.id);
-  const { plan, clamped } = underPolicy(earlier.plan, entry.policy, image);
+  const { plan, clamped, about } = await underPolicy(deps, run, earlier.plan, {
+    policy: entry.policy,
+    image,
+  });
   const digest = digestOf(plan);
   await deps.log.append({
     type: 'plan.requested',
@@ -69,7 +73,7 @@ export async function beginAgain(
     data: { planner: 'earlier', profile: digestOf(earlier.plan) },
   });
   try {
-    assertAllowed(plan, entry.policy);
+    await assertAllowed(deps, { policy: entry.policy, image, about }, plan);
   } catch (error) {
     if (error instanceof OrchestraError) {
       await deps.log.append({
@@ -77,8 +81,8 @@ export async function beginAgain(
         run: run.id,
         outcome: 'denied',
         sev: 'alert',
-        pol: { hash: entry.policy.digest, rule: 'plan' },
-        data: { decision: 'deny', reasons: reasonsOf(error) },
+        pol: { hash: entry.policy.digest, ...ruleOf(error) },
+        data: { decision: 'deny', reasons: reasonsOf(error), ...rulesOf(error) },
       });
     }
     throw error;
@@ -90,6 +94,7 @@ export async function beginAgain(
   const narrowed = await recordPlan(deps, run.id, entry, { plan, digest, clamped });
   const accepted = await acceptedRun(deps, run, {
     policy: entry.policy,
+    about,
     image,
     secrets,
     plan,
@@ -140,8 +145,13 @@ async function goOnFrom(
       },
     );
   }
-  const { plan } = underPolicy(earlier.plan, entry.policy, image);
-  assertAllowed(plan, entry.policy);
+  const { plan, about: asPlanned } = await underPolicy(deps, run, earlier.plan, {
+    policy: entry.policy,
+    image,
+  });
+  const planDigest = facts.plan ?? digestOf(plan);
+  const about = { ...asPlanned, run: { ...asPlanned.run, plan: planDigest } };
+  await assertAllowed(deps, { policy: entry.policy, image, about }, plan);
   const secrets = await openRunSecrets(
     deps.secrets,
     plan.tasks.flatMap((task) => task.secrets),
@@ -160,10 +170,11 @@ async function goOnFrom(
   failpoint('after-run-recovered');
   return acceptedRun(deps, run, {
     policy: entry.policy,
+    about,
     image,
     secrets,
     plan,
-    planDigest: facts.plan ?? digestOf(plan),
+    planDigest,
     narrowed: [],
     isRecorded: true,
     taken,
@@ -205,11 +216,12 @@ async function countKept(
 }
 
 /** The same tasks with what applies today; limits only ever go down. */
-function underPolicy(
+async function underPolicy(
+  deps: RunsDeps,
+  run: Pick<OpenRun, 'id'>,
   plan: Plan,
-  policy: EffectivePolicy,
-  image: ResolvedImage,
-): { plan: Plan; clamped: string[] } {
+  { policy, image }: { policy: EffectivePolicy; image: ResolvedImage },
+): Promise<{ plan: Plan; about: About; clamped: string[] }> {
   const clamped: string[] = [];
   const tasks = plan.tasks.map((task) => {
     const limits = lower(task.limits, policy.limits);
@@ -219,15 +231,10 @@ function underPolicy(
   });
   const { name, digest } = policy;
   const { reference, id } = image;
-  return {
-    plan: { ...plan, policy: { name, digest }, image: { reference, id }, tasks },
-    clamped: clamped.slice(0, 512),
-  };
-}
-
-function lower(limits: Limits, ceiling: Limits): Limits {
-  if (limitNames.every((name) => limits[name] <= ceiling[name])) return limits;
-  const lowered = { ...limits };
-  for (const name of limitNames) lowered[name] = Math.min(limits[name], ceiling[name]);
-  return lowered;
+  const whole = { ...plan, policy: { name, digest }, image: { reference, id }, tasks };
+  const facts = deps.states.find(run.id);
+  if (!facts) throw new OrchestraError('internal.bug', `${run.id} is not in the log`);
+  const about = await aboutRun(deps, facts, { plan: whole, planDigest: digestOf(whole) });
+  const within = withinProfiles(deps, { policy, about }, whole);
+  return { ...within, clamped: [...clamped, ...within.clamped].slice(0, 512) };
 }

@@ -5,6 +5,7 @@ import { entryFor, planFor, plannerName, policyFor, recordPlan, type Accepted } 
 import { acceptedRun } from './accepted-run.ts';
 import type { RunsDeps } from './deps.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
+import { ruleOf, rulesOf } from './judging/judge-plan.ts';
 import { triedOf } from './plan-words.ts';
 import { reasonsOf } from './reasons.ts';
 import { withoutWords } from './words.ts';
@@ -17,9 +18,10 @@ export async function beginNew(
 ): Promise<AcceptedRun> {
   const accepted = await planned(deps, run, request);
   const narrowed = await recordPlan(deps, run.id, entryFor(deps, request), accepted.made);
-  const { policy, image, made, secrets } = accepted;
+  const { policy, image, made, secrets, about } = accepted;
   return acceptedRun(deps, run, {
     policy,
+    about,
     image,
     secrets,
     narrowed,
@@ -31,7 +33,9 @@ export async function beginNew(
 
 async function planned(deps: RunsDeps, run: OpenRun, request: SubmitRun): Promise<Accepted> {
   try {
-    return await planFor(deps, run.id, request, run.controller.signal);
+    const facts = deps.states.find(run.id);
+    if (!facts) throw new OrchestraError('internal.bug', `${run.id} is not in the log`);
+    return await planFor(deps, facts, request, run.controller.signal);
   } catch (error) {
     if (!(error instanceof OrchestraError)) throw error;
     const isByWords = request.plan === undefined && request.exec === undefined;
@@ -56,8 +60,8 @@ async function recordUnplanned(
       run: run.id,
       outcome: 'denied',
       sev: 'alert',
-      pol: { hash: policyFor(deps, request).digest, rule: 'plan' },
-      data: { decision: 'deny', reasons },
+      pol: { hash: policyFor(deps, request).digest, ...ruleOf(found) },
+      data: { decision: 'deny', reasons, ...rulesOf(found) },
     });
   }
   if (error.code.startsWith('plan.') || found instanceof NoPlan) {

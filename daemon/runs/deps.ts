@@ -4,6 +4,7 @@ import type { Anchoring } from '../audit/anchoring/anchoring.ts';
 import type { Trail } from '../audit/tree/trail.ts';
 import type { Log } from '../audit/types.ts';
 import type { Vault } from '../audit/vault/vault.ts';
+import type { Accounts } from '../access/accounts.ts';
 import type { Quotas } from '../access/quotas.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Engine, EngineFacts } from '../engine/engine.ts';
@@ -62,6 +63,8 @@ export type RunsDeps = {
   sandbox: SandboxDeps;
   office: PermitOffice;
   policies: PolicyBook;
+  /** The users and groups of this machine. */
+  accounts: Accounts;
   /** Who makes plans of words. */
   planners: Planners;
   secrets: SecretStore;

@@ -1,5 +1,8 @@
 import type { PlanTask } from '#contract/plan.ts';
+import type { SandboxSpec } from '../policy/spec.ts';
 import type { RunsDeps } from './deps.ts';
+import { judgeTask } from './judging/judge-task.ts';
+import type { Judging } from './judging/task-input.ts';
 import type { AcceptedRun } from './open-run.ts';
 import type { Judged } from './requests/clear.ts';
 import { requestFor } from './slot.ts';
@@ -10,16 +13,20 @@ import { sandboxSpec } from './spec.ts';
  * for it. It is judged once more, exactly, at the moment of its use.
  */
 export function expectedOf(deps: RunsDeps, run: AcceptedRun, task: PlanTask): Judged {
+  run.policy = deps.policies.today(run.policy);
+  const spec = expectedSpec(deps, run, task);
+  return { spec, judgement: judgeTask(deps, run, task, spec).judgement };
+}
+
+/** As it will be, but for what names it and where its layers lie. */
+export function expectedSpec(deps: RunsDeps, run: Judging, task: PlanTask): SandboxSpec {
   const none = { lower: [], upper: '', work: '' };
-  const hasCache = task.provisions.includes('npm') && run.npmCaches.has(task.cwd);
-  const spec = sandboxSpec({
+  return sandboxSpec({
     ...requestFor(deps, run, task),
-    runId: run.id,
+    runId: run.about.run.id,
     attempt: 0,
     workspace: none,
-    npmCache: hasCache ? none : undefined,
+    npmCache: task.provisions.includes('npm') ? none : undefined,
     layers: deps.layersWay,
   });
-  const judgement = { effect: 'allow', profile: 'standard', profiles: [], rules: [], deciding: [] };
-  return { spec, judgement: judgement as Judged['judgement'] };
 }

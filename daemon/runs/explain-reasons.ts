@@ -51,10 +51,14 @@ function asReason(text: string): Reason {
   if (isRuleName(first)) {
     return { rule: first, message: rest.join(': '), change: ruleRemedies[first] };
   }
+  if (/^[a-z][a-z0-9-]{0,62}\/[a-z][a-z0-9-]{0,62}$/.test(first)) {
+    const change = `ask whoever keeps the policy: orchestra policy show ${first.split('/', 1)[0]}`;
+    return { rule: first, message: rest.join(': '), change };
+  }
   if (first === 'floor') {
     return { rule: first, message: rest.join(': '), change: 'nothing: no policy lifts the floor' };
   }
-  const rule = /\((\w{1,32})\)$/.exec(text)?.[1];
+  const rule = /\(([\w/-]{1,128})\)$/.exec(text)?.[1];
   if (rule === undefined) return { message: text };
   return { rule, message: text, ...(isRuleName(rule) ? { change: ruleRemedies[rule] } : {}) };
 }

@@ -5,6 +5,7 @@ import type { EffectivePolicy } from '../policy/effective.ts';
 import type { Ancestry } from '../scheduler/ancestry.ts';
 import type { RunSecrets } from '../secrets/run-secrets.ts';
 import type { ResolvedImage } from './images.ts';
+import type { About } from './judging/about.ts';
 import type { OutputFile } from './output.ts';
 import type { Pause } from './pause.ts';
 import type { People } from './requests/people.ts';
@@ -36,8 +37,11 @@ export type AcceptedRun = OpenRun & {
   planDigest: Digest;
   /** What comes before each task. */
   ancestry: Ancestry<PlanTask>;
+  /** What the ceiling of now leaves of it: it is looked at again before each task. */
   policy: EffectivePolicy;
   image: ResolvedImage;
+  /** What policies can look at of the run as a whole. */
+  about: About;
   /** npm's offline cache, by the tasks' working directory. */
   npmCaches: ReadonlyMap<string, NpmCache>;
   /** In memory only, for as long as the run is open. */

@@ -2,10 +2,13 @@ import { join, posix } from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { Plan } from '#contract/plan.ts';
-import type { EffectivePolicy } from '../policy/effective.ts';
+import type { EffectivePolicy, PolicyLists } from '../policy/effective.ts';
+import { narrowLists } from '../policy/narrow.ts';
 import type { PackageList } from '../provision/package-list.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
+import type { About } from './judging/about.ts';
+import { listsFor } from './judging/task-input.ts';
 import type { NpmCache } from './open-run.ts';
 
 const manifestBytesMax = 4 * 1024 * 1024;
@@ -16,6 +19,7 @@ export type ProvideRequest = {
   snapshot: Digest;
   plan: Plan;
   policy: EffectivePolicy;
+  about: About;
   image: ResolvedImage;
   signal: AbortSignal;
 };
@@ -25,7 +29,7 @@ export type Needs = { cwd: string; list: PackageList }[];
 
 /** Judges every lockfile before anything is fetched, so that a run is refused with all its reasons. */
 export async function planNeeds(deps: RunsDeps, request: ProvideRequest): Promise<Needs> {
-  const { plan, snapshot, policy, image } = request;
+  const { plan, snapshot, image } = request;
   const folders = new Set(
     plan.tasks.filter((task) => task.provisions.includes('npm')).map((task) => task.cwd),
   );
@@ -48,7 +52,7 @@ export async function planNeeds(deps: RunsDeps, request: ProvideRequest): Promis
       cwd,
       list: await planProvision(lockfile, manifest, {
         platform: { os: 'linux', cpu: cpuOf(image.arch), libc: image.libc },
-        policy: policy.provision,
+        policy: provisionFor(deps, request),
         npmConfig: deps.npmConfig,
         folder: cwd,
         ...(npmrc ? { npmrc: npmrc.toString('utf8') } : {}),
@@ -69,7 +73,7 @@ export function provide(
     const { provision } = await import('../provision/provision.ts');
     const { dir } = await provision({
       list,
-      policy: request.policy.provision,
+      policy: provisionFor(deps, request),
       npmConfig: deps.npmConfig,
       cacheDir: join(deps.stateDir, 'packages'),
       log: deps.log,
@@ -88,6 +92,17 @@ export function provide(
   return new Map(
     needs.map(({ cwd, list }) => [cwd, { packages: list.key, dir: () => dirOf(list) }]),
   );
+}
+
+/** What all tasks that need packages may have fetched: the least of what their lists say. */
+function provisionFor(
+  deps: RunsDeps,
+  { plan, policy, about }: ProvideRequest,
+): EffectivePolicy['provision'] {
+  return plan.tasks
+    .filter((task) => task.provisions.length > 0)
+    .map((task) => listsFor(deps, { policy, about }, task))
+    .reduce<PolicyLists>((above, below) => narrowLists(above, below, () => {}), policy).provision;
 }
 
 function noLockfile(cwd: string, name: string): OrchestraError {

@@ -309,9 +309,9 @@ export class Runs {
   }
 
   /** Plans and judges, runs nothing. */
-  async plan(request: SubmitRun, signal: AbortSignal): Promise<Accepted> {
+  async plan(request: SubmitRun, actor: Actor, signal: AbortSignal): Promise<Accepted> {
     await this.#assertReady(request.snapshot);
-    return planFor(this.#deps, undefined, request, signal);
+    return planFor(this.#deps, actor, request, signal);
   }
 
   async cancel(reference: string, reason: string, actor: Actor): Promise<RunFacts['id']> {
@@ -332,7 +332,7 @@ export class Runs {
 
   /** Among those that the caller sees; among all where nobody is named. */
   find(reference: string, caller?: Pick<Caller, 'sees'>): RunFacts {
-    return findRun(this.#deps.states, reference, caller && ((run) => caller.sees(run)));
+    return findRun(this.#deps.states, reference, caller && this.#seenBy(caller));
   }
 
   async view(reference: string): Promise<RunView> {
@@ -368,6 +368,11 @@ export class Runs {
     return planLeft(this.#deps.pruned, run, () => loadPlan(this.#deps, plan));
   }
 
+  #seenBy(caller: Pick<Caller, 'sees'>): (run: RunFacts) => boolean {
+    const asking = new Set(this.#deps.requests.states.open().map(({ run }) => run));
+    return ({ id, owner }) => caller.sees({ owner, isAsking: asking.has(id) });
+  }
+
   /** Newest first, from before `cursor` on, those that the caller sees. */
   async list(
     query: { limit: number; cursor?: string | undefined; state?: string | undefined },
@@ -375,7 +380,7 @@ export class Runs {
   ): Promise<{ items: RunRow[]; next_cursor?: string }> {
     const newest = this.#deps.states
       .all()
-      .filter((run) => caller.sees(run))
+      .filter(this.#seenBy(caller))
       .toReversed();
     const start =
       query.cursor === undefined ? 0 : newest.findIndex((run) => run.id === query.cursor) + 1;

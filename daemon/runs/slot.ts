@@ -10,20 +10,22 @@ import { wallsUnder } from '../policy/walls.ts';
 import type { AskSlot } from '../sandbox/ready-slots.ts';
 import type { RunsDeps } from './deps.ts';
 import type { AcceptedRun } from './open-run.ts';
+import { listsFor } from './judging/task-input.ts';
 import { slotSpec, type SlotSpecRequest } from './spec.ts';
 
 /** What a task's sandbox and the slot that may become it have in common. */
 export function requestFor(
   deps: RunsDeps,
-  run: Pick<AcceptedRun, 'policy' | 'image'>,
+  run: Pick<AcceptedRun, 'policy' | 'image' | 'about'>,
   task: PlanTask,
 ): SlotSpecRequest {
+  const policy = listsFor(deps, run, task);
   return {
     installId: deps.installId,
     image: { reference: run.image.reference, id: run.image.id },
     user: deps.sandboxUser,
-    runtime: runtimeFor(deps, run),
-    walls: wallsUnder(run.policy, deps.walls),
+    runtime: runtimeFor(deps, { policy }),
+    walls: wallsUnder(policy, deps.walls),
     task,
   };
 }
@@ -64,13 +66,14 @@ export function judgeSpec(
 }
 
 /**
- * Leave for sandboxes that wait for tasks like this one. Judged like any other and on record; what
- * takes one is judged again, with all that the task brings.
+ * Leave for sandboxes that wait for tasks like this one. Judged by the lists that such a task gets, and
+ * on record; what takes one is judged again, with all that the task brings and by every rule.
  */
 export function askSlot(deps: RunsDeps, run: AcceptedRun, task: PlanTask): AskSlot {
   return async (identity) => {
     const spec = slotSpec(requestFor(deps, run, task), identity);
-    const decision = judgeSpec(deps, run, task, spec);
+    const policy = listsFor(deps, run, task);
+    const decision = judgeSpec(deps, { policy, image: run.image }, task, spec);
     const reasons = decision.allow ? [] : decision.reasons.map((r) => `${r.rule}: ${r.message}`);
     await deps.log.append({
       type: 'policy.decided',

@@ -8,7 +8,9 @@ import { isLayered, type OverlayMount, type SandboxSpec } from '../policy/spec.t
 import { policyAgain, loadPlan } from './accept.ts';
 import type { RunsDeps } from './deps.ts';
 import { answerVariable } from './requests/questions.ts';
-import { judgeSpec } from './slot.ts';
+import { aboutRun } from './judging/about.ts';
+import { judgeTask } from './judging/judge-task.ts';
+import { grantFor } from './requests/clear.ts';
 import { isUnderWay, type Released, type RunFacts, type RunStates } from './state.ts';
 import { failpoint } from '../base/failpoints.ts';
 
@@ -62,15 +64,20 @@ export async function takeOver(deps: RunsDeps, run: RunFacts): Promise<Map<strin
   const image = await deps.images.resolve(deps.log, policy, run.id);
   // What was allowed before the daemon went is so still.
   await deps.tools.prepare(image, policy);
-  const { tasks } = await loadPlan(deps, run.plan);
+  const plan = await loadPlan(deps, run.plan);
+  const about = await aboutRun(deps, run, { plan, planDigest: run.plan });
+  const judging = { ...run, planDigest: run.plan, policy, image, about };
   for (const { task: id, released } of left) {
-    const task = tasks.find((each) => each.id === id);
+    const task = plan.tasks.find((each) => each.id === id);
     const spec = await specOf(deps.blobs, released);
     if (task === undefined || spec === undefined) continue;
     // What people said in confidence went with that daemon: nobody could mask it in the output.
     if (task.questions?.some(({ kind }) => kind === 'secret') === true) continue;
     const given = (task.questions ?? []).map(({ name }) => answerVariable(name));
-    if (!judgeSpec(deps, { policy, image }, { ...task, given }, spec).allow) continue;
+    const told = { ...task, given };
+    const { isDenied, judgement } = judgeTask(deps, judging, told, spec);
+    const isAsked = judgement.effect === 'ask';
+    if (isDenied || (isAsked && !grantFor(deps, judging, told, { spec, judgement }))) continue;
     const permit = deps.office.mint(spec);
     const attempt = run.tasks.get(id)?.attempt ?? 1;
     const context = { run: run.id, task: id, attempt };

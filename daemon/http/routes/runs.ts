@@ -33,9 +33,9 @@ type Part = Pick<
 
 export function runRoutes({ runs, runsDeps, access }: RouteDeps): Part {
   return {
-    planMake: async ({ body, signal, caller }) => {
+    planMake: async ({ body, actor, signal, caller }) => {
       access.brought.assert(caller, body.snapshot);
-      const { made, image, policy } = await runs.plan(body, signal);
+      const { made, image, policy } = await runs.plan(body, actor, signal);
       return {
         digest: made.digest,
         plan: { ...made.plan },

@@ -3,15 +3,13 @@ import { RE2JS } from 're2js';
 import { assert } from '../../base/assert.ts';
 import {
   inputTable,
+  textMax,
   type InputField,
   type InputNode,
   type InputObject,
   type PolicyInput,
 } from '../input.ts';
 import { verdictTable, type Verdict } from '../invariants/verdict.ts';
-
-/** Of a text in the input; whoever makes an input cuts what may be longer. */
-export const textMax = 8192;
 
 /** What a condition is evaluated with: the input, in the types of CEL. Never edited afterwards. */
 export type Context = Readonly<Record<string, unknown>>;
@@ -56,7 +54,11 @@ export function openLanguage(patterns: Patterns): Language {
 /** A part of the input that profiles cannot look at, by its path. */
 export function isHidden(kind: ConditionKind, path: readonly string[]): boolean {
   if (kind !== 'profile') return false;
-  return path[0] === 'spec' || path[0] === 'history' || path.join('.') === 'task.limits';
+  return (
+    path[0] === 'spec' ||
+    path[0] === 'history' ||
+    ['task.limits', 'run.plan'].includes(path.join('.'))
+  );
 }
 
 const limits = {

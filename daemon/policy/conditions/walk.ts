@@ -1,13 +1,6 @@
 import type { ASTNode } from '@marcbachmann/cel-js';
-import type { InputNode } from '../input.ts';
-import {
-  isHidden,
-  linearMatch,
-  tableOf,
-  textMax,
-  type ConditionKind,
-  type Patterns,
-} from './language.ts';
+import { textMax, type InputNode } from '../input.ts';
+import { isHidden, linearMatch, tableOf, type ConditionKind, type Patterns } from './language.ts';
 
 export type Problem = { offset: number; message: string; hint?: string };
 

@@ -38,15 +38,15 @@ async function setting(run: string, name: string) {
 
 test('a task that is denied at the last moment has no receipt, and the rule and the remedy instead', async () => {
   const { text } = it.rooms.deps.policies.get('ci');
-  const policy = text.replace('[runc, crun, runsc]', '[runsc]');
+  const policy = text.replace('userns: preferred', 'userns: required');
   const run = await it.run([build], { policy: { text: policy, file: 'ci.yaml' } });
   const answer = await explained(run);
   expect(answer).toMatchObject({ state: 'violated', settings: [] });
   expect(answer.receipt).toBeUndefined();
   expect(answer.reasons).toContainEqual({
-    rule: 'runtime',
-    message: 'runtime runc is not allowed',
-    change: expect.stringContaining('isolation.runtimes') as string,
+    rule: 'confinement',
+    message: expect.stringContaining('user namespaces are required') as string,
+    change: expect.stringContaining('`isolation` of the policy') as string,
   });
 });
 

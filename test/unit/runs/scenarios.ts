@@ -408,7 +408,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'a sandbox that the policy denies at the last moment',
     play: onShared((it) => {
       const { text } = it.rooms.deps.policies.get('ci');
-      const policy = text.replace('[runc, crun, runsc]', '[runsc]');
+      const policy = text.replace('userns: preferred', 'userns: required');
       return it.submit([build], { policy: { text: policy, file: 'ci.yaml' } });
     }),
     trail: [...planned, 'policy.decided denied build', ...failed('build'), ...closedFailed],

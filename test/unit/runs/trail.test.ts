@@ -191,6 +191,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   'daemon/runs/checkpoints.ts': 'test/unit/runs/checkpoint.test.ts',
   'daemon/engine/exits.ts': 'test/unit/engine/exits.test.ts',
   'daemon/runs/tools/probe.ts': 'test/unit/runs/tools/tools.test.ts',
+  'daemon/policy/book.ts': 'test/unit/policy/reload.test.ts',
   'daemon/runs/tools/tools.ts': 'test/unit/runs/tools/tools.test.ts',
 };
 
@@ -204,6 +205,7 @@ const besides = [
 const testedElsewhere: Readonly<Record<string, string>> = {
   'planner.asked': 'test/unit/runs/plan-words.test.ts',
   'planner.answered': 'test/unit/runs/plan-words.test.ts',
+  'policy.removed': 'test/unit/policy/reload.test.ts',
   'evidence.made': 'test/unit/audit/evidence/evidence.test.ts',
   'tools.advertised': 'test/unit/runs/tools/tools.test.ts',
   'tool.allowed': 'test/unit/runs/tools/growth.test.ts',
