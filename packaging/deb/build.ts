@@ -4,6 +4,7 @@ import {
   chmodSync,
   copyFileSync,
   cpSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -21,6 +22,7 @@ import { manualPages } from './man.ts';
 
 const programs = ['orchestra', 'orchestrad', 'orchestra-signer', 'orchestra-witness'] as const;
 const here = import.meta.dirname;
+const maintainer = 'Orchestra maintainers <maintainers@orchestra.invalid>';
 
 export type DebOptions = {
   root: string;
@@ -70,13 +72,18 @@ async function stageTree(stage: string, { root, version, epoch }: DebOptions): P
   const lib = path.join(stage, 'usr/lib/orchestra');
   mkdirSync(path.join(lib, 'bin'), { recursive: true });
   await bundle(root, path.join(lib, 'dist'));
-  for (const name of ['package.json', 'policies', 'images']) {
+  for (const name of ['policies', 'images']) {
     cpSync(path.join(root, name), path.join(lib, name), { recursive: true });
   }
+  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as object;
+  put(stage, 'usr/lib/orchestra/package.json', jsonText({ ...manifest, version }));
   copyDependencies(root, lib);
   const node = path.join(lib, 'bin/node');
   copyFileSync(process.execPath, node);
-  execFileSync('strip', [node]);
+  const addons = globSync('node_modules/**/*.node', { cwd: lib }).map((name) =>
+    path.join(lib, name),
+  );
+  execFileSync('strip', ['--strip-unneeded', node, ...addons.toSorted()]);
   copyFileSync(path.join(process.execPath, '../../LICENSE'), path.join(lib, 'bin/LICENSE'));
   for (const name of programs) {
     put(
@@ -127,7 +134,27 @@ function stageTexts(stage: string, of: { root: string; version: string; date: st
   }
   const doc = 'usr/share/doc/orchestra';
   put(stage, `${doc}/copyright`, readFileSync(path.join(here, 'debian/copyright')));
-  put(stage, `${doc}/changelog.gz`, gzip(readFileSync(path.join(of.root, 'CHANGELOG.md'))));
+  put(stage, `${doc}/CHANGELOG.md.gz`, gzip(readFileSync(path.join(of.root, 'CHANGELOG.md'))));
+  put(stage, `${doc}/changelog.gz`, gzip(debianChangelog(of)));
+  put(
+    stage,
+    'usr/share/lintian/overrides/orchestra',
+    readFileSync(path.join(here, 'debian/lintian-overrides')),
+  );
+}
+
+function debianChangelog({ version, date }: { version: string; date: string }): string {
+  const at = new Date(`${date}T00:00:00Z`).toUTCString().replace('GMT', '+0000');
+  return `orchestra (${version}) unstable; urgency=medium
+
+  * What changed is in CHANGELOG.md.gz beside this.
+
+ -- ${maintainer}  ${at}
+`;
+}
+
+function jsonText(value: object): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
 function writeControl(stage: string, version: string): void {
@@ -140,7 +167,7 @@ function writeControl(stage: string, version: string): void {
     `Package: orchestra
 Version: ${version}
 Architecture: ${architecture()}
-Maintainer: Orchestra maintainers <maintainers@orchestra.invalid>
+Maintainer: ${maintainer}
 Installed-Size: ${kib}
 Depends: libc6 (>= 2.28), libstdc++6 (>= 8), libgcc-s1, systemd (>= 247), init-system-helpers (>= 1.54~)
 Recommends: docker.io | docker-ce | podman

@@ -3,8 +3,13 @@ import path from 'node:path';
 
 type Locked = { dev?: boolean; devOptional?: boolean };
 
-/** What a running program never reads: declarations, maps, tests, sources of what is compiled. */
-const unusedFile = /(?:\.d\.[cm]?ts|\.map|\.md|\.markdown)$/i;
+/**
+ * What a running program never reads: declarations, maps, tests, web pages, settings of other
+ * people's tools, sources of what is compiled, and what was compiled for another runtime or libc.
+ */
+const unusedFile =
+  /(?:^\.|\.(?:d\.[cm]?ts|map|md|markdown|html|bare|c|cc|cpp|h|hh|hpp|inc|S|asm|gyp|gypi)$)/i;
+const otherLibc = /^musl_/;
 const unusedFolders = new Set(['test', 'tests', '__tests__', 'benchmark', 'examples', '.github']);
 
 /** The folders of what the lockfile names for production, as far as it is installed here. */
@@ -28,7 +33,7 @@ export function copyDependencies(root: string, target: string): void {
       const [top = ''] = within;
       // Packages within it are named by the lockfile themselves.
       if (within.includes('node_modules') || unusedFolders.has(top)) return true;
-      return unusedFile.test(file);
+      return within.some((part) => otherLibc.test(part)) || unusedFile.test(within.at(-1) ?? '');
     };
     cpSync(source, path.join(target, folder), {
       recursive: true,
