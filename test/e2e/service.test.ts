@@ -1,8 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { generateKeyPairSync } from 'node:crypto';
+import { buildBundle } from '#packaging/bundle/build.ts';
+import { savedArchive } from '#packaging/bundle/image.ts';
 import { buildDeb } from '#packaging/deb/build.ts';
 import { findEngine } from '#setup/engine/find.ts';
 import { ensureImage } from '#setup/image/images.ts';
@@ -33,7 +44,6 @@ describe.skipIf(reason !== undefined)(
   () => {
     let share: string;
     let machine: SystemdMachine;
-    let digest: string;
 
     beforeAll(async () => {
       share = mkdtempSync(join(tmpdir(), 'orc-service-'));
@@ -47,34 +57,53 @@ describe.skipIf(reason !== undefined)(
       });
       const docker = (args: readonly string[]) =>
         execFileSync('docker', ['-H', engine.host, ...args]);
-      docker(['save', '-o', join(share, 'image.tar'), image.tag]);
+      const saved = join(share, 'saved.tar');
+      docker(['save', '-o', saved, image.tag]);
       writeFileSync(join(share, 'asking.mjs'), asking);
-      const { file, sha256 } = await build('.');
-      renameSync(file, join(share, 'orchestra.deb'));
-      digest = sha256;
+      const key = generateKeyPairSync('ed25519');
+      writeFileSync(join(share, 'key.pem'), key.publicKey.export({ type: 'spki', format: 'pem' }));
+      const { manifest } = await buildBundle({
+        ...how,
+        out: join(share, 'bundle'),
+        image: async (file) => savedArchive(file, saved),
+        key: key.privateKey,
+      });
+      rmSync(saved);
+      cpSync(join(share, 'bundle', manifest.package), join(share, 'orchestra.deb'));
+      newer();
       machine = await SystemdMachine.start(share);
-      await machine.sh('docker load < /share/image.tar; useradd -m maria; useradd -m stranger');
-    }, 300_000);
+      await machine.sh('useradd -m maria; useradd -m stranger');
+    }, 600_000);
 
     afterAll(async () => {
       await machine[Symbol.asyncDispose]();
       rmSync(share, { recursive: true, force: true });
     });
 
-    const build = (folder: string) =>
-      buildDeb({
-        root,
-        out: join(share, folder),
-        version: '0.0.1',
-        epoch: 1_700_000_000,
-        compression: 'gzip',
-      });
+    const how = { root, version: '0.0.1', epoch: 1_700_000_000, compression: 'gzip' } as const;
+
+    /** The next version, whose settings file says something that the one before does not. */
+    const newer = () => {
+      const stage = join(share, 'stage');
+      execFileSync('dpkg-deb', ['-R', join(share, 'orchestra.deb'), stage]);
+      appendFileSync(join(stage, 'etc/orchestra/orchestrad.yaml'), '# new in 0.0.2\n');
+      for (const name of ['DEBIAN/control', 'usr/lib/orchestra/package.json']) {
+        const text = readFileSync(join(stage, name), 'utf8');
+        writeFileSync(join(stage, name), text.replace('0.0.1', '0.0.2~test'));
+      }
+      const to = join(share, 'newer.deb');
+      execFileSync('dpkg-deb', ['--root-owner-group', '-Zgzip', '-z1', '-b', stage, to]);
+      rmSync(stage, { recursive: true });
+    };
 
     const as = (user: string, command: string) =>
       machine.sh(`cd /home/${user} && runuser -u ${user} -- ${command}`);
 
     test('the same sources make the same package, byte for byte', async () => {
-      expect((await build('again')).sha256).toBe(digest);
+      const { file } = await buildDeb({ ...how, out: join(share, 'again') });
+      const [one, other] = [file, join(share, 'orchestra.deb')].map((each) => readFileSync(each));
+      expect(one?.equals(other ?? Buffer.alloc(0))).toBe(true);
+      rmSync(file);
     });
 
     test('it installs within a minute, and its sockets are open', async () => {
@@ -88,12 +117,24 @@ describe.skipIf(reason !== undefined)(
       expect(out).toBe('active\nactive\n');
     });
 
+    test('the bundle that it came in is verified there by a key from elsewhere, and its image is loaded', async () => {
+      const verify = 'orchestra bundle verify /share/bundle --strict --key';
+      const verified = await machine.sh(`${verify} /share/key.pem`);
+      expect([verified.code, verified.out]).toEqual([0, expect.stringMatching(/^OK: Orchestra/)]);
+      const other = await machine.sh(`${verify} sha256:${'0'.repeat(64)}`);
+      expect([other.code, other.out]).toEqual([4, expect.stringContaining('another key')]);
+      const loaded = await machine.sh('orchestra image load /share/bundle/image.tar');
+      expect(loaded.code, loaded.out).toBe(0);
+    });
+
     test('a member of the group uses it, a stranger does not get to the socket', async () => {
       await machine.sh('usermod -aG orchestra maria');
       const stranger = await as('stranger', 'orchestra runs');
       expect([stranger.code, stranger.out]).toEqual([
         5,
-        expect.stringContaining('daemon.unreachable'),
+        expect.stringMatching(
+          /this user may not use it .*daemon\.unreachable\n.*usermod -aG orchestra/,
+        ),
       ]);
       const doctor = await as('maria', 'orchestra doctor');
       expect(doctor.code, doctor.out).toBe(0);
@@ -115,22 +156,73 @@ describe.skipIf(reason !== undefined)(
       expect(socket.out).toBe('orchestra 600\n');
     });
 
-    test('an upgrade during a run leaves its task running, the next daemon adopts it, and nobody is refused', async () => {
+    test('an upgrade to another version during a run: its task runs on, who follows it misses nothing, nobody is refused', async () => {
       const command = "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo tick $i; sleep 1; done'";
       const running = as('maria', `orchestra exec -- ${command}`);
       await machine.until('docker ps -q | grep -q .');
       const asked = as('maria', '/usr/lib/orchestra/bin/node /share/asking.mjs 15000');
-      const upgraded = await machine.sh('dpkg -i /share/orchestra.deb');
+      const watched = as('maria', 'orchestra watch @last');
+      const upgraded = await machine.sh('dpkg -i /share/newer.deb');
       expect(upgraded.code, upgraded.out).toBe(0);
-      await running;
-      await as('maria', 'orchestra wait @last');
+      const ran = await running;
+      const ticks = Array.from({ length: 12 }, (_, at) => `tick ${at + 1}`);
+      expect([ran.code, ran.out.split('\n').filter((line) => line.startsWith('tick'))]).toEqual([
+        0,
+        ticks,
+      ]);
+      expect(ran.out).toContain('the daemon went away');
+      expect((await watched).code).toBe(0);
       const run = await as('maria', 'orchestra runs -n 1');
       expect(run.out).toContain('succeeded');
       const records = await as('maria', 'orchestra audit list --type container.adopted');
       expect(records.out).toContain('container.adopted');
-      const output = await as('maria', 'orchestra logs @last');
-      expect(output.out).toContain('tick 12');
       expect(JSON.parse((await asked).out)).toMatchObject({ lost: 0 });
+      expect((await as('maria', 'orchestra version')).out).toContain('0.0.2~test');
+    });
+
+    test('settings that somebody changed stay over an upgrade, and the new ones lie beside them', async () => {
+      const settings = '/etc/orchestra/orchestrad.yaml';
+      await machine.sh(`echo 'tasks_at_once: 3' >> ${settings}`);
+      const back = await machine.sh(
+        'dpkg --force-confold --force-downgrade -i /share/orchestra.deb',
+      );
+      expect(back.code, back.out).toBe(0);
+      const kept = await machine.sh(`tail -n 1 ${settings}; ls /etc/orchestra`);
+      expect(kept.out).toContain('tasks_at_once: 3');
+      expect(kept.out).toContain('orchestrad.yaml.dpkg-dist');
+      const shown = await machine.sh('orchestra config show');
+      expect(shown.out).toMatch(/tasks_at_once\s+3/);
+      await machine.sh(`mv ${settings}.dpkg-dist ${settings}; systemctl restart orchestrad`);
+    });
+
+    test('a reload takes policies that are in order, and says in the status which are not', async () => {
+      const folder = '/etc/orchestra/policies';
+      await machine.sh(
+        `mkdir -p ${folder}; echo 'policies: ${folder}' >> /etc/orchestra/orchestrad.yaml; systemctl restart orchestrad`,
+      );
+      await machine.until('orchestra policy show');
+      await machine.sh(`echo 'nonsense: 1' > ${folder}/mine.yaml`);
+      await machine.sh('systemctl reload orchestrad');
+      await machine.until('systemctl status orchestrad | grep -q "reload refused: .*mine.yaml"');
+      await machine.sh(`rm ${folder}/mine.yaml; systemctl reload orchestrad`);
+      await machine.until('! systemctl status orchestrad | grep -q "reload refused"');
+      expect((await machine.sh('systemctl is-active orchestrad')).out).toBe('active\n');
+    });
+
+    test('without an engine every command says so at once, and with it the service is back by itself', async () => {
+      await machine.sh('systemctl stop docker.socket docker; systemctl restart orchestrad');
+      await machine.until('systemctl status orchestrad | grep -q "Status: .waiting: "');
+      const refused = await as('maria', 'orchestra exec -- true');
+      expect([refused.code, refused.out]).toEqual([
+        5,
+        expect.stringMatching(/engine\.unavailable[^]*systemctl start docker/),
+      ]);
+      const doctor = await as('maria', 'orchestra doctor');
+      expect([doctor.code, doctor.out]).toEqual([1, expect.stringContaining('docker.sock')]);
+      await machine.sh('systemctl start docker');
+      await machine.until('systemctl status orchestrad | grep -q "Status: .0 runs open"');
+      const ran = await as('maria', 'orchestra --quiet exec -- true');
+      expect(ran.code, ran.out).toBe(0);
     });
 
     test('a daemon that is killed, and one that stands still, are started again', async () => {
