@@ -58,7 +58,7 @@ export function tookWords(used: Omit<TriedPlanner, 'planner' | 'code'>): string 
   return [
     formatDuration(ms),
     rounds === 1 ? '1 question' : `${rounds} questions`,
-    `${inputTokens} + ${outputTokens} tokens`,
-    ...(costMicro === undefined ? [] : [`cost ${(costMicro / 1e6).toFixed(4)}`]),
+    ...(inputTokens + outputTokens === 0 ? [] : [`${inputTokens} + ${outputTokens} tokens`]),
+    ...(costMicro === undefined || costMicro === 0 ? [] : [`cost ${(costMicro / 1e6).toFixed(4)}`]),
   ].join(', ');
 }

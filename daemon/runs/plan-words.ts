@@ -1,9 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
-import type { Finding, Plan } from '#contract/plan.ts';
+import type { Finding } from '#contract/plan.ts';
 import type { TriedPlanner } from '#contract/planning.ts';
 import type { RecordData } from '#contract/records.ts';
-import { review } from '../policy/review.ts';
-import type { EffectivePolicy } from '../policy/effective.ts';
 import { NoPlan } from '../planner/models/no-plan.ts';
 import {
   triedData,
@@ -19,24 +17,26 @@ export type PlannedByWords = Planned & { tried?: readonly Tried[] };
 /** An intent → a plan, by whoever of the planners has one first. */
 export async function planWords(
   { planners }: Pick<RunsDeps, 'planners'>,
-  request: Omit<WordsRequest, 'review'>,
+  request: WordsRequest,
   planning: Planning,
 ): Promise<PlannedByWords> {
-  const { planner, policy } = request;
+  const { planner } = request;
   if (planner !== undefined) planners.assertKnown(planner);
   // Without models there is nobody to choose from, and the rules speak for themselves.
   if (!planners.hasModels || planner === 'rules') return plan(request);
-  return planners.plan({ ...request, review: (made) => deniedBy(made, policy) }, planning);
+  return planners.plan(request, planning);
 }
 
-function deniedBy(made: Plan, policy: EffectivePolicy): Finding[] {
-  const decision = review(made, policy);
-  if (decision.allow) return [];
-  return decision.reasons.map(({ task, rule, message }) => ({
-    code: 'policy_denied',
-    ...(task === undefined ? {} : { task }),
-    message: `${message} (${rule})`,
-  }));
+/** What the policy says against a plan, as findings that its planner can mend. */
+export async function denials(judge: () => Promise<unknown>): Promise<Finding[]> {
+  try {
+    await judge();
+    return [];
+  } catch (error) {
+    if (!(error instanceof OrchestraError) || error.code !== 'policy.denied') throw error;
+    const places = error.places.length > 0 ? error.places : [{ message: error.message }];
+    return places.map(({ message }) => ({ code: 'policy_denied' as const, message }));
+  }
 }
 
 /** Who was tried, for the record of a plan; nothing where only the rules could be. */

@@ -77,7 +77,7 @@ export async function wordsFor(
     image: testImage,
     imageTools: testImageTools,
     survey: () => surveyOf(entries),
-    review: () => [],
+    review: () => Promise.resolve([]),
     ...more,
   };
 }

@@ -26,8 +26,8 @@ export type Talk = {
 };
 
 /** A draft that is sound, or everything that is wrong with it. */
-export type Judge<T> = (draft: DraftInput) => { ok: true; value: T } | Unsound;
-type Unsound = { ok: false; findings: readonly Finding[] };
+export type Judged<T> = { ok: true; value: T } | { ok: false; findings: readonly Finding[] };
+type Judge<T> = (draft: DraftInput) => Promise<Judged<T>>;
 
 const repairsMax = 2;
 const pauseMaxMs = 10_000;
@@ -38,18 +38,18 @@ const pauseMaxMs = 10_000;
  * most. Throws the `ModelTrouble` that it ended with.
  */
 export async function talk<T>(
-  talk: Talk,
+  how: Talk,
   question: Question,
   judge: Judge<T>,
 ): Promise<{ value: T; rounds: number }> {
   const turns: Turn[] = [{ role: 'user', text: question.first }];
-  const room = { outputTokens: talk.settings.outputTokens, wasDoubled: false };
+  const room = { outputTokens: how.settings.outputTokens, wasDoubled: false };
   let hasPaused = false;
   let repairs = 0;
   for (let round = 1; ; round += 1) {
     let text: string;
     try {
-      text = await askOnce(talk, question, turns, room.outputTokens, round);
+      text = await askOnce(how, question, turns, room.outputTokens, round);
     } catch (error) {
       // Anything else is no matter of the provider: the log takes nothing, or the mistake is ours.
       if (!(error instanceof ModelTrouble)) throw error;
@@ -59,16 +59,17 @@ export async function talk<T>(
         room.outputTokens *= 2;
         continue;
       }
-      if (!passes(trouble) || hasPaused || !(await pause(talk, trouble))) throw trouble;
+      if (!passes(trouble) || hasPaused || !(await pause(how, trouble))) throw trouble;
       hasPaused = true;
       continue;
     }
-    const unsound = judged(text, judge);
-    if (unsound.ok) return { value: unsound.value, rounds: round };
+    const read = readDraft(text);
+    const judged = read.ok ? await judge(read.draft) : read;
+    if (judged.ok) return { value: judged.value, rounds: round };
     repairs += 1;
-    if (repairs > repairsMax) throw notMended(unsound.findings);
+    if (repairs > repairsMax) throw notMended(judged.findings);
     turns.push({ role: 'assistant', text: text === '' ? '(nothing)' : text });
-    turns.push({ role: 'user', text: repairTurn(unsound.findings) });
+    turns.push({ role: 'user', text: repairTurn(judged.findings) });
   }
 }
 
@@ -102,11 +103,6 @@ async function askOnce(
 }
 
 const unpaid: readonly string[] = ['key', 'auth', 'billing', 'config', 'rate_limit', 'overloaded'];
-
-function judged<T>(text: string, judge: Judge<T>): { ok: true; value: T } | Unsound {
-  const read = readDraft(text);
-  return read.ok ? judge(read.draft) : read;
-}
 
 function notMended(findings: readonly Finding[]): ModelTrouble {
   const denied = findings.every(({ code }) => policyCodes.includes(code));

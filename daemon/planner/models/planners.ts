@@ -1,7 +1,8 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
-import type { Finding, Plan } from '#contract/plan.ts';
+import type { Finding } from '#contract/plan.ts';
 import type { TriedPlanner, TroubleCode } from '#contract/planning.ts';
+import type { Actor } from '#contract/records.ts';
 import type { Log } from '../../audit/types.ts';
 import { digestOf } from '../../base/canonical.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -10,7 +11,7 @@ import { planByRules } from '../plan-by-rules.ts';
 import { refusal, type PlanRequest, type Planned } from '../planner.ts';
 import { validateDraft } from '../validate.ts';
 import { modelContext, quotedJson } from './context.ts';
-import { talk } from './conversation.ts';
+import { talk, type Judged } from './conversation.ts';
 import { draftSchema } from './draft-schema.ts';
 import { readKey, type ApiKey, type KeyPlaces } from './key.ts';
 import { openModel, type Remembered } from './model.ts';
@@ -28,12 +29,17 @@ export type Tried = TriedPlanner & { code: 'ok' | TroubleCode };
 export type WordsRequest = Omit<PlanRequest, 'planText' | 'exec'> & {
   survey: () => Survey;
   /** What else speaks against a sound plan: the policy's word on all of it. */
-  review: (plan: Plan) => Finding[];
+  review: (made: Planned) => Promise<Finding[]>;
   /** This one alone; otherwise all, in the order of the configuration. */
   planner?: string | undefined;
 };
 
-export type Planning = { run?: string | undefined; signal: AbortSignal };
+export type Planning = {
+  run?: string | undefined;
+  /** Who wants to know, where there is no run that says so. */
+  actor?: Actor | undefined;
+  signal: AbortSignal;
+};
 
 export type PlannedByWords = Planned & { tried: Tried[] };
 
@@ -84,7 +90,7 @@ export class Planners {
       untilMs: now + this.#options.withinMs,
       isNamed: request.planner !== undefined,
     };
-    const rules = byRules(request);
+    const rules = await byRules(request);
     const tried: Tried[] = [];
     const models = chosen.filter(({ kind }) => kind !== 'rules');
     for (const settings of chosen) {
@@ -214,19 +220,19 @@ export class Planners {
   async #recordAsked(
     { name, kind, model, baseUrl }: ModelSettings,
     question: { context: Digest; round: number; bytes: number },
-    { run }: Planning,
+    { run, actor }: Planning,
   ): Promise<void> {
     await this.#options.log.append({
       type: 'planner.asked',
-      ...(run === undefined ? {} : { run }),
+      ...(run === undefined ? { actor } : { run }),
       data: { planner: name, kind, model, host: baseUrl.host, prompt: promptVersion, ...question },
     });
   }
 
-  async #recordAnswered(one: Tried, { run }: Planning): Promise<void> {
+  async #recordAnswered(one: Tried, { run, actor }: Planning): Promise<void> {
     await this.#options.log.append({
       type: 'planner.answered',
-      ...(run === undefined ? {} : { run }),
+      ...(run === undefined ? { actor } : { run }),
       outcome: one.code === 'ok' ? 'ok' : 'failed',
       data: triedData(one),
     });
@@ -268,7 +274,7 @@ type ByRules =
   { draft: DraftInput; made: Planned } | { draft: DraftInput | undefined; error: OrchestraError };
 
 // Always asked: theirs is the plan to fall back on, and what a model is shown to start from.
-function byRules(request: WordsRequest): ByRules {
+async function byRules(request: WordsRequest): Promise<ByRules> {
   let draft: DraftInput | undefined;
   try {
     draft = planByRules(request);
@@ -276,21 +282,21 @@ function byRules(request: WordsRequest): ByRules {
     if (error instanceof OrchestraError) return { draft, error };
     throw error;
   }
-  const found = sound(draft, 'rules', request);
+  const found = await sound(draft, 'rules', request);
   if (found.ok) return { draft, made: found.value };
   return { draft, error: refusal(found.findings, 'rules') };
 }
 
-function sound(
+async function sound(
   draft: DraftInput,
   planner: string,
   { policy, image, imageTools, review }: WordsRequest,
-): { ok: true; value: Planned } | { ok: false; findings: readonly Finding[] } {
+): Promise<Judged<Planned>> {
   const result = validateDraft(draft, { planner, policy, image, imageTools });
   if (!result.ok) return result;
   const { plan, digest, clamped } = result;
-  const denied = review(plan);
-  if (denied.length > 0) return { ok: false, findings: denied };
   const draftBytes = Buffer.byteLength(JSON.stringify(draft));
-  return { ok: true, value: { plan, digest, clamped, draftBytes } };
+  const made = { plan, digest, clamped, draftBytes };
+  const denied = await review(made);
+  return denied.length > 0 ? { ok: false, findings: denied } : { ok: true, value: made };
 }

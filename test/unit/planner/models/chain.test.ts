@@ -102,10 +102,12 @@ test('a plan that is sound and that the policy denies as a whole is mended or no
     [says(anthropic, sound), says(anthropic, saidPlan({ args: ['run', 'test'] }))],
     [status(500)],
   );
-  const review: WordsRequest['review'] = (plan) =>
-    plan.tasks[0]?.args[1] === 'build'
-      ? [{ code: 'policy_denied', task: 'build', message: 'not on Fridays (rule friday)' }]
-      : [];
+  const review: WordsRequest['review'] = ({ plan }) =>
+    Promise.resolve(
+      plan.tasks[0]?.args[1] === 'build'
+        ? [{ code: 'policy_denied', task: 'build', message: 'not on Fridays (rule friday)' }]
+        : [],
+    );
   const made = await planners.plan(await wordsFor('build', undefined, { review }), never);
   expect(made.plan.tasks[0]?.args).toEqual(['run', 'test']);
   expect(JSON.stringify(a.asked[1]?.body)).toContain('not on Fridays');
