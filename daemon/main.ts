@@ -11,6 +11,9 @@ import { armFailpoints } from './base/failpoints.ts';
 import { readConfig, type Config } from './config.ts';
 import { checkNetwork } from './network.ts';
 import { checkPolicies } from './policy/book.ts';
+import { assertInvariants } from './policy/invariants/check.ts';
+import { openJudge } from './policy/judge.ts';
+import { testBeside } from './policy/tests/beside.ts';
 import { readSeccompProfile } from './policy/seccomp.ts';
 import {
   openServiceManager,
@@ -31,7 +34,8 @@ const usage = `orchestrad: runs plans in locked containers and keeps the record
   --engine HOST     the container engine, such as unix:///var/run/docker.sock
   --stop-with-stdin stops when stdin is closed, so as not to outlive whoever started it
   --acknowledge-loss REASON  records of the log are gone for good: says so on record, and exits
-  --check           validates the settings and policies, starts nothing, exits 0 or 1
+  --check           validates the settings and policies, with their invariants and the cases beside
+                    them, starts nothing, exits 0 or 1
   --version, --help
 
 SIGTERM ends what runs and leaves its runs open for the next daemon; SIGUSR2 leaves to the next one
@@ -57,11 +61,13 @@ async function main(): Promise<void> {
   if (flags.version) return say(`${version}\n`);
   const config = await configure(flags);
   if (flags.check) {
-    await checkPolicies({
+    const documents = await checkPolicies({
       directories: [policiesDir, ...(config.policies ? [config.policies] : [])],
       ceiling: config.ceiling,
       standard: config.policy,
+      check: (all) => assertInvariants(openJudge(), all),
     });
+    for (const line of await testBeside(documents)) say(`${line}\n`);
     await readSeccompProfile(join(policiesDir, 'seccomp.json'));
     await checkNetwork(config);
     return say('The settings and policies are in order.\n');

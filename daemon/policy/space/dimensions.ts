@@ -162,8 +162,12 @@ function lists(atoms: readonly Atom[]): { values: (readonly string[])[]; complet
   const sizes = atoms.flatMap((atom) =>
     atom.ask === 'size' ? atom.literals.filter((one) => typeof one === 'bigint').map(Number) : [],
   );
+  // Whether there is any is told by the sets below; how many there are is not.
   const simple = atoms.every(
-    ({ ask, path }) => ask === 'holds' || (ask === 'is' && path.at(-1) === anyElement),
+    ({ ask, path }) =>
+      ask === 'holds' ||
+      (ask === 'is' && path.at(-1) === anyElement) ||
+      (ask === 'size' && sizes.every((size) => size === 0)),
   );
   const other = fresh(words);
   const isSmall = words.length <= literalsMax;
@@ -179,7 +183,8 @@ function lists(atoms: readonly Atom[]): { values: (readonly string[])[]; complet
   const padded = unique(sizes.flatMap((size) => [size - 1, size, size + 1]))
     .filter((size) => size >= 0 && size <= 64)
     .map((size) => Array.from({ length: size }, (_, i) => words[i] ?? `${other}-${i}`));
-  return { values: [...sets, ...padded], complete: simple && isSmall };
+  const all = new Map([...sets, ...padded].map((set) => [JSON.stringify(set), set]));
+  return { values: [...all.values()], complete: simple && isSmall };
 }
 
 function subsets(words: readonly string[]): string[][] {

@@ -113,10 +113,15 @@ export function differences(
 /** As few differences from the base as still keep what `holds` says. */
 export function smallest(choice: Choice, holds: (choice: Choice) => boolean): Choice {
   let least = choice;
-  for (const i of choice.keys()) {
-    if ((least[i] ?? -1) < 0) continue;
-    const fewer = least.with(i, -1);
-    if (holds(fewer)) least = fewer;
+  for (let isDone = false; !isDone;) {
+    const before = least;
+    for (const i of choice.keys()) {
+      if ((least[i] ?? -1) < 0) continue;
+      const fewer = least.with(i, -1);
+      if (holds(fewer)) least = fewer;
+    }
+    // One that could not go before may go without another one.
+    isDone = least === before;
   }
   return least;
 }

@@ -1,5 +1,5 @@
 import { Environment } from '@marcbachmann/cel-js';
-import { limitNames } from '#contract/limits.ts';
+import { limitNames, type Limits } from '#contract/limits.ts';
 import { findTool } from '../../tools/index.ts';
 import { allowsArgv } from '../argv.ts';
 import type { EffectivePolicy, PolicyLists } from '../effective.ts';
@@ -63,6 +63,11 @@ export function spaceOf(
   };
 }
 
+/** A limit as the input of conditions names it. */
+export function limitKey(name: keyof Limits): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
 function read(environment: Environment, text: string): readonly Atom[] {
   try {
     return atomsOf(environment.parse(text).ast);
@@ -81,7 +86,7 @@ function baseFor(lists: readonly PolicyLists[]): PolicyInput {
     lists[0] && of(lists[0]).find((word) => lists.every((one) => of(one).includes(word)));
   const limits = Object.fromEntries(
     limitNames.map((name) => {
-      const key = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      const key = limitKey(name);
       const most = Math.min(...lists.map((one) => one.limits[name]));
       return [key, Math.min(most, (task.limits as Readonly<Record<string, number>>)[key] ?? most)];
     }),

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+import { OrchestraError } from '#contract/errors.ts';
 import type { CaseResult, PolicyTestReport } from '#contract/policy-tools.ts';
 import type { EffectivePolicy } from '../effective.ts';
 import type { Judge } from '../judge.ts';
@@ -6,25 +8,44 @@ import { parseCases, type PolicyCase } from './document.ts';
 
 export type CasesFile = { file: string; text: string };
 
-/** Judges every case, and counts which rules and profiles the cases reach. */
-export function runCases(
-  { judge }: Pick<Judge, 'judge'>,
+/**
+ * Judges every case, and counts which rules and profiles the cases reach. Gives way to others while
+ * it works.
+ */
+export async function runCases(
+  { judge }: Judge,
   policy: EffectivePolicy,
   files: readonly CasesFile[],
-): Omit<PolicyTestReport, 'policy'> {
+  signal?: AbortSignal,
+): Promise<Omit<PolicyTestReport, 'policy'>> {
   const coverage = new Coverage(policy);
-  const cases = files.flatMap(({ file, text }) =>
-    parseCases(text, file).map((one) => {
-      const judgement = judge(policy, one.input);
-      coverage.count(judgement);
-      return resultOf(file, one, judgement);
-    }),
+  const all = files.flatMap(({ file, text }) =>
+    parseCases(text, file).map((one) => ({ file, one })),
   );
+  const rules = policy.documents.reduce((sum, one) => sum + (one.rules?.length ?? 0), 0);
+  if (all.length * Math.max(1, rules) > questionsMax) {
+    throw new OrchestraError(
+      'request.too_large',
+      `${all.length} cases for ${rules} rules are more than are judged at once`,
+      { hint: 'split the cases into files, and name one of them' },
+    );
+  }
+  const cases: CaseResult[] = [];
+  for (const { file, one } of all) {
+    const judgement = judge(policy, one.input);
+    coverage.count(judgement);
+    cases.push(resultOf(file, one, judgement));
+    if (cases.length % 64 !== 0) continue;
+    await setImmediate();
+    signal?.throwIfAborted();
+  }
   const failed = cases.filter(({ ok }) => !ok).length;
   return { cases, passed: cases.length - failed, failed, coverage: coverage.report() };
 }
 
 const reasonsMax = 20;
+/** Cases times rules. */
+const questionsMax = 5_000_000;
 
 function resultOf(file: string, one: PolicyCase, judgement: Judgement): CaseResult {
   const { effect, profile, deciding, ask } = judgement;
