@@ -23,6 +23,7 @@ export type QuotasOptions = {
 };
 
 type Limit = { allowed: number; by: string };
+type UsedUp = { quota: QuotaName; used: number; limit: Limit };
 type UserLine = { by: string; quota: Quota; covers: Awaited<ReturnType<typeof coverage>> };
 
 /** What is asked about each attempt of a task; a run is asked about everything. */
@@ -53,7 +54,8 @@ export class Quotas {
   /** Lets a run in, or throws `quota.exceeded`. It counts until it is on record: dispose then. */
   async admitRun(actor: Actor): Promise<Disposable> {
     const owner = ownerOf(actor);
-    await this.#assert(actor, quotaNames);
+    const full = this.#usedUp(actor, quotaNames);
+    if (full !== undefined) return this.#refuse(actor, full);
     this.#coming.set(owner, (this.#coming.get(owner) ?? 0) + 1);
     return {
       [Symbol.dispose]: () => {
@@ -69,7 +71,8 @@ export class Quotas {
    * other only once they are on record: as many too many may begin as run at once.
    */
   async assertTask(actor: Actor): Promise<void> {
-    await this.#assert(actor, ofTasks);
+    const full = this.#usedUp(actor, ofTasks);
+    if (full !== undefined) await this.#refuse(actor, full);
   }
 
   /** Every quota with what is used of it, for people to read. */
@@ -82,22 +85,27 @@ export class Quotas {
     }));
   }
 
-  async #assert(actor: Actor, quotas: readonly QuotaName[]): Promise<void> {
-    const owner = ownerOf(actor);
-    const used = this.#used(owner);
+  /** Looks without waiting for anything: whoever comes next has to see what this one takes. */
+  #usedUp(actor: Actor, quotas: readonly QuotaName[]): UsedUp | undefined {
+    const used = this.#used(ownerOf(actor));
     for (const quota of quotas) {
       const limit = this.#limit(quota, actor);
       const now = inUnits(quota, used);
-      if (limit === undefined || now < limit.allowed) continue;
-      await this.#options.refusals.record(owner, {
-        type: 'quota.refused',
-        outcome: 'denied',
-        sev: 'notice',
-        actor,
-        data: { quota, of: owner, used: Math.round(now), allowed: limit.allowed },
-      });
-      throw this.#exceeded(quota, now, limit);
+      if (limit !== undefined && now >= limit.allowed) return { quota, used: now, limit };
     }
+    return undefined;
+  }
+
+  async #refuse(actor: Actor, { quota, used, limit }: UsedUp): Promise<never> {
+    const of = ownerOf(actor);
+    await this.#options.refusals.record(of, {
+      type: 'quota.refused',
+      outcome: 'denied',
+      sev: 'notice',
+      actor,
+      data: { quota, of, used: Math.round(used), allowed: limit.allowed },
+    });
+    throw this.#exceeded(quota, used, limit);
   }
 
   #used(owner: string): Used {

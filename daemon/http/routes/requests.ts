@@ -21,17 +21,17 @@ export function requestRoutes({ runs, runsDeps }: RouteDeps): Part {
   const sees = (request: RequestFacts, caller: Caller) =>
     caller.sees(ownedBy(request)) ||
     requests.whyNot(request, answererOf(request, caller)) === undefined;
-  const ownedBy = ({ run, state }: RequestFacts) => {
+  const ownedBy = ({ run, state, kind }: RequestFacts) => {
     const asker = states.askerOf(run);
     const owner = asker === undefined ? '' : ownerOf(asker);
-    return { owner, isAsking: state === 'open' };
+    return { owner, isAsking: state === 'open' && kind === 'approval' };
   };
   const answererOf = (request: RequestFacts, caller: Caller): Answerer => ({
     actor: caller.actor,
     roles: caller.roles,
     user: caller.identity.user,
     groups: caller.identity.groups,
-    isOwner: states.askerOf(request.run) !== undefined && isOwn(request, caller),
+    isOwner: isOwn(request, caller),
   });
   const isOwn = ({ run }: RequestFacts, { actor }: Caller) => {
     const asker = states.askerOf(run);
@@ -40,7 +40,7 @@ export function requestRoutes({ runs, runsDeps }: RouteDeps): Part {
   return {
     requestList: async ({ query, caller }) => {
       const all = query.state === 'open' ? states.open() : states.all();
-      const run = query.run === undefined ? undefined : runs.find(query.run).id;
+      const run = query.run === undefined ? undefined : runs.find(query.run, caller).id;
       const items = all
         .filter((request) => (run === undefined || request.run === run) && sees(request, caller))
         .toReversed()
