@@ -17,6 +17,17 @@ import { TaskReceipt } from './explain.ts';
 import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
 import { TriedPlanner } from './planning.ts';
+import {
+  DiffPolicies,
+  DryRunAnswer,
+  DryRunPolicy,
+  ExplainPolicyQuery,
+  PolicyDiff,
+  PolicyExplanation,
+  PolicyTestReport,
+  TestPolicies,
+} from './policy-tools.ts';
+import { PolicyCheck, PolicyChecked, PolicyList, PolicyReloaded } from './policy-reload.ts';
 import { ProvenanceAnswer, ProvenanceKey } from './provenance.ts';
 import { PruneAnswer, PruneStore } from './prune.ts';
 import { AnswerRequest, RequestQuery, RequestRow, RequestView } from './requests.ts';
@@ -718,16 +729,26 @@ export const endpoints = {
     answer: 'json',
     changes: false,
     roles: everyRole,
-    response: z.strictObject({
-      items: z.array(
-        z.strictObject({
-          name: z.string(),
-          digest: Digest,
-          source: z.string(),
-          ceiling: z.boolean(),
-        }),
-      ),
-    }),
+    response: PolicyList,
+  }),
+  policyReload: endpoint({
+    method: 'POST',
+    path: '/v1/policies/reload',
+    summary: 'Reads all policies anew: all of them come into force, or none',
+    answer: 'json',
+    changes: true,
+    roles: ['admin'],
+    response: PolicyReloaded,
+  }),
+  policyCheck: endpoint({
+    method: 'POST',
+    path: '/v1/policies/check',
+    summary: 'Whether a policy could be loaded, with every place that is wrong',
+    answer: 'json',
+    changes: false,
+    roles: everyRole,
+    body: PolicyCheck,
+    response: PolicyChecked,
   }),
   policyShow: endpoint({
     method: 'GET',
@@ -775,6 +796,46 @@ export const endpoints = {
     roles: ['runner', 'approver'],
     body: WithdrawTool,
     response: z.strictObject({ uid: z.number().int(), name: z.string() }),
+  }),
+  policyExplain: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/decisions',
+    summary: 'Every decision of policy in a run: rule, value, document, line and digest',
+    answer: 'json',
+    changes: false,
+    roles: readers,
+    query: ExplainPolicyQuery,
+    response: PolicyExplanation,
+  }),
+  policyTest: endpoint({
+    method: 'POST',
+    path: '/v1/policies/test',
+    summary: 'Judges the cases beside a policy, and says which rules they reach',
+    answer: 'json',
+    changes: false,
+    roles: everyRole,
+    body: TestPolicies,
+    response: PolicyTestReport,
+  }),
+  policyDiff: endpoint({
+    method: 'POST',
+    path: '/v1/policies/diff',
+    summary: 'What a policy makes possible that another one does not, with examples',
+    answer: 'json',
+    changes: false,
+    roles: everyRole,
+    body: DiffPolicies,
+    response: PolicyDiff,
+  }),
+  policyDryRun: endpoint({
+    method: 'POST',
+    path: '/v1/policies/dry-run',
+    summary: 'Judges the recorded runs that the caller sees with a policy, and says what changes',
+    answer: 'json',
+    changes: false,
+    roles: readers,
+    body: DryRunPolicy,
+    response: DryRunAnswer,
   }),
   secretList: endpoint({
     method: 'GET',

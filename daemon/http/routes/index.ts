@@ -10,6 +10,7 @@ import type { RouteDeps } from './deps.ts';
 import { tellingOfPruned } from './pruned.ts';
 import { evidenceRoutes } from './evidence.ts';
 import { policyRoutes } from './policies.ts';
+import { policyToolRoutes } from './policy-tools.ts';
 import { provenanceRoutes } from './provenance.ts';
 import { retentionRoutes } from './retention.ts';
 import { requestRoutes } from './requests.ts';
@@ -36,6 +37,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...checkpointRoutes(deps),
     ...attestationRoutes(deps),
     ...policyRoutes(deps),
+    ...policyToolRoutes(deps),
     ...provenanceRoutes(deps),
     ...requestRoutes(deps),
     ...secretRoutes(deps),

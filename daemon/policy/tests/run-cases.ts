@@ -13,7 +13,7 @@ export type CasesFile = { file: string; text: string };
  * it works.
  */
 export async function runCases(
-  { judge }: Judge,
+  judge: Judge,
   policy: EffectivePolicy,
   files: readonly CasesFile[],
   signal?: AbortSignal,
@@ -32,7 +32,7 @@ export async function runCases(
   }
   const cases: CaseResult[] = [];
   for (const { file, one } of all) {
-    const judgement = judge(policy, one.input);
+    const judgement = judge.judge(policy, one.input);
     coverage.count(judgement);
     cases.push(resultOf(file, one, judgement));
     if (cases.length % 64 !== 0) continue;
