@@ -375,6 +375,7 @@ function applyToTask(run: RunFacts, record: AnyRecord): void {
       return;
     case 'task.skipped':
       task.state = 'skipped';
+      delete task.asks;
       task.reason = record.data.reason;
       task.finishedAt = record.ts;
       return;
@@ -519,6 +520,7 @@ function nameOf(actor: AnyRecord['actor']): string {
 function finish(task: TaskFacts, record: AnyRecord & { type: 'task.finished' }): void {
   const { data } = record;
   task.state = data.outcome;
+  delete task.asks;
   task.finishedAt = record.ts;
   task.durationMs = data.duration_ms;
   task.cpuMs = data.cpu_ms;

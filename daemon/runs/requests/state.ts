@@ -137,11 +137,6 @@ export class RequestStates {
     return this.#byRun.get(run) ?? [];
   }
 
-  /** Somebody may be about to look at the run because of what it asks. */
-  isAsking(run: string): boolean {
-    return this.ofRun(run).some(({ state }) => state === 'open');
-  }
-
   /** The commitments to answers that requests still stand on. */
   commitments(): Set<string> {
     const said = this.all().flatMap(({ answers }) => answers.map((one) => one.said?.commitment));

@@ -229,7 +229,11 @@ test('a local daemon ends with the command, so what it goes on with is followed 
   const nothing = { kept: [], rerun: [], twice: [], nothing: 'it is under way' };
   const ask = () => Promise.resolve(nothing);
   const earlier = { id: runId, view: open, command: 'orchestra resume', ask };
-  const people = { mode: 'fail', answers: new Map(), spoken: new Set() } as const;
+  const people = {
+    mode: 'fail',
+    answers: new Map<string, string>(),
+    spoken: new Set<string>(),
+  } as const;
   const show = { output: 'quiet', reportDir: undefined, people } as const;
   const how = { again: false, dryRun: false, isDetached: false, show };
   expect(await goOn(context, client, earlier, how)).toBe(0);
