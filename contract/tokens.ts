@@ -47,7 +47,12 @@ const open: ReadonlySet<string> = new Set([
   '/v1/provenance/key',
 ]);
 /** They come as POST and change nothing. */
-const asking: ReadonlySet<string> = new Set(['/v1/audit/verify']);
+const asking: ReadonlySet<string> = new Set([
+  '/v1/audit/verify',
+  '/v1/policies/test',
+  '/v1/policies/diff',
+  '/v1/policies/dry-run',
+]);
 
 /** Which scope a call needs. `any`: every token has it; a path that nobody knows needs `all`. */
 export function scopeFor({ method, path }: { method: string; path: string }): Scope | 'any' {

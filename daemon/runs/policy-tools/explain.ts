@@ -1,4 +1,3 @@
-import type { Digest } from '#contract/ids.ts';
 import type { DecisionSeen, PolicyExplanation, RuleSeen } from '#contract/policy-tools.ts';
 import type { RecordOf } from '#contract/records.ts';
 import { OrchestraError } from '#contract/errors.ts';
