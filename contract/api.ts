@@ -14,6 +14,7 @@ import {
 } from './audit.ts';
 import { CheckpointAnswer, CheckpointQuery, KeysAnswer } from './checkpoint.ts';
 import { TaskReceipt } from './explain.ts';
+import { PlanForecast } from './forecast.ts';
 import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
 import { TriedPlanner } from './planning.ts';
@@ -140,6 +141,7 @@ export const PlanAnswer = z.strictObject({
   plan: z.looseObject({ version: z.literal(1) }),
   clamped: z.array(z.string()),
   summary: z.array(z.string()),
+  forecast: PlanForecast,
   /** Who was asked for it, in that order; absent where only one could be. */
   tried: z.array(TriedPlanner).optional(),
 });

@@ -2,6 +2,8 @@ import path from 'node:path';
 import { z } from 'zod';
 import { OrchestraError } from '#contract/errors.ts';
 import { triedLine } from '#contract/planning.ts';
+import type { PlanForecast } from '#contract/forecast.ts';
+import { formatDuration } from '#contract/units.ts';
 import type { Command } from '../context.ts';
 import { textOption } from '../options.ts';
 import { planFileOf } from '../run/plan-file.ts';
@@ -61,16 +63,32 @@ export const plan: Command = async (context, [intent], options) => {
       [
         ...(task.deps.length > 0 ? [`after ${task.deps.join(', ')}`] : []),
         ...(task.secrets.length > 0 ? [`given ${task.secrets.join(', ')}`] : []),
+        ...timesOf(answer.forecast, task.id),
       ].join(' · '),
     ]),
   )) {
     print.line(line);
   }
+  const expected = forecastLine(answer.forecast);
+  if (expected !== undefined) print.line(`  ${expected}`);
   for (const text of shown.assumptions) print.line(`  assumed: ${safe(text)}`);
   for (const text of answer.clamped) print.line(`  tightened: ${safe(text)}`);
   if (out !== undefined) print.note(`written to ${safe(out)}`);
   return 0;
 };
+
+function timesOf({ tasks }: PlanForecast, id: string): string[] {
+  const { cached, p50_ms } = tasks.find((task) => task.id === id) ?? {};
+  if (cached === true) return ['cached'];
+  return p50_ms === undefined ? [] : [`about ${formatDuration(p50_ms)}`];
+}
+
+function forecastLine({ tasks, cached, makespan_ms }: PlanForecast): string | undefined {
+  if (makespan_ms === undefined) return undefined;
+  const known = tasks.filter((task) => task.cached || task.p50_ms !== undefined).length;
+  const guessed = known < tasks.length ? `; ${tasks.length - known} never ran here` : '';
+  return `would take about ${formatDuration(makespan_ms)}; ${cached} of ${tasks.length} cached${guessed}`;
+}
 
 /** An argument as a shell would need it, so that its ends can be seen. */
 export function quoted(word: string): string {

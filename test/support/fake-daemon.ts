@@ -410,6 +410,7 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
         },
         clamped: [],
         summary: [],
+        forecast: { tasks: [], cached: 0 },
       },
     })
     .answer('runSubmit', { json: { id: view.id } })

@@ -2,8 +2,10 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import { framesType } from '#contract/output-frames.ts';
 import { RunCheckpoint } from '#contract/run.ts';
+import { concurrencyFor } from '../../runs/accept.ts';
 import { explainTask } from '../../runs/explain.ts';
 import { untilClosed } from '../../runs/events.ts';
+import { forecast } from '../../runs/forecast.ts';
 import { runReport } from '../../runs/run-report.ts';
 import { outputLines } from '../../runs/output-lines.ts';
 import { outputOf } from '../../runs/task-output.ts';
@@ -35,7 +37,11 @@ export function runRoutes({ runs, runsDeps, access }: RouteDeps): Part {
   return {
     planMake: async ({ body, actor, signal, caller }) => {
       access.brought.assert(caller, body.snapshot);
-      const { made, image, policy } = await runs.plan(body, actor, signal);
+      const accepted = await runs.plan(body, actor, signal);
+      const { made, image, policy } = accepted;
+      const { snapshot, cache = true } = body;
+      const concurrency = concurrencyFor(body, policy);
+      const asked = { snapshot, concurrency, cache };
       return {
         digest: made.digest,
         plan: { ...made.plan },
@@ -45,6 +51,7 @@ export function runRoutes({ runs, runsDeps, access }: RouteDeps): Part {
           `policy ${policy.name} ${policy.digest}`,
           'network none; nothing has run',
         ],
+        forecast: await forecast(runsDeps, accepted, asked, signal),
         ...(made.tried === undefined ? {} : { tried: [...made.tried] }),
       };
     },
