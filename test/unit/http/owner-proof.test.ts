@@ -173,8 +173,6 @@ test('the owner of the file is proven, not whoever shows it', async () => {
   await utimes(file, time, time);
   expect(await reader.read(withNonce(nonce))).toMatchObject({ uid: other });
 });
-  },
-);
 
 test('everybody may make files there and nobody list them; what is not the daemon’s own is refused', async () => {
   expect((await lstat(directory)).mode & 0o7777).toBe(0o1733);
