@@ -173,6 +173,7 @@ covers. Give it to orchestra audit verify, to a witness, or to a colleague.`,
     name: 'keys',
     text: 'who signs the log',
     group: 'Trust',
+    load: async () => (await import('./commands/audit-keys.ts')).auditKeys,
     children: [
       {
         name: 'list',

@@ -434,7 +434,7 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('runContinue', ({ body }) => goneOn(body as { dryRun?: boolean }, view.id))
     .answer('runImport', ({ body }) => goneOn(body as { dryRun?: boolean }, view.id))
     .answer('runPause', { json: { id: view.id } })
-    .answer('runPlan', { bytes: '{"version":1}' })
+    .answer('runPlan', { bytes: '{"version":1,"tasks":[]}' })
     .answer('runCheckpoint', { json: checkpointOf(view) })
     .answer('runReport', { bytes: '# Report\n' })
     .answer('taskLog', {

@@ -15,6 +15,7 @@ import { spellNote } from '#verifier/tlog/note.ts';
 const words: Record<string, string[]> = {
   run: ['Build and test'],
   plan: ['Build and test'],
+  'plan diff': [runId, runId],
   exec: ['--', 'ls', '--json'],
   resume: [runId],
   retry: [runId, 'build'],
@@ -52,6 +53,7 @@ const words: Record<string, string[]> = {
   'audit anchor': [],
   'audit verify': [],
   'audit checkpoint': [],
+  'audit keys': [],
   'audit keys list': [],
   'audit keys rotate': [],
   'audit tiles': ['tiles'],
