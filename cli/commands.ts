@@ -164,6 +164,8 @@ export const commands: readonly CommandSpec[] = [
     options: [
       plan,
       planner,
+      { flags: '--compare', text: 'ask every planner at once, and score their plans' },
+      { flags: '--tokens <n>', text: 'with --compare: what all of them together may use' },
       workspace,
       policy,
       config,

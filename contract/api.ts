@@ -17,7 +17,7 @@ import { TaskReceipt } from './explain.ts';
 import { PlanForecast } from './forecast.ts';
 import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
-import { TriedPlanner } from './planning.ts';
+import { ComparedPlans, TriedPlanner } from './planning.ts';
 import {
   DiffPolicies,
   DryRunAnswer,
@@ -50,6 +50,7 @@ import {
 import {
   Artifact,
   CancelRun,
+  ComparePlans,
   ContinueAnswer,
   ContinueRun,
   ImportRun,
@@ -263,6 +264,16 @@ export const endpoints = {
     roles: ['runner'],
     body: SubmitRun,
     response: PlanAnswer,
+  }),
+  planCompare: endpoint({
+    method: 'POST',
+    path: '/v1/plans/compare',
+    summary: 'Asks every planner at once, and scores their plans; runs nothing',
+    answer: 'json',
+    changes: true,
+    roles: ['runner'],
+    body: ComparePlans,
+    response: ComparedPlans,
   }),
   runSubmit: endpoint({
     method: 'POST',

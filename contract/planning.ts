@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Digest } from './ids.ts';
 import { formatDuration } from './units.ts';
 
 /** Why a planner was of no use, by code, in words for people; what a provider says stays out. */
@@ -62,3 +63,39 @@ export function tookWords(used: Omit<TriedPlanner, 'planner' | 'code'>): string 
     ...(costMicro === undefined || costMicro === 0 ? [] : [`cost ${(costMicro / 1e6).toFixed(4)}`]),
   ].join(', ');
 }
+
+/** Points out of a hundred, and what they are made of. */
+export const PlanScore = z.strictObject({
+  total: z.number(),
+  /** Of what the rules would do: 40. */
+  coverage: z.number(),
+  /** That all of it succeeds: 20. */
+  success: z.number(),
+  /** Against the fastest of them: 20. */
+  makespan: z.number(),
+  /** Without side effects and with what is known here: 10. */
+  risk: z.number(),
+  /** What came of plans like it: 10. */
+  past: z.number(),
+  /** How long it should take, by what tasks like its own took. */
+  makespanMs: Count,
+});
+export type PlanScore = z.infer<typeof PlanScore>;
+
+/** What one planner had to offer. */
+export const ComparedPlan = z.strictObject({
+  tried: TriedPlanner,
+  /** All of these where there is a plan. */
+  plan: z.looseObject({ version: z.literal(1) }).optional(),
+  digest: Digest.optional(),
+  tasks: Count.optional(),
+  score: PlanScore.optional(),
+  clamped: z.array(z.string()).optional(),
+  /** The planner further up that has the very same tasks. */
+  sameAs: z.string().optional(),
+});
+export type ComparedPlan = z.infer<typeof ComparedPlan>;
+
+/** Best first; after them those without a plan, in the order of the configuration. */
+export const ComparedPlans = z.strictObject({ items: z.array(ComparedPlan) });
+export type ComparedPlans = z.infer<typeof ComparedPlans>;

@@ -328,6 +328,13 @@ export const SubmitRun = z.strictObject({
 });
 export type SubmitRun = z.infer<typeof SubmitRun>;
 
+/** Plans of all planners at once, for the same words. */
+export const ComparePlans = SubmitRun.extend({
+  /** What all of them together may use, shared evenly, beside their own budgets. */
+  tokens: z.number().int().min(1).max(100_000_000).optional(),
+});
+export type ComparePlans = z.infer<typeof ComparePlans>;
+
 /** From which earlier run to go on, and how much of it is done again. */
 export const ContinueRun = z.strictObject({
   mode: z.enum(['resume', 'retry', 'fork']).default('resume'),

@@ -5,11 +5,12 @@ import { triedLine } from '#contract/planning.ts';
 import type { PlanForecast } from '#contract/forecast.ts';
 import { formatDuration } from '#contract/units.ts';
 import type { Command } from '../context.ts';
-import { textOption } from '../options.ts';
+import { flagOption, textOption } from '../options.ts';
 import { planFileOf } from '../run/plan-file.ts';
 import { runSettings } from '../run/settings.ts';
 import { snapshotWorkspace } from '../run/snapshot.ts';
 import { safe } from '../terminal/clean.ts';
+import { comparePlans } from './plan-compare.ts';
 import { table } from '../terminal/text.ts';
 import { writeFileFresh } from '../write-file.ts';
 
@@ -37,6 +38,7 @@ export const plan: Command = async (context, [intent], options) => {
       hint: 'orchestra plan "Build and test", or --plan FILE',
     });
   }
+  if (flagOption(options, 'compare')) return comparePlans(context, words, settings, options);
   const client = await context.client();
   const snapshot = await snapshotWorkspace(context, client, settings.workspace);
   const answer = await client.call('planMake', {

@@ -43,27 +43,33 @@ export async function planFor(
   request: SubmitRun,
   signal: AbortSignal,
 ): Promise<Accepted> {
+  const { runId, policy, image, asked, judged } = await preparePlan(deps, whose, request);
+  const planner = plannerName(deps, request);
+  if (runId !== undefined) {
+    await deps.log.append({
+      type: 'plan.requested',
+      run: runId,
+      data: { planner, profile: digestOf(asked.profile) },
+    });
+  }
+  const actor = 'id' in whose ? undefined : await deps.vault.actor(whose);
+  const planned =
+    request.plan === undefined && request.exec === undefined
+      ? await planWords(deps, { ...asked, planner: request.planner }, { run: runId, actor, signal })
+      : plan({ ...asked, planText: request.plan, exec: request.exec });
+  const { made, about } = await judged(planned);
+  const names = made.plan.tasks.flatMap((task) => task.secrets);
+  return { policy, image, made, about, secrets: await openRunSecrets(deps.secrets, names) };
+}
+
+/** What every planner is told, and what the policy says of a plan: throws `policy.denied`. */
+export async function preparePlan(deps: RunsDeps, whose: RunFacts | Actor, request: SubmitRun) {
   const runId = 'id' in whose ? whose.id : undefined;
   const policy = policyFor(deps, request);
   const [image, { profile, survey }] = await Promise.all([
     deps.images.resolve(deps.log, policy, runId),
     profileFor(deps, request, policy),
   ]);
-  const planner = plannerName(deps, request);
-  if (runId !== undefined) {
-    await deps.log.append({
-      type: 'plan.requested',
-      run: runId,
-      data: { planner, profile: digestOf(profile) },
-    });
-  }
-  const asked = {
-    intent: request.intent,
-    profile,
-    policy,
-    image: { reference: image.reference, id: image.id },
-    imageTools: image.tools,
-  };
   const judged = async (planned: PlannedByWords) => {
     const asAsked = await aboutPlanned(deps, whose, request, planned, policy);
     const within = withinProfiles(deps, { policy, about: asAsked }, planned.plan);
@@ -77,19 +83,16 @@ export async function planFor(
     await assertAllowed(deps, { policy, image, about }, made.plan);
     return { made, about };
   };
-  const review = (planned: PlannedByWords) => denials(() => judged(planned));
-  const actor = 'id' in whose ? undefined : await deps.vault.actor(whose);
-  const planned =
-    request.plan === undefined && request.exec === undefined
-      ? await planWords(
-          deps,
-          { ...asked, survey, review, planner: request.planner },
-          { run: runId, actor, signal },
-        )
-      : plan({ ...asked, planText: request.plan, exec: request.exec });
-  const { made, about } = await judged(planned);
-  const names = made.plan.tasks.flatMap((task) => task.secrets);
-  return { policy, image, made, about, secrets: await openRunSecrets(deps.secrets, names) };
+  const asked = {
+    intent: request.intent,
+    profile,
+    survey,
+    policy,
+    image: { reference: image.reference, id: image.id },
+    imageTools: image.tools,
+    review: (planned: PlannedByWords) => denials(() => judged(planned)),
+  };
+  return { runId, policy, image, asked, judged };
 }
 
 async function aboutPlanned(

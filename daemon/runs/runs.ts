@@ -2,7 +2,9 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { Plan } from '#contract/plan.ts';
 import type { Actor } from '#contract/records.ts';
+import type { ComparedPlans } from '#contract/planning.ts';
 import type {
+  ComparePlans,
   ContinueAnswer,
   ContinueRun,
   ImportRun,
@@ -30,6 +32,7 @@ import {
 import { beginAgain, beginLeft, earlierOf, type Earlier } from './begin-again.ts';
 import { beginNew } from './begin-new.ts';
 import { chooseTasks, type Choice } from './choose.ts';
+import { comparePlans } from './compare-plans.ts';
 import { failpoint } from '../base/failpoints.ts';
 import type { RunsDeps } from './deps.ts';
 import { findRun } from './find.ts';
@@ -312,6 +315,12 @@ export class Runs {
   async plan(request: SubmitRun, actor: Actor, signal: AbortSignal): Promise<Accepted> {
     await this.#assertReady(request.snapshot);
     return planFor(this.#deps, actor, request, signal);
+  }
+
+  /** Every planner's plan, best first; runs nothing. */
+  async compare(request: ComparePlans, actor: Actor, signal: AbortSignal): Promise<ComparedPlans> {
+    await this.#assertReady(request.snapshot);
+    return comparePlans(this.#deps, actor, request, signal);
   }
 
   async cancel(reference: string, reason: string, actor: Actor): Promise<RunFacts['id']> {

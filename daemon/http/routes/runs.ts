@@ -18,6 +18,7 @@ import type { RouteDeps } from './deps.ts';
 type Part = Pick<
   Routes,
   | 'planMake'
+  | 'planCompare'
   | 'runSubmit'
   | 'runList'
   | 'runShow'
@@ -54,6 +55,10 @@ export function runRoutes({ runs, runsDeps, access }: RouteDeps): Part {
         forecast: await forecast(runsDeps, accepted, asked, signal),
         ...(made.tried === undefined ? {} : { tried: [...made.tried] }),
       };
+    },
+    planCompare: async ({ body, actor, signal, caller }) => {
+      access.brought.assert(caller, body.snapshot);
+      return runs.compare(body, actor, signal);
     },
     runSubmit: async ({ body, actor, caller }) => {
       access.brought.assert(caller, body.snapshot);

@@ -43,6 +43,9 @@ export type Planning = {
 
 export type PlannedByWords = Planned & { tried: Tried[] };
 
+/** What one planner has, when all are asked. */
+export type Offer = { tried: Tried; made?: Planned };
+
 export type PlannersOptions = {
   settings: readonly PlannerSettings[];
   withinMs: number;
@@ -106,6 +109,42 @@ export class Planners {
     throw noPlan(tried, 'error' in rules ? rules.error : undefined);
   }
 
+  /**
+   * Every planner's plan, all asked at once within the same deadline and, where there is one, out
+   * of one budget of tokens, shared evenly. Those without a plan are there as well, with the reason.
+   */
+  async compare(
+    request: Omit<WordsRequest, 'planner'>,
+    planning: Planning,
+    tokens?: number,
+  ): Promise<Offer[]> {
+    const { settings, withinMs } = this.#options;
+    const rules = await byRules(request);
+    const untilMs = this.#now() + withinMs;
+    const share = tokens && Math.floor(tokens / settings.filter(isModel).length);
+    const job = {
+      request,
+      planning,
+      untilMs,
+      isNamed: true,
+      behind: 0,
+      baseline: rules.draft,
+      share,
+    };
+    return Promise.all(
+      settings.map(async (one): Promise<Offer> => {
+        if (!isModel(one)) {
+          if (!('made' in rules)) return { tried: idle('rules', 'impossible') };
+          return { tried: idle('rules', 'ok'), made: rules.made };
+        }
+        const tried: Tried[] = [];
+        const made = await this.#ask(one, job, tried);
+        const [first = idle(one.name, 'cancelled')] = tried;
+        return made === undefined ? { tried: first } : { tried: first, made };
+      }),
+    );
+  }
+
   /** Throws `planner.unknown`, with the nearest name. */
   assertKnown(name: string): void {
     this.#chosen(name);
@@ -121,7 +160,7 @@ export class Planners {
 
   async #ask(settings: ModelSettings, job: Job, tried: Tried[]): Promise<Planned | undefined> {
     const startedAt = this.#now();
-    const spending = new Spending(settings);
+    const spending = new Spending(withShare(settings, job.share));
     const seen = { rounds: 0, mark: '' };
     let code: Tried['code'] = 'ok';
     try {
@@ -251,7 +290,19 @@ type Job = {
   /** How many models come after it. */
   behind: number;
   baseline: DraftInput | undefined;
+  /** Tokens that it may use, beside its own budget. */
+  share?: number | undefined;
 };
+
+function isModel(settings: PlannerSettings): settings is ModelSettings {
+  return settings.kind !== 'rules';
+}
+
+function withShare(settings: ModelSettings, share: number | undefined): ModelSettings {
+  if (share === undefined) return settings;
+  const { budget } = settings;
+  return { ...settings, budget: { ...budget, tokens: Math.min(budget.tokens ?? share, share) } };
+}
 
 /** In the words of the records. */
 export function triedData(one: Tried) {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import type { RunId } from '#contract/ids.ts';
 import type { AnyRecord } from '#contract/records.ts';
@@ -12,7 +13,7 @@ import {
   status,
   type Reply,
 } from '#test/support/model-server.ts';
-import { Orchestra } from '#test/support/orchestra.ts';
+import { Orchestra, user } from '#test/support/orchestra.ts';
 import { keyFile, planner, saidPlan, testKey } from '#test/support/planning.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
 
@@ -151,4 +152,51 @@ test('--planner asks one alone, and an unknown one is refused before anything is
     hint: 'did you mean openai?',
   });
   expect([a.asked.length, b.asked.length]).toEqual([0, 1]);
+});
+
+test('plans that are compared come best first, with the points that say why, and those without a plan last', async () => {
+  const half = saidPlan({ id: 'only', tool: 'npm', args: ['run', 'lint'] });
+  const { it } = await daemonWith([says(anthropic, half)], [status(401)]);
+  const request = {
+    intent: 'build',
+    snapshot: await it.snapshot(files),
+    workspace: 'demo',
+    cache: false,
+  };
+  const { signal } = new AbortController();
+  const { items } = await it.rooms.runs.compare(request, user, signal);
+  expect(items.map(({ tried, score }) => [tried.planner, tried.code, score?.coverage])).toEqual([
+    ['rules', 'ok', 40],
+    ['anthropic', 'ok', 0],
+    ['openai', 'auth', undefined],
+  ]);
+  await expect(
+    it.rooms.runs.compare({ ...request, exec: ['ls'] }, user, signal),
+  ).rejects.toMatchObject({ code: 'request.invalid' });
+});
+
+test('what a model plans and a rule of the policy denies goes back to it with the reason', async () => {
+  const { it, a } = await daemonWith(
+    [
+      says(anthropic, saidPlan({ id: 'x', tool: 'sh', args: ['-c', 'true'] })),
+      says(anthropic, sound),
+    ],
+    [status(500)],
+  );
+  const shipped = readFileSync(new URL('../../../policies/default.yaml', import.meta.url), 'utf8');
+  const rules = [
+    'rules:',
+    '  - { id: usual, when: "true", effect: allow, reason: as usual }',
+    `  - { id: no-shell, when: 'task.tool == "sh"', effect: deny, reason: no shells here }`,
+  ].join('\n');
+  const text = `${shipped.replace('name: default', 'name: narrow')}\n${rules}\n`;
+  const run = await it.run('', {
+    intent: 'build',
+    files,
+    policy: { text, file: 'narrow.yaml' },
+  });
+  const view = await viewOf(it, run);
+  expect(view.planner, view.reasons.join('\n')).toBe('anthropic');
+  expect(view.tasks.map(({ tool }) => tool)).toEqual(['node']);
+  expect(JSON.stringify(a.asked[1]?.body)).toContain('no shells here');
 });

@@ -507,3 +507,28 @@ test('every plan that comes out of a model is one that the validator would take 
   expect(clamped[0]).toMatch(/build: .* lowered to .* by policy default/);
   expect(plan.tasks[0]?.secrets).toEqual([]);
 });
+
+describe('comparing', () => {
+  test('asks all of them at once, and has each one’s plan or reason', async () => {
+    const { planners } = await two([says(anthropic, sound)], [stream(openai.refuse())]);
+    const { planner: _none, ...request } = await wordsFor('build');
+    const offers = await planners.compare(request, never);
+    expect(
+      offers.map(({ tried, made }) => [tried.planner, tried.code, made?.plan.planner]),
+    ).toEqual([
+      ['anthropic', 'ok', 'anthropic'],
+      ['openai', 'refusal', undefined],
+      ['rules', 'ok', 'rules'],
+    ]);
+  });
+
+  test('one budget holds for all: each may use its share, and one that is too small asks nobody', async () => {
+    const { planners, a, b } = await two([says(anthropic, sound)], [says(openai, sound)]);
+    const { planner: _none, ...request } = await wordsFor('build');
+    const offers = await planners.compare(request, never, 1_000);
+    expect(offers.map(({ tried }) => tried.code)).toEqual(['budget', 'budget', 'ok']);
+    expect([...a.asked, ...b.asked]).toEqual([]);
+    await planners.compare(request, never, 12_000);
+    expect(Number(a.asked[0]?.body['max_tokens'])).toBeLessThan(6_000);
+  });
+});
