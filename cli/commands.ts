@@ -421,6 +421,18 @@ export const commands: readonly CommandSpec[] = [
         load: async () => (await import('./commands/policy.ts')).policyCheck,
       },
       {
+        name: 'reload',
+        text: 'read all policies anew: all of them come into force, or none',
+        group: 'Trust',
+        load: async () => (await import('./commands/policy.ts')).policyReload,
+      },
+      {
+        name: 'schema',
+        text: 'the JSON Schema of policies, for editors',
+        group: 'Trust',
+        load: async () => (await import('./commands/policy.ts')).policySchema,
+      },
+      {
         name: 'explain',
         args: '<run> [task]',
         first: 'run',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { LimitsDocument } from './limits.ts';
+import { inputLines } from './policy-input.ts';
 import { Duration, Size } from './units.ts';
 import { Digest, SecretName } from './ids.ts';
 
@@ -16,7 +17,12 @@ const Condition = z
   .string()
   .min(1)
   .max(conditionMax)
-  .describe('A condition in CEL, true or false. What it can look at: docs/POLICY.md');
+  .describe(
+    [
+      'A condition in CEL, true or false. It can look at:',
+      ...inputLines().map(({ name, type, doc }) => `${name} (${type}): ${doc}`),
+    ].join('\n'),
+  );
 
 /** Images by reference, first one is the default. `pinned`: the digest this daemon first resolved. */
 const Images = z

@@ -24,6 +24,7 @@ export async function examine(
     await programs(deps),
     caller(readers),
     await secrets(deps),
+    await policies(deps),
     await disk(deps),
     log(deps),
     signatures(deps),
@@ -78,6 +79,27 @@ function layers({ layersWay: way }: RunsDeps): Check {
     message:
       'the engine does not see the disk of this daemon: what a task sees goes there and comes back as tar streams, and its limits of disk are judged when it has ended',
     remedy: 'run orchestrad on the machine of its engine',
+  };
+}
+
+/** Whether what is in force is what the files say. */
+async function policies({ policies: book }: RunsDeps): Promise<Check> {
+  const { rows, unread, refused } = await book.compare();
+  const off = rows.filter(({ on_disk: on }) => on !== 'same');
+  const name = 'policies';
+  if (refused === undefined && off.length + unread.length === 0) {
+    return { name, status: 'ok', message: `${rows.length} in force, as their files say` };
+  }
+  const said = [
+    ...off.map((row) => `${row.name} is ${row.on_disk} on disk`),
+    ...unread.map((file) => `${file} is not loaded`),
+    ...(refused === undefined ? [] : [`the last reload was refused: ${refused}`]),
+  ];
+  return {
+    name,
+    status: 'warning',
+    message: `what is in force is older than the files: ${said.slice(0, 8).join('; ')}`,
+    remedy: 'orchestra policy reload',
   };
 }
 

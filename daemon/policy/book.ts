@@ -1,5 +1,6 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
+import type { Actor } from '#contract/records.ts';
 import type { AnyEntry, Log } from '../audit/types.ts';
 import { cutText } from '../base/text.ts';
 import { changesBetween } from './changes.ts';
@@ -47,9 +48,9 @@ export interface PolicyBook extends Judge {
   documents(): readonly LoadedPolicy[];
   /**
    * Reads all documents anew and puts all of them in force at once, on record before; or throws what
-   * is wrong, on record as well, and everything stays as it was.
+   * is wrong, on record as well, and everything stays as it was. `by` is who asked for it.
    */
-  reload(): Promise<Reloaded>;
+  reload(by?: Actor): Promise<Reloaded>;
 }
 
 /** A document as it was read, and as it applies under the ceiling. */
@@ -76,15 +77,17 @@ export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> 
   let refused: string | undefined;
   let reloading: Promise<unknown> = Promise.resolve();
 
-  const reload = async (): Promise<Reloaded> => {
-    const next = await rejecting(log, async () => openShelf(options)).catch((error: unknown) => {
-      refused = error instanceof Error ? error.message : String(error);
-      throw error;
-    });
+  const reload = async (by?: Actor): Promise<Reloaded> => {
+    const next = await rejecting(log, async () => openShelf(options), by).catch(
+      (error: unknown) => {
+        refused = error instanceof Error ? error.message : String(error);
+        throw error;
+      },
+    );
     const changed = compareShelves(shelf, next);
     const entries = changed.flatMap(({ before, now, changes }): AnyEntry[] => {
-      if (now !== undefined) return [loadedEntry(now, before, changes)];
-      return before === undefined ? [] : [removedEntry(before)];
+      if (now !== undefined) return [{ ...loadedEntry(now, before, changes), ...saidBy(by) }];
+      return before === undefined ? [] : [{ ...removedEntry(before), ...saidBy(by) }];
     });
     if (entries.length > 0) await log.appendAll(entries);
     shelf = next;
@@ -127,9 +130,9 @@ export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> 
       return { rows, unread: [...texts.keys()], refused };
     },
     documents: () => shelf.all,
-    reload() {
+    reload(by) {
       // One after the other: two at once could each put half of the other's files in force.
-      const mine = reloading.catch(() => {}).then(reload);
+      const mine = reloading.catch(() => {}).then(async () => reload(by));
       reloading = mine;
       return mine;
     },
@@ -192,7 +195,11 @@ async function openShelf({
   };
 }
 
-async function rejecting<T>(log: BookOptions['log'], open: () => Promise<T>): Promise<T> {
+async function rejecting<T>(
+  log: BookOptions['log'],
+  open: () => Promise<T>,
+  by?: Actor,
+): Promise<T> {
   try {
     return await open();
   } catch (error) {
@@ -203,6 +210,7 @@ async function rejecting<T>(log: BookOptions['log'], open: () => Promise<T>): Pr
       place === undefined ? '' : `: ${place.line ?? 1}:${place.column ?? 1} ${place.message}`;
     await log.append({
       type: 'policy.rejected',
+      ...saidBy(by),
       outcome: 'denied',
       sev: 'alert',
       data: {
@@ -229,6 +237,10 @@ function loadedEntry(now: LoadedPolicy, before?: LoadedPolicy, changes?: readonl
         : { changes: changes.slice(0, changesMax).map((text) => cutText(text, 256)) }),
     },
   } as const;
+}
+
+function saidBy(actor: Actor | undefined): { actor?: Actor } {
+  return actor === undefined ? {} : { actor };
 }
 
 function removedEntry({ name, policy, source }: LoadedPolicy) {

@@ -10,8 +10,8 @@ export function policyRoutes({ runsDeps: { policies } }: RouteDeps): Part {
       const { rows, unread, refused } = await policies.compare();
       return { items: rows, unread, ...(refused === undefined ? {} : { refused }) };
     },
-    policyReload: async () => {
-      const { loaded, changed } = await policies.reload();
+    policyReload: async ({ actor }) => {
+      const { loaded, changed } = await policies.reload(actor);
       return { loaded, changed };
     },
     policyCheck: ({ body }) => {
