@@ -35,12 +35,16 @@ export function isDecision({ type, outcome }: AnyRecord): boolean {
 const deciding = new Set<string>([
   'run.accepted',
   'run.refused',
+  'request.answered',
+  'request.closed',
   'run.cancel.requested',
   'run.pause.requested',
   'run.unpaused',
   'auth.succeeded',
   'auth.failed',
   'api.rejected',
+  'access.denied',
+  'quota.refused',
   'runtime.accepted',
   'secret.granted',
 ]);

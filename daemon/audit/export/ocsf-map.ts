@@ -96,6 +96,8 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
 
   'auth.succeeded': on('authentication', 1),
   'api.rejected': decided('api', 'Call'),
+  'access.denied': decided('api', 'Call'),
+  'quota.refused': decided('api', 'Call'),
   'auth.failed': on('authentication', 1),
   'token.created': on('entity', 1),
   'token.revoked': on('entity', 4),
@@ -118,7 +120,7 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
   'planner.answered': on('api', 'Ask Planner'),
   'policy.decided': decided('process', 1),
   'request.opened': decided('api', 'Ask'),
-  'request.answered': decided('access', 'Answer'),
+  'request.answered': decided('api', 'Answer'),
   'request.closed': decided('api', 'Close Request'),
   'run.stands': on('lifecycle', 'Stand Still'),
   'run.goes_on': on('lifecycle', 'Go On'),

@@ -24,6 +24,7 @@ import { workspaceTarget, type SandboxSpec } from '#daemon/policy/spec.ts';
 import { FakeEngine } from '#test/support/fake-engine.ts';
 import { FakeRegistry, makeTarball } from '#test/support/fake-registry.ts';
 import { frames, imageId, Orchestra, user, type Gate } from '#test/support/orchestra.ts';
+import { person } from '#test/support/asked.ts';
 import { testSpec } from '#test/support/sandbox-spec.ts';
 import { vi } from 'vitest';
 import { project } from '../provision/harness.ts';
@@ -1101,7 +1102,50 @@ export const scenarios: readonly Scenario[] = [
       'secret.removed result',
     ],
   },
+  {
+    name: 'a task that somebody said no to',
+    async play({ open }) {
+      const policies = askingPolicies();
+      const it = await open({ policies });
+      rmSync(policies, { recursive: true });
+      await it.rooms.deps.images.pin(it.log, 'node:20-alpine', user);
+      const run = await it.submit([{ id: 'deploy', tool: 'node', args: ['deploy.js'] }]);
+      const { requests } = it.rooms.deps;
+      await vi.waitFor(() => {
+        const isOver = it.rooms.deps.states.find(run)?.closedAt !== undefined;
+        if (requests.states.open().length === 0 && !isOver) throw new Error('nobody is asked');
+      });
+      const [request] = requests.states.open();
+      if (request !== undefined) {
+        const no = { digest: request.shown, answer: 'deny', reason: 'no' } as const;
+        await requests.answer(request.id, no, person(2001)).catch(() => {});
+        // Where its end is not on record everybody waits.
+        if (request.state === 'open') await it.rooms.runs.cancel(run, 'nothing comes', user);
+      }
+      await it.ended(run);
+      return it.records(run);
+    },
+    trail: [
+      ...planned,
+      'request.opened deploy',
+      'request.answered denied deploy',
+      'request.closed denied deploy',
+      'failure.classified deploy',
+      'task.finished failed deploy',
+      'checkpoint.saved',
+      'run.closed failed',
+    ],
+  },
 ];
+
+/** The policies that ship, the default one with a rule that asks for every task. */
+function askingPolicies(): string {
+  const policies = mkdtempSync(join(tmpdir(), 'orchestra-policies-'));
+  cpSync(new URL('../../../policies', import.meta.url).pathname, policies, { recursive: true });
+  const rule = '{ id: all, when: "true", effect: ask, reason: looked at }';
+  appendFileSync(join(policies, 'default.yaml'), `\nrules:\n  - ${rule}\n`);
+  return policies;
+}
 
 /** The policies that ship, the default one with grants of secrets. */
 function grantingPolicies(grants: string): string {

@@ -180,7 +180,10 @@ const elsewhere: Readonly<Record<string, string>> = {
   'daemon/http/app.ts': 'test/unit/http/edge.test.ts',
   'daemon/planner/models/planners.ts': 'test/unit/runs/plan-words.test.ts',
   'daemon/http/routes/vault.ts': 'test/unit/runs/personal-data.test.ts',
+  'daemon/access/refusals.ts': 'test/unit/access/refusals.test.ts',
   'daemon/access/tokens-office.ts': 'test/unit/access/tokens-office.test.ts',
+  'daemon/runs/requests/people.ts': 'test/unit/runs/requests.test.ts',
+  'daemon/runs/requests/requests.ts': 'test/unit/runs/requests.test.ts',
   'daemon/runs/slot.ts': 'test/engine/slots.test.ts',
   'daemon/runs/prune/pruner.ts': 'test/unit/runs/prune/pruner.test.ts',
   'daemon/runs/begin-again.ts': 'test/unit/runs/go-on.test.ts',
@@ -203,6 +206,8 @@ const besides = [
 ];
 
 const testedElsewhere: Readonly<Record<string, string>> = {
+  'run.stands': 'test/unit/runs/requests.test.ts',
+  'run.goes_on': 'test/unit/runs/requests.test.ts',
   'planner.asked': 'test/unit/runs/plan-words.test.ts',
   'planner.answered': 'test/unit/runs/plan-words.test.ts',
   'policy.removed': 'test/unit/policy/reload.test.ts',
@@ -239,6 +244,8 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'component.opened': 'test/unit/runs/failures/circuits.test.ts',
   'component.closed': 'test/unit/runs/failures/circuits.test.ts',
   'api.rejected': 'test/unit/http/edge.test.ts',
+  'access.denied': 'test/unit/http/access.test.ts',
+  'quota.refused': 'test/unit/access/quotas.test.ts',
   'auth.succeeded': 'test/unit/http/edge.test.ts',
   'auth.failed': 'test/unit/http/tcp.test.ts',
   'token.created': 'test/unit/access/tokens-office.test.ts',
