@@ -5,6 +5,10 @@
 type Proof = readonly [file: string, test: string];
 
 export const recordCoverage: Readonly<Record<string, Proof>> = {
+  'access.denied': [
+    'test/unit/http/access.test.ts',
+    'that somebody tried is on record all the same',
+  ],
   'anchor.failed': [
     'test/unit/audit/anchoring/hooks.test.ts',
     'a hook that does `%s` has failed, and says why',
@@ -319,6 +323,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
   'provision.requested': [
     'test/unit/runs/trail.test.ts',
     'the trail of a run that needs a package',
+  ],
+  'quota.refused': [
+    'test/unit/access/quotas.test.ts',
+    'a run whose tasks are used up ends denied, with exit code 6 and the way on',
   ],
   'request.answered': [
     'test/unit/runs/requests.test.ts',

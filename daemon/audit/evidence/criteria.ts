@@ -64,7 +64,14 @@ const criteria: readonly Criterion[] = [
   {
     id: 'CC7.3',
     about: 'evaluation of security events',
-    types: ['sandbox.violation', 'run.refused', 'image.refused', 'api.rejected', 'auth.failed'],
+    types: [
+      'sandbox.violation',
+      'run.refused',
+      'image.refused',
+      'api.rejected',
+      'access.denied',
+      'auth.failed',
+    ],
     files: ['alerts.csv', 'decisions.csv'],
     look: 'each event with run and record, from which `orchestra audit extract RUN` goes on',
   },
