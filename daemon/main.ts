@@ -59,7 +59,9 @@ async function main(): Promise<void> {
   if (flags.help) return say(usage);
   const version = readVersion();
   if (flags.version) return say(`${version}\n`);
-  const config = await configure(flags);
+  const said = await configure(flags);
+  // One that lives as long as a command is for nobody but that command.
+  const config = flags['stop-with-stdin'] === true ? { ...said, listen: [] } : said;
   if (flags.check) {
     const documents = await checkPolicies({
       directories: [policiesDir, ...(config.policies ? [config.policies] : [])],

@@ -14,6 +14,7 @@ import { Callers } from './access/callers.ts';
 import { socketReaders } from './http/readers.ts';
 import { allRoutes } from './http/routes/index.ts';
 import { serve } from './http/server.ts';
+import { checkCertificates } from './http/tcp-check.ts';
 import { openNetwork, openOffice } from './network.ts';
 import { openRooms, type RoomOptions } from './rooms.ts';
 
@@ -112,6 +113,7 @@ export async function startDaemon(options: WireOptions): Promise<Daemon> {
       doctor: async () => [
         ...(await examine(deps, readers)),
         ...checksOf(await forwarders.status()),
+        ...(await checkCertificates(config.listen, deps.clock.now())),
       ],
       isStopping: () => isStopping,
     });

@@ -16,7 +16,7 @@ export type DoorOptions = {
   refusals: Pick<Refusals, 'record'>;
   /** Who may not open the socket has no more over the network; asked for owners of tokens. */
   mayOpen?: ((owner: Owner) => boolean) | undefined;
-  now(): number;
+  now: () => number;
 };
 
 export type Owner = Pick<Identity, 'uid' | 'gid' | 'gids'>;

@@ -25,7 +25,7 @@ export type OfficeOptions = {
   accounts: Accounts;
   roles: Pick<RoleMap, 'rolesOf'>;
   settings: TokenSettings;
-  now(): number;
+  now: () => number;
 };
 
 const ofOneMax = 64;

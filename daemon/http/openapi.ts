@@ -13,10 +13,16 @@ export function openApi(version: string): unknown {
     info: {
       title: 'Orchestra',
       version,
-      description: 'Served on a unix socket. Errors are application/problem+json (RFC 9457).',
+      description:
+        'Served on a unix socket, where the kernel says who calls, and, where the settings say so, over TLS with a token. Errors are application/problem+json (RFC 9457).',
     },
     paths,
-    components: { schemas: { Problem: schema(Problem, 'output') } },
+    // None on the socket.
+    security: [{}, { token: [] }],
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+      schemas: { Problem: schema(Problem, 'output') },
+    },
   };
 }
 

@@ -5,7 +5,7 @@ import type { Tokens } from '../access/tokens.ts';
 export type TokenSocketsOptions = {
   door: Pick<TokenDoor, 'stands'>;
   tokens: Pick<Tokens, 'onRevoked' | 'holds'>;
-  now(): number;
+  now: () => number;
   /** How often each token that is in use is looked at again. */
   everyMs?: number;
 };
@@ -45,7 +45,7 @@ export class TokenSockets implements Disposable {
   }
 
   async sweep(): Promise<void> {
-    for (const id of [...this.#byToken.keys()]) {
+    for (const id of this.#byToken.keys()) {
       // One that cannot be looked at is not let go on.
       if (!(await this.#options.door.stands(id).catch(() => false))) this.#end(id);
     }

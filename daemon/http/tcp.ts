@@ -24,7 +24,7 @@ export type TcpDeps = {
   tokens: Pick<Tokens, 'onRevoked' | 'holds'>;
   refusals: Pick<Refusals, 'record'>;
   logger: Logger;
-  now(): number;
+  now: () => number;
   /** The API itself, for callers whom this reader knows. */
   app(reader: CallerReader): Parameters<typeof getRequestListener>[0];
 };
@@ -142,7 +142,7 @@ async function serverFor(
       rejectUnauthorized: withClients,
     },
     handle,
-  ) as unknown as Server;
+  );
 }
 
 function bound(server: Server, { ip, port, address }: TcpPlan): Promise<void> {

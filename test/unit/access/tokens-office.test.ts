@@ -146,11 +146,11 @@ test('a token makes no tokens, unless an admin made it for that', async () => {
 test('somebody else’s token is neither seen nor revoked, and its id tells nothing', async () => {
   const { id } = await office.create({}, callerWith(['runner'], { uid: 1001, gids: [1001, 50] }));
   expect(await office.list(maria())).toEqual([]);
-  const hidden = await office.revoke(id, undefined, maria()).catch((error: Error) => error.message);
-  const absent = await office
-    .revoke('t-0000000000', undefined, maria())
-    .catch((e: Error) => e.message);
-  expect(String(hidden).replace(id, '')).toBe(String(absent).replace('t-0000000000', ''));
+  const said = async (asked: string) => {
+    const refused = await office.revoke(asked, undefined, maria()).catch((error: Error) => error);
+    return refused instanceof Error ? refused.message.replace(asked, '') : 'it was revoked';
+  };
+  expect(await said(id)).toBe(await said('t-0000000000'));
   expect(await office.revoke(id, undefined, ada())).toMatchObject({ state: 'revoked' });
 });
 

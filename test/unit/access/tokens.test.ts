@@ -30,22 +30,30 @@ const why = (tokens: Tokens, text: string, at = now) => {
 test('a token that was cut, lengthened or mistyped anywhere is known as such without being looked up', () => {
   const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 });
   fc.assert(
-    fc.property(bytes, fc.nat(52), fc.constantFrom(...'0aZ9_-'), (secret, at, letter) => {
-      const text = spellToken(secret);
-      expect(text).toMatch(/^orc_[0-9A-Za-z]{49}$/);
-      expect(isTokenText(text)).toBe(true);
-      expect(isTokenText(text.slice(0, at))).toBe(false);
-      expect(isTokenText(`${text}${letter}`)).toBe(false);
-      if (text[at] === letter) return;
-      expect(isTokenText(text.slice(0, at) + letter + text.slice(at + 1))).toBe(false);
-    }),
+    fc.property(
+      bytes,
+      fc.nat(52),
+      fc.constantFrom('0', 'a', 'Z', '9', '_', '-'),
+      (secret, at, letter) => {
+        const text = spellToken(secret);
+        expect(text).toMatch(/^orc_[0-9A-Za-z]{49}$/);
+        expect(isTokenText(text)).toBe(true);
+        expect(isTokenText(text.slice(0, at))).toBe(false);
+        expect(isTokenText(`${text}${letter}`)).toBe(false);
+        if (text[at] === letter) return;
+        expect(isTokenText(text.slice(0, at) + letter + text.slice(at + 1))).toBe(false);
+      },
+    ),
   );
 });
 
 test('the checksum is the CRC-32 that everybody has, so a scanner can tell a token from a word', () => {
   const text = spellToken(new Uint8Array(32).fill(7));
   const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
-  const said = [...text.slice(47)].reduce((sum, each) => sum * 62 + digits.indexOf(each), 0);
+  const said = text
+    .slice(47)
+    .split('')
+    .reduce((sum, each) => sum * 62 + digits.indexOf(each), 0);
   expect(said).toBe(crc32(text.slice(4, 47)));
 });
 
