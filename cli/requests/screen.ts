@@ -24,7 +24,7 @@ export function screenOf(view: RequestView, facts: ScreenFacts): string[] {
 
 function approvalLines(
   view: RequestView,
-  { task, sandbox, rules, ask, ...bound }: ShownApproval,
+  { task, sandbox, rules, ask, grows, ...bound }: ShownApproval,
   facts: ScreenFacts,
 ): string[] {
   const row = (label: string, text: string) => rowOf(label, text, facts.columns);
@@ -39,6 +39,7 @@ function approvalLines(
       row('rule', `${rule.document}/${rule.id}, line ${rule.line}: ${rule.reason}`),
     ),
     ...row('needs', termsOf(ask, view)),
+    ...(grows === undefined ? [] : row('lists', growWords(grows, view))),
     ...row('task', `${task.title}${task.why === '' ? '' : `: ${task.why}`} (tool ${task.tool})`),
     ...row('image', `${sandbox.image.reference} ${sandbox.image.id} (${sandbox.image.origin})`),
     ...row('user', `${sandbox.user}, runtime ${sandbox.runtime}, network ${sandbox.network}`),
@@ -96,6 +97,15 @@ function termsOf(ask: ShownApproval['ask'], view: RequestView): string {
   const said = view.answers.filter(({ answer }) => answer === 'approve').map(({ by }) => by);
   const have = said.length === 0 ? '' : `; approved by ${said.join(', ')}`;
   return `${people}${lists === '' ? '' : `: ${lists}`}${self}${have}`;
+}
+
+/** An approval that is more than leave for one task says so. */
+function growWords(
+  { name, version, binary }: NonNullable<ShownApproval['grows']>,
+  { askedBy }: RequestView,
+): string {
+  const called = version === undefined ? name : `${name} ${version}`;
+  return `${called} (${binary}) of this image comes on the list of ${askedBy}, and is not asked for again`;
 }
 
 function wallsOf({ seccomp, apparmor, selinux }: ShownApproval['sandbox']): string {

@@ -77,6 +77,16 @@ describe('what is shown to whoever approves', () => {
     }
   });
 
+  test('says that an approval puts a program on a list, which and of whom, and only where it does', () => {
+    const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
+    const grows = { name: 'node', version: '20.1.0', binary: digest('5'), image: digest('4') };
+    const text = screen(requestView({ ...shownApproval(), grows }), 300);
+    expect(text).toContain(
+      `lists     │ node 20.1.0 (${digest('5')}) of this image comes on the list of maria`,
+    );
+    expect(screen(requestView())).not.toContain('comes on the list');
+  });
+
   test('cannot be led astray by what a plan brings along', () => {
     const evil = '\u001b[2J\u001b[1;1H\r\n  digest    │ sha256:0000\u202e\u0007\u009b31m';
     const shown = shownApproval();
