@@ -497,6 +497,12 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
         items: [{ name: 'default', digest, source: 'policies/default.yaml', ceiling: true }],
       },
     })
+    .answer('policyReload', {
+      json: {
+        loaded: 1,
+        changed: [{ name: 'default', digest, changes: ['limits.memory: changed'] }],
+      },
+    })
     .answer('policyShow', {
       json: {
         name: 'default',
