@@ -35,6 +35,7 @@ function show(
     const aside = inForce ? '' : ', not in force any more';
     print.line(`Document  ${safe(name)} ${of} (${said}${aside})`);
   }
+  if (tasks.length === 0) print.line('Decisions none on record: it ended before a task was judged');
   for (const { task, decisions } of tasks) {
     print.line();
     print.line(print.out.bold(safe(task)));
@@ -43,8 +44,10 @@ function show(
   }
   if (total > tasks.length) {
     print.note(`${total - tasks.length} more tasks: --limit, or name one`);
-  } else if (!isOne && tasks.length > 0) {
-    print.note(`every rule and its value: orchestra policy explain ${run} ${tasks[0]?.task ?? ''}`);
+  }
+  const whole = tasks.find(({ decisions }) => decisions.some(({ source }) => source === 'kept'));
+  if (!isOne && whole !== undefined) {
+    print.note(`every rule and its value: orchestra policy explain ${run} ${safe(whole.task)}`);
   }
 }
 
@@ -68,6 +71,7 @@ function showDecision(
   const rules = isOne ? decision.rules : decision.rules.filter(({ decides }) => decides);
   for (const line of ruleLines(rules, isOne)) print.line(`    ${line}`);
   for (const rule of rules.filter(({ decides }) => decides)) {
+    if (rule.reason === '') continue;
     print.line(`    ${safe(rule.document)}/${safe(rule.id)}: ${safe(rule.reason)}`);
   }
   for (const reason of reasons) print.line(`    ${safe(reason)}`);

@@ -3,7 +3,7 @@ import type { Log } from '../../audit/types.ts';
 import type { RunFacts } from '../state.ts';
 
 export type Decided = {
-  record: RecordOf<'policy.decided'> | RecordOf<'request.opened'>;
+  record: RecordOf<'policy.decided'> | RecordOf<'request.opened'> | RecordOf<'run.accepted'>;
   hash: string;
 };
 
@@ -20,12 +20,23 @@ export async function decisionsOf(
   for await (const { record, hash } of log.read({ from: first, to: last + 1 })) {
     if (record.run !== run.id) continue;
     const known = record as AnyRecord;
-    if (known.type !== 'policy.decided' && known.type !== 'request.opened') continue;
-    if (known.type === 'request.opened' && known.data.kind !== 'approval') continue;
+    if (!isDecision(known)) continue;
     const task = known.obj?.['task'] ?? planTask;
     const all = found.get(task) ?? [];
     all.push({ record: known, hash });
     found.set(task, all);
   }
   return found;
+}
+
+function isDecision(record: AnyRecord): record is Decided['record'] {
+  switch (record.type) {
+    case 'policy.decided':
+    case 'run.accepted':
+      return true;
+    case 'request.opened':
+      return record.data.kind === 'approval';
+    default:
+      return false;
+  }
 }

@@ -74,10 +74,13 @@ async function seen(
   { record, hash }: Decided,
   { isAll }: { isAll: boolean },
 ): Promise<DecisionSeen> {
-  if (record.type === 'request.opened') return asked(record, hash);
-  const { data, pol } = record;
+  if (record.type === 'run.accepted') return accepted(record, hash);
+  const digest = record.type === 'request.opened' ? record.data.policy : record.pol?.hash;
+  const policy = digest === undefined ? undefined : await policies.read(digest);
+  if (record.type === 'request.opened') return asked(record, hash, policy);
+  const { data } = record;
   const rules = (data.rules ?? []).map((rule): RuleSeen => {
-    return { ...rule, value: 'true', decides: true, reason: '' };
+    return { ...rule, value: 'true', decides: true, reason: reasonOf(rule, policy) };
   });
   const recorded: DecisionSeen = {
     seq: record.seq,
@@ -86,7 +89,7 @@ async function seen(
     moment: data.attempt === undefined ? 'submitted' : 'used',
     ...(data.attempt === undefined ? {} : { attempt: data.attempt }),
     effect: data.decision === 'deny' ? 'deny' : data.request === undefined ? 'allow' : 'ask',
-    ...(pol?.hash === undefined ? {} : { policy: pol.hash }),
+    ...(digest === undefined ? {} : { policy: digest }),
     ...(data.input === undefined ? {} : { input: data.input }),
     ...(data.spec === undefined ? {} : { spec: data.spec }),
     profiles: [],
@@ -95,7 +98,6 @@ async function seen(
     source: 'recorded',
   };
   const because = (text: string): DecisionSeen => ({ ...recorded, because: text });
-  const policy = recorded.policy === undefined ? undefined : await policies.read(recorded.policy);
   if (policy === undefined) return because('the policy as it was is not kept any more');
   if (data.input === undefined) {
     return data.attempt === undefined
@@ -124,7 +126,11 @@ async function seen(
 }
 
 /** A question to people that a rule put, which is a decision as well. */
-function asked(record: RecordOf<'request.opened'>, hash: string): DecisionSeen {
+function asked(
+  record: RecordOf<'request.opened'>,
+  hash: string,
+  policy: EffectivePolicy | undefined,
+): DecisionSeen {
   const { data } = record;
   return {
     seq: record.seq,
@@ -139,10 +145,40 @@ function asked(record: RecordOf<'request.opened'>, hash: string): DecisionSeen {
       : { ask: { ...data.ask, expires_ms: Date.parse(data.expires_at) - Date.parse(record.ts) } }),
     reasons: [`asked as ${data.request}`],
     rules: data.rules.map((rule): RuleSeen => {
-      return { ...rule, effect: 'ask', value: 'true', decides: true, reason: '' };
+      const reason = reasonOf(rule, policy);
+      return { ...rule, effect: 'ask', value: 'true', decides: true, reason };
     }),
     source: 'recorded',
   };
+}
+
+/** Before a run is accepted every task of its plan was judged, on the sandbox expected for it. */
+function accepted(record: RecordOf<'run.accepted'>, hash: string): DecisionSeen {
+  const { data } = record;
+  const count = data.tasks === 1 ? 'the only task was' : `all ${data.tasks} tasks were`;
+  return {
+    seq: record.seq,
+    at: record.ts,
+    hash,
+    moment: 'submitted',
+    effect: 'allow',
+    policy: data.policy,
+    profiles: [],
+    reasons: [`${count} judged, and no rule denied one; each is judged again when it is used`],
+    rules: [],
+    source: 'recorded',
+  };
+}
+
+/** The words of a rule, as long as the document that it stood in is kept. */
+function reasonOf(
+  { document, digest, id }: { document: string; digest: string; id: string },
+  policy: EffectivePolicy | undefined,
+): string {
+  if (id === 'lists') return 'what its lists say';
+  if (id === 'default') return 'no rule allows it';
+  const layer = policy?.documents.find((one) => one.name === document && one.digest === digest);
+  return layer?.rules?.find((rule) => rule.id === id)?.reason ?? '';
 }
 
 function allRules({ rules, deciding }: Judgement): RuleSeen[] {
