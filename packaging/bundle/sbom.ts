@@ -27,26 +27,49 @@ export type SbomParts = {
 /** What is in a bundle, as CycloneDX 1.6. The same parts make the same text. */
 export function makeSbom(parts: SbomParts): Sbom {
   const libraries = npmComponents(parts.root);
+  const components = [packageComponent(parts), nodeComponent(), imageComponent(parts)];
+  return finished(parts, {
+    components: [...components, ...libraries],
+    dependencies: [
+      { ref: 'orchestra', dependsOn: ['package', 'image'] },
+      { ref: 'package', dependsOn: ['node', ...libraries.map(refOf)] },
+    ],
+  });
+}
+
+/** What runs in our own container images, which lie in a folder and in no package. */
+export function folderSbom(of: Pick<SbomParts, 'root' | 'version' | 'made'>): Sbom {
+  const libraries = npmComponents(of.root);
+  return finished(of, {
+    components: [nodeComponent(), ...libraries],
+    dependencies: [{ ref: 'orchestra', dependsOn: ['node', ...libraries.map(refOf)] }],
+  });
+}
+
+function refOf({ 'bom-ref': ref = '' }: SbomComponent): string {
+  return ref;
+}
+
+function finished(
+  { version, made }: Pick<SbomParts, 'version' | 'made'>,
+  parts: Pick<Sbom, 'components' | 'dependencies'>,
+): Sbom {
   const body = {
     bomFormat: 'CycloneDX',
     specVersion: '1.6',
     version: 1,
     metadata: {
-      timestamp: parts.made,
+      timestamp: made,
       component: {
         type: 'application',
         'bom-ref': 'orchestra',
         name: 'orchestra',
-        version: parts.version,
+        version,
         licenses: [{ license: { id: 'Apache-2.0' } }],
-        purl: `pkg:generic/orchestra@${parts.version}`,
+        purl: `pkg:generic/orchestra@${version}`,
       },
     },
-    components: [packageComponent(parts), nodeComponent(), imageComponent(parts), ...libraries],
-    dependencies: [
-      { ref: 'orchestra', dependsOn: ['package', 'image'] },
-      { ref: 'package', dependsOn: ['node', ...libraries.map((each) => each['bom-ref'] ?? '')] },
-    ],
+    ...parts,
   } satisfies Omit<Sbom, '$schema' | 'serialNumber'>;
   return {
     $schema: 'http://cyclonedx.org/schema/bom-1.6.schema.json',

@@ -17,6 +17,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { bundle } from '#setup/bundle.ts';
+import { epochOf, versionOf } from '../version.ts';
 import { copyDependencies } from './dependencies.ts';
 import { manualPages } from './man.ts';
 
@@ -218,22 +219,6 @@ function gzip(text: string | Buffer): Buffer {
 /** As Debian calls it. */
 export function architecture(): string {
   return process.arch === 'x64' ? 'amd64' : process.arch;
-}
-
-/** The time of the commit, unless SOURCE_DATE_EPOCH says another. */
-export function epochOf(root: string): number {
-  const named = process.env['SOURCE_DATE_EPOCH'];
-  if (named !== undefined) return Number(named);
-  return Number(
-    execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8' }),
-  );
-}
-
-export function versionOf(root: string): string {
-  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  return manifest.version;
 }
 
 if (import.meta.main) {

@@ -1,19 +1,43 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GenericContainer, Wait, type StartedTestContainer } from 'testcontainers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Sbom } from '#contract/sbom.ts';
 import { findEngine } from '#setup/engine/find.ts';
 import { ensureImage } from '#setup/image/images.ts';
 import { runCli } from '#test/support/daemon.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
-const shipped = ['bin', 'cli', 'contract', 'daemon', 'images', 'policies', 'setup', 'verifier'];
+const shipped = [
+  'bin',
+  'cli',
+  'contract',
+  'daemon',
+  'images',
+  'packaging',
+  'policies',
+  'setup',
+  'signer',
+  'verifier',
+];
 const base = 'orchestra-test/node:24';
 
 let dir: string;
 let started: StartedTestContainer | undefined;
+let relay: Server | undefined;
+const client = 'orchestra-test/orchestra';
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'orc-image-'));
@@ -42,11 +66,30 @@ beforeAll(async () => {
     cwd: context,
     stdio: 'pipe',
   });
-  const image = await GenericContainer.fromDockerfile(context)
-    .withBuildArgs({ BASE: base })
-    .build('orchestra-test/orchestrad', { deleteOnExit: false });
+  const build = async (target: string) =>
+    GenericContainer.fromDockerfile(context)
+      .withTarget(target)
+      .withBuildArgs({ BASE: base })
+      .build(`orchestra-test/${target}`, { deleteOnExit: false });
+  await build('orchestra');
+  const image = await build('orchestrad');
   const [state, run] = [join(dir, 'state'), join(dir, 'run')];
-  for (const folder of [state, run]) mkdirSync(folder, { mode: 0o755 });
+  for (const folder of [state, run]) {
+    mkdirSync(folder, { mode: 0o755 });
+    chownSync(folder, 1000, 1000);
+  }
+  chmodSync(dir, 0o755);
+  // An engine whose socket its group may use, as Docker's is; the one of the tests is root's alone.
+  const enginePath = join(dir, 'engine.sock');
+  relay = createServer((caller) => {
+    const engineEnd = connect(engine.socketPath ?? '');
+    caller.pipe(engineEnd).pipe(caller);
+    for (const end of [caller, engineEnd])
+      end.on('error', () => [caller, engineEnd].map((each) => each.destroy()));
+  }).listen(enginePath);
+  await once(relay, 'listening');
+  chmodSync(enginePath, 0o660);
+  chownSync(enginePath, 0, 1000);
   started = await image
     .withCommand([
       '--engine',
@@ -57,7 +100,7 @@ beforeAll(async () => {
       join(run, 'orchestra.sock'),
     ])
     .withBindMounts([
-      { source: engine.socketPath ?? '', target: '/var/run/docker.sock' },
+      { source: enginePath, target: '/var/run/docker.sock' },
       { source: state, target: state },
       { source: run, target: run },
     ])
@@ -69,6 +112,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await started?.stop({ timeout: 30_000 });
+  relay?.close();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -82,6 +126,69 @@ test('the image runs orchestrad against a mounted engine socket, and a task runs
   const doctor = await runCli(['doctor', '--json'], options);
   expect(doctor.stdout).toContain('"name":"seccomp"');
 });
+
+test('neither image runs as root, and each says what is in it', () => {
+  for (const name of ['orchestra', 'orchestrad']) {
+    const { Config } = inspected(`orchestra-test/${name}`);
+    expect([Config.User, Config.Labels['org.opencontainers.image.title']]).toEqual([
+      '1000:1000',
+      name,
+    ]);
+    const file = Config.Labels['orchestra.sbom'] ?? '';
+    const text = docker(
+      'run',
+      '--rm',
+      '--network',
+      'none',
+      '--entrypoint',
+      'cat',
+      `orchestra-test/${name}`,
+      file,
+    );
+    const { components } = Sbom.parse(JSON.parse(text));
+    expect(components.some(({ purl }) => purl?.startsWith('pkg:npm/zod@'))).toBe(true);
+  }
+});
+
+test('the image of the command line speaks to the daemon through its socket, and holds no daemon', () => {
+  const run = join(dir, 'run');
+  const said = docker(
+    'run',
+    '--rm',
+    '--network',
+    'none',
+    '-v',
+    `${run}:/run/orchestra`,
+    client,
+    'runs',
+  );
+  expect(said).toContain('succeeded');
+  const there = docker(
+    'run',
+    '--rm',
+    '--network',
+    'none',
+    '--entrypoint',
+    'ls',
+    client,
+    '/opt/orchestra',
+  );
+  expect(there.split('\n')).not.toContain('daemon');
+});
+
+function docker(...args: readonly string[]): string {
+  return execFileSync('docker', ['-H', process.env['DOCKER_HOST'] ?? '', ...args], {
+    encoding: 'utf8',
+  });
+}
+
+function inspected(image: string) {
+  const [found] = JSON.parse(docker('image', 'inspect', image)) as {
+    Config: { User: string; Labels: Record<string, string> };
+  }[];
+  if (found === undefined) throw new Error(`${image} is not there`);
+  return found;
+}
 
 test('it stops cleanly and leaves a log that verifies', async () => {
   await started?.stop({ timeout: 30_000 });
