@@ -44,6 +44,7 @@ export class Asker implements Disposable {
   #asking: { id: string; stop: AbortController } | undefined;
   #work: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #stands = false;
 
   constructor(options: AskerOptions) {
     this.#options = options;
@@ -63,17 +64,28 @@ export class Asker implements Disposable {
     // Somebody else answered, or nobody needs it any more.
     if (this.#asking !== undefined && !open.has(this.#asking.id)) this.#asking.stop.abort();
     if (isOver(view.state)) this[Symbol.dispose]();
-    else this.#work ??= this.#askAll();
+    else this.#start();
   }
 
   record({ type }: LogRecord): void {
-    if (type === 'run.stands' && this.#options.people.mode === 'fail') void this.#leaveIt();
+    if (type === 'run.stands') this.#stands = true;
+    else if (type === 'run.goes_on') this.#stands = false;
+    this.#leaveIt();
   }
 
   [Symbol.dispose](): void {
     this.#over.abort();
     this.#asking?.stop.abort();
     clearInterval(this.#timer);
+  }
+
+  #start(): void {
+    if (this.#work !== undefined || this.#waiting.length === 0 || this.#over.signal.aborted) return;
+    this.#work = this.#askAll().finally(() => {
+      this.#work = undefined;
+      this.#start();
+      this.#leaveIt();
+    });
   }
 
   async #askAll(): Promise<void> {
@@ -87,10 +99,7 @@ export class Asker implements Disposable {
       // The run goes on without: whoever follows it is told, and can answer by command.
       const why = error instanceof Error ? error.message : String(error);
       show.say(`what is asked could not be shown here: ${safe(why)}; orchestra approvals`);
-    } finally {
-      this.#work = undefined;
     }
-    if (this.#waiting.length > 0) this.#work ??= this.#askAll();
   }
 
   async #askOne(id: string): Promise<void> {
@@ -245,9 +254,11 @@ export class Asker implements Disposable {
   }
 
   /** Nothing of the run goes on without people, and none are here. */
-  async #leaveIt(): Promise<void> {
-    await this.#work;
-    if (this.#left.size === 0 || this.#over.signal.aborted) return;
+  #leaveIt(): void {
+    const isOurs = this.#options.people.mode === 'fail' && this.#stands;
+    // What is being asked or answered may let it go on.
+    if (!isOurs || this.#work !== undefined || this.#left.size === 0) return;
+    if (this.#over.signal.aborted) return;
     this.#options.leave(new NeedsPeople('the run waits for people'));
   }
 }

@@ -231,7 +231,10 @@ describe('a run that waits for people, with no terminal', () => {
     const view = requestView();
     await using daemon = await daemonThatAsks(view);
     const running = asking([{ id: view.id, kind: 'approval' }]);
-    daemon.answer('runShow', { json: running }).answer('runEvents', { records: thenStands() });
+    const pictures = [asking([])];
+    daemon
+      .answer('runShow', () => ({ json: pictures.shift() ?? running }))
+      .answer('runEvents', { records: thenStands() });
     const { code, err } = await saying(daemon, ['run', 'deploy it']);
     expect(code).toBe(6);
     expect(err).toContain(`orchestra approve ${running.id} deploy`);
