@@ -538,6 +538,9 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
     .answer('toolLists', { json: { lists: [] } })
     .answer('toolWithdraw', { json: { uid: 1000, name: 'node' } })
     .answer('secretList', { json: { writable: true, items: [] } })
+    .answer('tokenList', { json: { items: [sampleToken] } })
+    .answer('tokenCreate', { json: { ...sampleToken, token: 'orc_of-a-test' } })
+    .answer('tokenRevoke', { json: { ...sampleToken, state: 'revoked' } })
     .answer('secretSet', { json: { name: 'TOKEN', bytes: 19 } })
     .answer('secretRemove', { json: { name: 'TOKEN' } })
     .answer('storePrune', {
@@ -579,3 +582,14 @@ function checkpointOf(view: RunView): unknown {
     signature: { key: digest, public_key: 'key', sig: 'sig' },
   };
 }
+
+const sampleToken = {
+  id: 't-0123456789',
+  uid: 1000,
+  user: 'maria',
+  roles: ['runner'],
+  scopes: ['runs:read'],
+  state: 'active',
+  created_at: '2026-01-01T00:00:00.000Z',
+  expires_at: '2026-02-01T00:00:00.000Z',
+};

@@ -73,6 +73,11 @@ const words: Record<string, string[]> = {
   usage: [],
   'secret set': ['TOKEN'],
   'secret rm': ['TOKEN'],
+  'token create': [],
+  'token list': [],
+  'token revoke': ['t-0123456789'],
+  login: [],
+  logout: ['https://127.0.0.1:1'],
   tools: [],
   'tools show': ['node'],
   'tools withdraw': ['node'],
@@ -98,6 +103,8 @@ const needEngine = ['engine status', 'image ls', 'image build', 'image load'];
 /** These ask no daemon. */
 const needNothing = [
   'selftest',
+  'login',
+  'logout',
   'audit acknowledge-loss',
   'audit coverage',
   'policy check',
@@ -109,7 +116,7 @@ const needNothing = [
   'help',
 ];
 /** These find something wrong in what they are given. */
-const wrong: Readonly<Record<string, number>> = { 'policy check': 1, 'bundle verify': 4 };
+const wrong: Readonly<Record<string, number>> = { 'policy check': 1, 'bundle verify': 4, login: 1 };
 /** These tell of a daemon that refuses, and go on. */
 const lenient = ['config show', 'doctor'];
 
