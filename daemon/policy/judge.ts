@@ -160,13 +160,14 @@ function judgeLayer(compiled: CompiledLayer, input: PolicyInput): JudgedLayer {
  */
 function askedForTool(layer: PolicyLayer, input: PolicyInput, judged: JudgedLayer): JudgedLayer {
   if (layer.toolsGrowth !== 'ask') return judged;
+  const { history }: Partial<PolicyInput> = input;
   const rule: JudgedRule = {
     document: layer.name,
     digest: layer.digest,
     id: toolRuleId,
     line: layer.toolsGrowthLine ?? 1,
     effect: 'ask',
-    value: !input.history.tool_allowed,
+    value: history?.tool_allowed !== true,
     reason: 'the program is not on the list of tools of its user',
   };
   const rules = [...judged.rules, rule];
@@ -241,7 +242,16 @@ function judgeRules(compiled: CompiledLayer, input: PolicyInput): JudgedLayer {
   return { effect, rules, deciding: said[effect], profile, asks };
 }
 
+/** Not a task at all, if need be: then it is not on the lists. */
 function reasonsOf(input: PolicyInput, choice: Choice): string[] {
+  try {
+    return reasonsIn(input, choice);
+  } catch {
+    return ['the lists cannot judge this'];
+  }
+}
+
+function reasonsIn(input: PolicyInput, choice: Choice): string[] {
   if (choice.broken !== undefined)
     return [`the condition of profile ${choice.broken} cannot be judged`];
   const { lists } = choice;
