@@ -3,6 +3,7 @@ import type { PolicyDocument, PolicyInvariant } from '#contract/policy.ts';
 import { openCompiler, type Condition } from '../conditions/compile.ts';
 import { locateInPolicy } from '../document.ts';
 import type { EffectivePolicy } from '../effective.ts';
+import type { PolicyInput } from '../input.ts';
 import type { Judge } from '../judge.ts';
 import { openReader } from '../space/policy-space.ts';
 import { profileViolations } from './profiles.ts';
@@ -34,6 +35,8 @@ export type Violation = {
   policy: string;
   /** What of an ordinary task has to be otherwise, and what comes of it. */
   counterexample: string;
+  /** That task; none where a profile alone breaks it. */
+  input?: PolicyInput;
 };
 
 export type InvariantsReport = {

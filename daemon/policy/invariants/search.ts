@@ -126,7 +126,8 @@ class Trial {
 
   #violation(space: Space, choice: Choice, invariant: Invariant): Violation {
     const { judge, policy } = this.#search;
-    const judgement = judge.judge(policy, inputFor(space, choice));
+    const input = inputFor(space, choice);
+    const judgement = judge.judge(policy, input);
     const given = differences(space, choice).map(({ path, value }) =>
       value === undefined ? `no ${path}` : `${path} = ${JSON.stringify(value)}`,
     );
@@ -135,6 +136,7 @@ class Trial {
       invariant,
       policy: policy.name,
       counterexample: `${task} comes to ${inWords(judgement)}`,
+      input,
     };
   }
 }
