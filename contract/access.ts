@@ -17,7 +17,7 @@ export type Role = z.infer<typeof Role>;
 /** Who may call an endpoint: `anyone` is whoever can open the socket, with no role at all. */
 export type Callers = readonly Role[] | 'anyone';
 
-export const everyRole: readonly Role[] = roles;
+export const everyRole: readonly Role[] = [...roles];
 /** Those who read runs; of a `runner` and an `approver` only some, see `Caller.sees`. */
 export const readers: readonly Role[] = ['viewer', 'runner', 'approver', 'auditor'];
 

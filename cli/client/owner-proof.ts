@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
-import { OrchestraError } from '#contract/errors.ts';
+import type { OrchestraError } from '#contract/errors.ts';
 import { noProof, OwnerChallenge, ownerScheme, proofMode } from '#contract/owner-proof.ts';
 
 /**

@@ -109,8 +109,8 @@ export class Quotas {
   }
 
   #used(owner: string): Used {
-    const { usage, now } = this.#options;
-    const used = usage.of(owner, new Date(now()).toISOString().slice(0, 10));
+    const { usage } = this.#options;
+    const used = usage.of(owner, new Date(this.#options.now()).toISOString().slice(0, 10));
     const coming = this.#coming.get(owner) ?? 0;
     return { ...used, openRuns: used.openRuns + coming, runs: used.runs + coming };
   }

@@ -48,7 +48,7 @@ export class Refusals implements AsyncDisposable {
 
   /** What was only counted so far is recorded. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const key of [...this.#windows.keys()]) await this.#close(key);
+    for (const key of this.#windows.keys()) await this.#close(key);
   }
 
   #open(key: string): Window {

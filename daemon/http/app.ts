@@ -19,7 +19,7 @@ import { asOrchestraError, refusalFor } from './problem.ts';
 
 type Env = {
   Bindings: HttpBindings;
-  Variables: { requestId: string; row: Endpoint; caller: Caller };
+  Variables: { requestId: string; row?: Endpoint; caller?: Caller };
 };
 type Queried<E> = E extends { query: infer Q extends z.ZodType } ? z.infer<Q> : undefined;
 type Bodied<E> = E extends { body: infer B extends z.ZodType } ? z.infer<B> : undefined;
@@ -193,7 +193,7 @@ async function recordDenied(
   requestId: string,
 ): Promise<void> {
   const actor = await actorOf(deps, c);
-  const { roles = [] } = c.get('row') ?? {};
+  const roles = c.get('row')?.roles ?? [];
   await deps.refusals.record(ownerOf(actor), {
     type: 'access.denied',
     outcome: 'denied',

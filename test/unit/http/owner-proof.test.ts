@@ -13,7 +13,7 @@ import {
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { OrchestraError } from '#contract/errors.ts';
+import type { OrchestraError } from '#contract/errors.ts';
 import { OwnerChallenge } from '#contract/owner-proof.ts';
 import { ownerProof } from '#cli/client/owner-proof.ts';
 import { Client } from '#cli/client/client.ts';
