@@ -2,8 +2,6 @@ import type { TroubleCode } from '#contract/planning.ts';
 
 export type Usage = { inputTokens: number; outputTokens: number };
 
-export const noUsage: Usage = { inputTokens: 0, outputTokens: 0 };
-
 export class ModelTrouble extends Error {
   override readonly name = 'ModelTrouble';
   readonly code: TroubleCode;
