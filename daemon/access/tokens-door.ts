@@ -105,6 +105,7 @@ export class TokenDoor {
       outcome: 'denied',
       sev: 'notice',
       actor: { kind: 'user', auth: 'none', ...(token && { token: token.id }) },
+      obj: { address, ...(token && { token: token.id }) },
       data: { method: 'token', reason, address },
     });
   }

@@ -30,9 +30,11 @@ export class TokenSockets implements Disposable {
     this.#timer.unref();
   }
 
-  /** False where the token was revoked since somebody looked; the connection is closed then. */
+  /** False where the token was revoked since somebody looked, or nobody is there any more. */
   add(id: string, socket: Socket): boolean {
     const { tokens, now } = this.#options;
+    // Its end was told before anybody listened for it.
+    if (socket.destroyed) return false;
     const open = this.#byToken.get(id) ?? new Set();
     if (!open.has(socket)) {
       open.add(socket);

@@ -329,6 +329,7 @@ test('what is open with a token that expires, or whose owner loses its roles, is
   const socket = (name: string) =>
     ({ once: () => undefined, destroy: () => ended.push(name) }) as never;
   for (const id of ['t-a', 't-b', 't-broken']) expect(sockets.add(id, socket(id))).toBe(true);
+  expect(sockets.add('t-a', { destroyed: true } as never)).toBe(false);
   stands.delete('t-b');
   await sockets.sweep();
   sockets[Symbol.dispose]();
