@@ -176,7 +176,9 @@ describe.skipIf(reason !== undefined)(
       expect((await watched).code).toBe(0);
       const run = await as('maria', 'orchestra runs -n 1');
       expect(run.out).toContain('succeeded');
-      const records = await as('maria', 'orchestra audit list --type container.adopted');
+      const list = 'orchestra audit list --type container.adopted';
+      expect((await as('maria', list)).code).toBe(6);
+      const records = await machine.sh(list);
       expect(records.out).toContain('container.adopted');
       expect(JSON.parse((await asked).out)).toMatchObject({ lost: 0 });
       expect((await as('maria', 'orchestra version')).out).toContain('0.0.2~test');
