@@ -2,6 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkPolicies, openPolicyBook } from '#daemon/policy/book.ts';
+import type { EffectivePolicy } from '#daemon/policy/effective.ts';
+import { policyInput } from '#test/support/policy-input.ts';
 import { MemoryLog } from '#test/support/memory-log.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
 
@@ -110,4 +112,15 @@ test('a check without a log says the same', async () => {
   await expect(
     checkPolicies({ directories: [shipped], ...names, standard: 'sky' }),
   ).rejects.toMatchObject({ code: 'policy.unknown' });
+});
+
+test('a policy that was kept before there were rules is what its lists say', async () => {
+  const { book } = await bookWith({});
+  const { documents: _documents, argv: _argv, mounts: _mounts, ...old } = book.get('ci').policy;
+  const again = book.again(old as EffectivePolicy).policy;
+  expect(again.tools).toEqual(old.tools);
+  expect(again.documents.map(({ name }) => name)).toEqual(['default', 'ci']);
+  expect(book.judge(again, policyInput()).effect).toBe('allow');
+  const make = policyInput({ task: { tool: 'make', args: [] } });
+  expect(book.judge(again, make).effect).toBe('deny');
 });
