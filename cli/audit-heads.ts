@@ -40,7 +40,7 @@ export async function checkHead(env: Env, client: Client): Promise<HeadCheck> {
   const served = heads.sockets[client.key];
   if (served !== undefined && served !== now.origin) {
     const before = heads.logs[served];
-    const detail = `this socket served the log ${served} with ${before?.size ?? 0} records before, now it serves ${now.origin}`;
+    const detail = `${client.address} served the log ${served} with ${before?.size ?? 0} records before, now it serves ${now.origin}`;
     return { holds: false, reason: 'other_log', detail };
   }
   const known = heads.logs[now.origin];

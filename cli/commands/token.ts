@@ -1,8 +1,15 @@
-import { open } from 'node:fs/promises';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { Role, roles } from '#contract/access.ts';
 import { OrchestraError } from '#contract/errors.ts';
-import { Scope, TokenId, tokenAreas, type TokenRow } from '#contract/tokens.ts';
-import type { Command, Options } from '../context.ts';
+import {
+  Scope,
+  TokenId,
+  tokenAreas,
+  type CreatedToken,
+  type CreateToken,
+  type TokenRow,
+} from '#contract/tokens.ts';
+import type { Command, Context, Options } from '../context.ts';
 import { durationOption, textOption } from '../options.ts';
 import { safe } from '../terminal/clean.ts';
 import { table } from '../terminal/text.ts';
@@ -21,13 +28,11 @@ export const tokenCreate: Command = async (context, _args, options) => {
   const out = textOption(options, 'out');
   // Before there is a token: one that cannot be written down would be lost and good.
   const file = out === undefined ? undefined : await openNew(out);
-  const client = await context.client();
-  const made = await client.call('tokenCreate', { body });
+  const made = await makeInto(context, body, file).catch(async (error: unknown) => {
+    if (out !== undefined) await rm(out, { force: true });
+    throw error;
+  });
   const { token, ...row } = made;
-  if (file !== undefined) {
-    await file.writeFile(`${token}\n`);
-    await file.close();
-  }
   if (print.json) {
     print.object(file === undefined ? made : row);
     return 0;
@@ -101,6 +106,20 @@ function wordsOf<T extends string>(
       hint: `choose from ${choices.join(', ')}${name === 'scope' ? ', and the same with :write' : ''}`,
     });
   });
+}
+
+async function makeInto(
+  { client }: Context,
+  body: CreateToken,
+  file: FileHandle | undefined,
+): Promise<CreatedToken> {
+  try {
+    const made = await (await client()).call('tokenCreate', { body });
+    await file?.writeFile(`${made.token}\n`);
+    return made;
+  } finally {
+    await file?.close();
+  }
 }
 
 async function openNew(file: string) {

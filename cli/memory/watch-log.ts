@@ -44,7 +44,7 @@ export async function watchLog(watch: Watch): Promise<Seen | undefined> {
   const origin = now?.origin ?? '';
   const isOther = served !== undefined && served !== origin;
   if (isOther && !accept) {
-    const detail = `this socket served the log ${served} before, now it serves ${origin}`;
+    const detail = `${client.address} served the log ${served} before, now it serves ${origin}`;
     throw await misbehaviour(store, { reason: 'other_log', detail }, known, answer.checkpoint);
   }
   if (isOther || (known === undefined && served === undefined)) {

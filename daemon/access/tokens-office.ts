@@ -152,7 +152,7 @@ export class TokenOffice {
     const ms = expiresMs ?? Math.min(usualMs, maxMs);
     if (ms <= maxMs) return ms;
     throw new OrchestraError('request.invalid', `No token is good for ${spellDuration(ms)}`, {
-      hint: `${spellDuration(maxMs)} is the longest: tokens.max_age of the configuration`,
+      hint: `${spellDuration(maxMs)} is the longest: tokens.max_days of the configuration`,
     });
   }
 

@@ -130,11 +130,13 @@ export async function readTls({
 
 /** Which names and origins a listener answers to, once it is bound. */
 export function namesOf(
-  { address, isLocal, hosts, origins, tls }: TcpPlan,
+  { address, ip, isLocal, hosts, origins, tls }: TcpPlan,
   port: number,
 ): { hosts: ReadonlySet<string>; origins: ReadonlySet<string> } {
   const scheme = tls === undefined ? 'http' : 'https';
-  const called = [spellTcpAddress({ host: address.host.toLowerCase(), port })];
+  const said = spellTcpAddress({ host: address.host.toLowerCase(), port });
+  const bound = isWildcard(ip) ? said : spellTcpAddress({ host: ip, port });
+  const called = [...new Set([said, bound])];
   // No name server is asked about this one, so nobody can point it elsewhere.
   if (isLocal) called.push(`localhost:${port}`);
   // Callers leave the port out where it is the usual one.

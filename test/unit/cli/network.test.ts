@@ -257,6 +257,10 @@ test('no token is made where it could not be written down, or of roles that ther
   expect(await ran([...args, '--scope', 'everything'])).toMatchObject({ code: 1 });
   expect(await ran([...args, '--expires', 'soon'])).toMatchObject({ code: 1 });
   expect(daemon.namesAsked()).toEqual([]);
+  daemon.answer('tokenCreate', { problem: 'access.denied' });
+  const out = path.join(dir.path, 'refused');
+  expect(await ran([...args, '-o', out])).toMatchObject({ code: 6 });
+  await expect(stat(out)).rejects.toThrow('ENOENT');
 });
 
 test('whoever gives the token in place of its id does not find it in the error', async () => {

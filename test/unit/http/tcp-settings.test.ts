@@ -128,6 +128,8 @@ test('without names said, a listener answers to its own address, and to localhos
     origins: new Set(['http://127.0.0.1:4242', 'http://localhost:4242']),
   });
   expect(namesOf(plan, 80).hosts).toContain('127.0.0.1');
+  const asked = planTcp(listen({ address: 'LocalHost:0' }), () => Promise.resolve(['::1']));
+  expect(namesOf(await asked, 7).hosts).toEqual(new Set(['localhost:7', '[::1]:7']));
   const named = await planTcp(listen({ address: '[::1]:0', hosts: ['ci.example'], origins: [] }));
   expect(namesOf(named, 1)).toEqual({ hosts: new Set(['ci.example']), origins: new Set() });
 });
