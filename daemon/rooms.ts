@@ -64,6 +64,7 @@ import { Pruner } from './runs/prune/pruner.ts';
 import { Requests } from './runs/requests/requests.ts';
 import { RequestStates } from './runs/requests/state.ts';
 import { Runs } from './runs/runs.ts';
+import { settleOutput } from './runs/settle-output.ts';
 import { RunStates } from './runs/state.ts';
 import { Advertisements } from './runs/tools/advertisements.ts';
 import { AllowedTools } from './runs/tools/allowed.ts';
@@ -470,6 +471,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     recordHandOver: async (reason) => {
       await recordStopping(log, reason);
       await recordStopped(log);
+      await settleOutput(() => runs.openOutputs);
     },
     close: () => kept.disposeAsync(),
   };

@@ -69,6 +69,11 @@ export class OutputFile implements OutputSink, AsyncDisposable {
     return this.#read(AbortSignal.abort());
   }
 
+  /** Everything that was taken so far is in the file. */
+  get isIdle(): boolean {
+    return this.#writing === undefined;
+  }
+
   /** Everything taken is in the file then, and nothing more is. Rejects where it could not be. */
   async close(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;

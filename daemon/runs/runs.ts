@@ -38,6 +38,7 @@ import type { RunsDeps } from './deps.ts';
 import { findRun } from './find.ts';
 import { hintsByTask } from './hints.ts';
 import type { AcceptedRun, OpenRun } from './open-run.ts';
+import type { OutputFile } from './output.ts';
 import { factsOf, leftInCheckpoint } from './imported.ts';
 import { Pause } from './pause.ts';
 import { planLeft } from './prune/plan-left.ts';
@@ -387,10 +388,7 @@ export class Runs {
     query: { limit: number; cursor?: string | undefined; state?: string | undefined },
     caller: Pick<Caller, 'sees'>,
   ): Promise<{ items: RunRow[]; next_cursor?: string }> {
-    const newest = this.#deps.states
-      .all()
-      .filter(this.#seenBy(caller))
-      .toReversed();
+    const newest = this.#deps.states.all().filter(this.#seenBy(caller)).toReversed();
     const start =
       query.cursor === undefined ? 0 : newest.findIndex((run) => run.id === query.cursor) + 1;
     const wanted = newest
@@ -413,6 +411,11 @@ export class Runs {
 
   get openCount(): number {
     return this.#open.size;
+  }
+
+  /** What the tasks that are at work write to. */
+  get openOutputs(): OutputFile[] {
+    return [...this.#open.values()].flatMap(({ outputs }) => [...outputs.values()]);
   }
 
   /**
