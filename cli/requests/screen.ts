@@ -122,13 +122,13 @@ function mountWords({ kind, target, readonly, bytes }: ShownApproval['sandbox'][
 
 function limitWords(limits: Readonly<Record<string, number>>): string {
   const words: Readonly<Record<string, string>> = {
-    cpuMilli: 'cpu',
+    cpuMilli: '',
     memoryBytes: 'memory',
-    pids: 'processes',
-    openFiles: 'open files',
+    pids: '',
+    openFiles: '',
     fileSizeBytes: 'file size',
     diskBytes: 'disk',
-    diskFiles: 'files',
+    diskFiles: '',
     tmpBytes: 'tmp',
     outputBytes: 'output',
     timeoutMs: 'time',
@@ -136,7 +136,7 @@ function limitWords(limits: Readonly<Record<string, number>>): string {
   };
   return limitNames
     .filter((name) => limits[name] !== undefined)
-    .map((name) => `${words[name] ?? name} ${formatLimit(name, limits[name] ?? 0)}`)
+    .map((name) => `${words[name] ?? name} ${formatLimit(name, limits[name] ?? 0)}`.trim())
     .join(', ');
 }
 
