@@ -19,6 +19,7 @@ export const troubleWords = {
   denied: 'the policy allows none of its plans',
   budget: 'its budget was too small',
   resting: 'it failed before and is left alone for a while',
+  busy: 'too many plans were being made already',
   cancelled: 'nobody waited for it any more',
   impossible: 'they know no plan for this',
 } as const;

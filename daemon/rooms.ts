@@ -34,6 +34,7 @@ import type { Machine } from './engine/machine.ts';
 import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Planners } from './planner/models/planners.ts';
+import { SpentToday } from './planner/models/spent-today.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { assertInvariants } from './policy/invariants/check.ts';
 import { openJudge } from './policy/judge.ts';
@@ -146,6 +147,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const usage = new Usage();
   const brought = new Brought();
   const attested = new Attested();
+  const spent = new SpentToday();
   const erasures = new Erasures();
   const retention = new RetentionFolds();
   const anchored = new AnchorLedger(config.anchoring);
@@ -182,6 +184,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       retention.fold(record);
       anchored.fold(record);
       attested.fold(record);
+      spent.fold(record);
       erasures.fold(record);
       usage.fold(record);
       brought.fold(record);
@@ -382,6 +385,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       keys: { uid, credentials: options.env['CREDENTIALS_DIRECTORY'] },
       clock,
       log,
+      spent,
     }),
     secrets,
     images: new Images(engine, [describeImage()], pins),

@@ -5,6 +5,7 @@ import { readConfig } from '#daemon/config.ts';
 import { systemClock } from '#daemon/base/clock.ts';
 import { NoPlan } from '#daemon/planner/models/no-plan.ts';
 import { Planners } from '#daemon/planner/models/planners.ts';
+import { SpentToday } from '#daemon/planner/models/spent-today.ts';
 import { MemoryLog } from '#test/support/memory-log.ts';
 import { planningCases } from '#test/support/planning-cases.ts';
 import { wordsFor } from '#test/support/planning.ts';
@@ -37,6 +38,7 @@ const planners = new Planners({
   keys: { uid, credentials: process.env['CREDENTIALS_DIRECTORY'] },
   clock: systemClock(),
   log: new MemoryLog(),
+  spent: new SpentToday(),
 });
 let wrong = 0;
 for (const { name: planner } of models) {

@@ -18,6 +18,7 @@ import { guardEngine } from '#daemon/engine/guard.ts';
 import { labelNames } from '#daemon/engine/labels.ts';
 import { Tokens } from '#daemon/access/tokens.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
+import { SpentToday } from '#daemon/planner/models/spent-today.ts';
 import { ImagePins } from '#daemon/runs/images.ts';
 import { Attested } from '#daemon/runs/provenance/attested.ts';
 import { RequestStates } from '#daemon/runs/requests/state.ts';
@@ -247,6 +248,7 @@ export class Orchestra implements AsyncDisposable {
         projection(usage, new Usage(), (fold) => [fold.day, fold.all()]),
         projection(this.rooms.tokens, new Tokens(), (fold) => fold.all()),
         projection(attested, new Attested(), (fold) => fold.all()),
+        projection(this.rooms.deps.planners.spent, new SpentToday(), (fold) => fold.all()),
         projection(tools.allowed, new AllowedTools(), (fold) => fold.all()),
         projection(tools.advertisements, new Advertisements(), (fold) => fold.all()),
       ],

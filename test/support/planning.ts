@@ -8,6 +8,7 @@ import {
   plannerSettings,
   type PlannerEntry,
 } from '#daemon/planner/models/settings.ts';
+import { SpentToday } from '#daemon/planner/models/spent-today.ts';
 import { surveyOf } from '#daemon/planner/models/survey.ts';
 import { MemoryLog } from './memory-log.ts';
 import type { ModelServer, Protocol } from './model-server.ts';
@@ -42,15 +43,17 @@ export function planner(
 
 export function plannersOf(entries: PlannerEntry[], withinMs = 20_000, credentials?: string) {
   const log = new MemoryLog();
+  const spent = new SpentToday();
   const planners = new Planners({
     settings: plannerSettings(PlannerList.parse(entries)),
     withinMs,
     keys: { uid: process.getuid?.() ?? 0, credentials },
     clock: systemClock(),
     log,
+    spent,
     pauseMs: 5,
   });
-  return { planners, log };
+  return { planners, log, spent };
 }
 
 export type Files = Record<string, string>;

@@ -21,17 +21,17 @@ export function compatibleModel(
 ): Model {
   return {
     async ask(question, watch) {
-      const first = ways.indexOf(settings.answer ?? remembered.answer ?? 'schema');
-      const last = settings.answer === undefined ? ways.length - 1 : first;
-      for (let i = first; ; i += 1) {
-        const way = ways[i] ?? 'text';
-        try {
-          const answer = await askOnce(settings, key, way, question, watch);
-          remembered.answer = way;
-          return answer;
-        } catch (error) {
-          if (i >= last || watch.signal.aborted || troubleOf(error).code !== 'config') throw error;
-        }
+      const way = settings.answer ?? remembered.answer ?? 'schema';
+      try {
+        return await askOnce(settings, key, way, question, watch);
+      } catch (error) {
+        const trouble = troubleOf(error);
+        if (watch.signal.aborted || trouble.code !== 'config') throw error;
+        const next = settings.answer === undefined ? ways[ways.indexOf(way) + 1] : undefined;
+        // After the last one it was something else, and the first is as good as any.
+        if (next === undefined) delete remembered.answer;
+        else remembered.answer = next;
+        throw new ModelTrouble('config', trouble.message, { hasOtherWay: next !== undefined });
       }
     },
   };

@@ -54,6 +54,7 @@ export async function talk<T>(
       // Anything else is no matter of the provider: the log takes nothing, or the mistake is ours.
       if (!(error instanceof ModelTrouble)) throw error;
       const trouble = error;
+      if (trouble.hasOtherWay) continue;
       if (trouble.code === 'truncated' && !room.wasDoubled) {
         room.wasDoubled = true;
         room.outputTokens *= 2;

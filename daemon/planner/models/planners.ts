@@ -17,9 +17,11 @@ import { readKey, type ApiKey, type KeyPlaces } from './key.ts';
 import { openModel, type Remembered } from './model.ts';
 import { noPlan, unknownPlanner } from './no-plan.ts';
 import { firstTurn, promptVersion, systemPrompt } from './prompt.ts';
+import { Places } from './places.ts';
 import { Rests } from './rests.ts';
 import type { ModelSettings, PlannerSettings } from './settings.ts';
 import { Spending } from './spending.ts';
+import type { SpentToday } from './spent-today.ts';
 import type { Survey } from './survey.ts';
 import { ModelTrouble } from './trouble.ts';
 
@@ -50,13 +52,15 @@ export type PlannersOptions = {
   settings: readonly PlannerSettings[];
   withinMs: number;
   keys: KeyPlaces;
-  clock: Pick<Clock, 'mono'>;
+  clock: Pick<Clock, 'mono' | 'now'>;
   log: Pick<Log, 'append'>;
+  /** A fold over that log. */
+  spent: SpentToday;
   /** Before what passes is tried once more, where the provider says nothing. */
   pauseMs?: number;
 };
 
-const talksMax = 8;
+const talksAtOnce = 8;
 const pauseMs = 1_000;
 
 /**
@@ -68,10 +72,15 @@ export class Planners {
   readonly #options: PlannersOptions;
   readonly #rests = new Rests();
   readonly #remembered = new Map<string, Remembered>();
-  #talks = 0;
+  readonly #places = new Places(talksAtOnce);
 
   constructor(options: PlannersOptions) {
     this.#options = options;
+  }
+
+  /** What was used today, by planner. */
+  get spent(): SpentToday {
+    return this.#options.spent;
   }
 
   get names(): string[] {
@@ -160,7 +169,7 @@ export class Planners {
 
   async #ask(settings: ModelSettings, job: Job, tried: Tried[]): Promise<Planned | undefined> {
     const startedAt = this.#now();
-    const spending = new Spending(withShare(settings, job.share));
+    const spending = new Spending(this.#withinLimits(settings, job.share));
     const seen = { rounds: 0, mark: '' };
     let code: Tried['code'] = 'ok';
     try {
@@ -196,53 +205,69 @@ export class Planners {
     seen.mark = key?.mark ?? '';
     const leftMs = job.untilMs - this.#now();
     if (leftMs <= 0) throw new ModelTrouble('timeout', 'the time for planning was up');
-    // Who is asked by name is asked.
-    if (!job.isNamed && this.#rests.waitMs(name, seen.mark, this.#now()) > 0) {
-      throw new ModelTrouble('resting', 'it failed before and is left alone for a while');
-    }
-    if (this.#talks >= talksMax) {
-      throw new OrchestraError('daemon.busy', `${talksMax} plans are being made`, {
-        hint: 'wait for one of them, or --planner rules',
-      });
-    }
+    this.#assertAwake(name, seen.mark, job);
     // Those behind it need time as well: the first of two has half of it.
     const mineMs = Math.min(budget.timeMs ?? leftMs, leftMs / (job.behind > 0 ? 2 : 1));
+    const untilMs = this.#now() + mineMs;
+    const { planning, request } = job;
+    using _place = await this.#places.take(mineMs, planning.signal);
+    // What the one before found out counts for those who waited for it.
+    this.#assertAwake(name, seen.mark, job);
     this.#rests.trying(name, seen.mark, this.#now(), mineMs);
-    this.#talks += 1;
-    try {
-      const { planning, request } = job;
-      const context = modelContext({
-        ...request,
-        survey: request.survey(),
-        baseline: job.baseline,
-      });
-      const contextDigest = digestOf(JSON.parse(quotedJson(context)));
-      const { value } = await talk(
-        {
-          settings,
-          spending,
-          model: await openModel(settings, key, this.#memoryOf(name)),
-          now: () => this.#now(),
-          untilMs: this.#now() + mineMs,
-          signal: planning.signal,
-          pauseMs: this.#options.pauseMs ?? pauseMs,
-          asking: async ({ round, bytes }) => {
-            await this.#recordAsked(settings, { context: contextDigest, round, bytes }, planning);
-            seen.rounds = round;
-          },
+    const context = modelContext({ ...request, survey: request.survey(), baseline: job.baseline });
+    const digest = digestOf(JSON.parse(quotedJson(context)));
+    const { value } = await talk(
+      {
+        settings,
+        spending,
+        model: await openModel(settings, key, this.#memoryOf(name)),
+        now: () => this.#now(),
+        untilMs,
+        signal: planning.signal,
+        pauseMs: this.#options.pauseMs ?? pauseMs,
+        asking: async ({ round, bytes }) => {
+          await this.#recordAsked(settings, { context: digest, round, bytes }, planning);
+          seen.rounds = round;
         },
-        {
-          system: systemPrompt,
-          first: firstTurn(request.intent, context),
-          schema: draftSchema(request.policy.tools),
-        },
-        (draft) => sound(draft, name, request),
-      );
-      this.#rests.worked(name);
-      return value;
-    } finally {
-      this.#talks -= 1;
-    }
+      },
+      {
+        system: systemPrompt,
+        first: firstTurn(request.intent, context),
+        schema: draftSchema(request.policy.tools),
+      },
+      (draft) => sound(draft, name, request),
+    );
+    this.#rests.worked(name);
+    return value;
+  }
+
+  /** Who is asked by name is asked, resting or not. */
+  #assertAwake(name: string, mark: string, { isNamed }: Pick<Job, 'isNamed'>): void {
+    if (isNamed || this.#rests.waitMs(name, mark, this.#now()) === 0) return;
+    throw new ModelTrouble('resting', 'it failed before and is left alone for a while');
+  }
+
+  /** Its own budget, or what is less: its share of a common one, what is left of the day's. */
+  #withinLimits(settings: ModelSettings, share: number | undefined): ModelSettings {
+    const { name, budget } = settings;
+    const { spent, clock } = this.#options;
+    const today = spent.of(name, clock.now());
+    const left = (most: number | undefined, used: number) =>
+      most === undefined ? Infinity : Math.max(0, most - used);
+    const tokens = Math.min(
+      budget.tokens ?? Infinity,
+      share ?? Infinity,
+      left(budget.dayTokens, today.tokens),
+    );
+    const costMicro = Math.min(
+      budget.costMicro ?? Infinity,
+      left(budget.dayCostMicro, today.costMicro),
+    );
+    const finite = (most: number) => (most === Infinity ? undefined : most);
+    return {
+      ...settings,
+      budget: { ...budget, tokens: finite(tokens), costMicro: finite(costMicro) },
+    };
   }
 
   async #keyOf({ key }: ModelSettings): Promise<ApiKey | undefined> {
@@ -296,12 +321,6 @@ type Job = {
 
 function isModel(settings: PlannerSettings): settings is ModelSettings {
   return settings.kind !== 'rules';
-}
-
-function withShare(settings: ModelSettings, share: number | undefined): ModelSettings {
-  if (share === undefined) return settings;
-  const { budget } = settings;
-  return { ...settings, budget: { ...budget, tokens: Math.min(budget.tokens ?? share, share) } };
 }
 
 /** In the words of the records. */

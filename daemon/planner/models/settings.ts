@@ -41,6 +41,8 @@ const PlannerEntry = z
         tokens: Tokens.optional(),
         cost: Money.optional(),
         time: Duration.optional(),
+        /** Of all plans of a day, by UTC. */
+        day: z.strictObject({ tokens: Tokens.optional(), cost: Money.optional() }).optional(),
       })
       .optional(),
     /** For a million tokens. */
@@ -66,7 +68,8 @@ const PlannerEntry = z
       wrong('answer', 'is for compatible servers only');
     }
     // A limit that nothing can be measured against would be none.
-    if (entry.budget?.cost !== undefined && entry.price === undefined) {
+    const cost = entry.budget?.cost ?? entry.budget?.day?.cost;
+    if (cost !== undefined && entry.price === undefined) {
       wrong('budget', 'a cost needs the price of the model');
     }
     const why = entry.base_url === undefined ? undefined : urlProblem(entry.base_url, entry);
@@ -97,7 +100,13 @@ export type ModelSettings = {
   answer: 'schema' | 'object' | 'text' | undefined;
   outputTokens: number;
   idleMs: number;
-  budget: { tokens: number | undefined; costMicro: number | undefined; timeMs: number | undefined };
+  budget: {
+    tokens: number | undefined;
+    costMicro: number | undefined;
+    timeMs: number | undefined;
+    dayTokens: number | undefined;
+    dayCostMicro: number | undefined;
+  };
   /** Millionths of the currency for a token. */
   price: { input: number; output: number } | undefined;
 };
@@ -131,11 +140,17 @@ function settingsOf(entry: PlannerEntry): PlannerSettings {
     idleMs: entry.idle ?? idleMs,
     budget: {
       tokens: budget?.tokens,
-      costMicro: budget?.cost === undefined ? undefined : Math.round(budget.cost * 1e6),
+      costMicro: micro(budget?.cost),
       timeMs: budget?.time,
+      dayTokens: budget?.day?.tokens,
+      dayCostMicro: micro(budget?.day?.cost),
     },
     price,
   };
+}
+
+function micro(cost: number | undefined): number | undefined {
+  return cost === undefined ? undefined : Math.round(cost * 1e6);
 }
 
 const vendors: Readonly<Record<ModelSettings['kind'], string>> = {

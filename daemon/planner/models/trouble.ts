@@ -9,16 +9,23 @@ export class ModelTrouble extends Error {
   readonly retryAfterMs: number | undefined;
   /** What was used all the same, where the provider said so. */
   readonly usage: Usage | undefined;
+  /** The question can be asked in another way, which is remembered. */
+  readonly hasOtherWay: boolean;
 
   constructor(
     code: TroubleCode,
     message: string,
-    more: { retryAfterMs?: number | undefined; usage?: Usage | undefined } = {},
+    more: {
+      retryAfterMs?: number | undefined;
+      usage?: Usage | undefined;
+      hasOtherWay?: boolean;
+    } = {},
   ) {
     super(message);
     this.code = code;
     this.retryAfterMs = more.retryAfterMs;
     this.usage = more.usage;
+    this.hasOtherWay = more.hasOtherWay ?? false;
   }
 }
 

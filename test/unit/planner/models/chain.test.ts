@@ -348,18 +348,55 @@ test('a log that takes no record lets no question out', async () => {
   expect([...a.asked, ...b.asked]).toEqual([]);
 });
 
-test('more conversations at once than there is room for are refused', async () => {
-  const { planners, a } = await two(
-    [begins(anthropic, sound, { ending: 'silence' })],
-    [status(500)],
+test('more conversations at once than there is room for wait for one to end, in their order', async () => {
+  const a = await serve(
+    ...Array.from({ length: 8 }, () => begins(anthropic, sound, { ending: 'silence' })),
+    says(anthropic, sound),
   );
+  const { planners } = plannersOf([planner(anthropic, a, await keyOfOwn())]);
   const gone = new AbortController();
-  const request = await wordsFor('build');
+  const request = await wordsFor('build', undefined, { planner: 'anthropic' });
   const all = Array.from({ length: 8 }, () => planners.plan(request, { signal: gone.signal }));
   await expect.poll(() => a.asked.length).toBe(8);
-  await expect(planners.plan(request, never)).rejects.toMatchObject({ code: 'daemon.busy' });
+  const ninth = planners.plan(request, never);
+  const left = new AbortController();
+  const tenth = planners.plan(request, { signal: left.signal });
+  left.abort(new Error('left'));
+  await expect(tenth).rejects.toThrow('left');
+  expect(a.asked.length).toBe(8);
   gone.abort(new Error('gone'));
   await Promise.allSettled(all);
+  expect((await ninth).plan.planner).toBe('anthropic');
+});
+
+test('whoever waits for a place past the deadline has the plan of the rules', async () => {
+  const a = await serve(begins(anthropic, sound, { ending: 'silence' }));
+  const { planners } = plannersOf([planner(anthropic, a, await keyOfOwn())], 700);
+  const request = await wordsFor('build');
+  const made = await Promise.all(Array.from({ length: 9 }, () => planners.plan(request, never)));
+  expect(made.map(({ plan }) => plan.planner)).toEqual(Array.from({ length: 9 }, () => 'rules'));
+});
+
+test('what a day may cost is counted over all plans, from the log', async () => {
+  const { planners, spent, log, a } = await two([says(anthropic, sound)], [status(500)], {
+    budget: { day: { cost: 0.02 } },
+    price: { input: 3, output: 15 },
+  });
+  log.onAppend = (entry) => spent.fold({ ...entry, ts: new Date().toISOString() } as never);
+  const first = await planners.plan(await wordsFor('build'), never);
+  expect(first.plan.planner).toBe('anthropic');
+  expect(spent.of('anthropic', Date.now())).toEqual({ tokens: 150, costMicro: 1_050 });
+  const used = { planner: 'anthropic', code: 'ok', ms: 1, rounds: 1, cost_micro: 18_500 };
+  spent.fold({
+    type: 'planner.answered',
+    ts: new Date().toISOString(),
+    data: { ...used, input_tokens: 1, output_tokens: 1 },
+  } as never);
+  const second = await planners.plan(await wordsFor('build'), never);
+  expect(second.tried[0]?.code).toBe('budget');
+  expect(a.asked.length).toBe(1);
+  // On the next day it may again.
+  expect(spent.of('anthropic', Date.now() + 86_400_000)).toEqual({ tokens: 0, costMicro: 0 });
 });
 
 describe('a key', () => {
