@@ -10,7 +10,17 @@ export type Used = {
   diskBytes: number;
 };
 
-type Run = { owner: string; first: number; snapshot: string; bytes: number; isOpen: boolean };
+type Day = { runs: number; tasks: number; cpuMs: number };
+type Run = {
+  owner: string;
+  first: number;
+  isOpen: boolean;
+  /** What it holds, until it is pruned. */
+  held: { snapshot: string; bytes: number } | undefined;
+  /** Of which day what it used is said. */
+  day: string;
+  used: Day;
+};
 type Held = { runs: number; bytes: number };
 type Owner = Used & { snapshots: Map<string, Held>; kept: number };
 
@@ -29,7 +39,7 @@ export class Usage {
     if (record.seq > this.#seq) this.#turn(record.ts.slice(0, 10));
     this.#seq = Math.max(this.#seq, record.seq);
     if (record.type === 'log.pruned') this.#forget(record.data.to_seq);
-    else if (record.type === 'run.pruned') this.#drop(record.obj?.['run'] ?? '');
+    else if (record.type === 'run.pruned') this.#release(record.obj?.['run'] ?? '');
     else if (record.run !== undefined) this.#foldRun(record.run, record);
   }
 
@@ -77,16 +87,17 @@ export class Usage {
         run.isOpen = false;
         return;
       case 'task.started':
-        owner.tasks += 1;
+        this.#use(run, owner, { tasks: 1 });
         return;
       case 'attempt.ended':
       case 'task.finished': {
         const { cpu_ms, disk_bytes = 0, output_bytes } = record.data;
         // Of an attempt that failed the layer is gone, and what it printed is kept.
         const bytes = output_bytes + (record.outcome === 'ok' ? disk_bytes : 0);
-        owner.cpuMs += cpu_ms;
+        this.#use(run, owner, { cpuMs: cpu_ms });
+        if (run.held === undefined) return;
         owner.diskBytes += bytes;
-        run.bytes += bytes;
+        run.held.bytes += bytes;
         return;
       }
       default:
@@ -96,10 +107,18 @@ export class Usage {
   #begin(id: string, record: AnyRecord & { type: 'run.submitted' }): void {
     const name = ownerOf(record.actor);
     const { snapshot, workspace_bytes: bytes = 0 } = record.data;
-    this.#runs.set(id, { owner: name, first: record.seq, snapshot, bytes: 0, isOpen: true });
+    const run: Run = {
+      owner: name,
+      first: record.seq,
+      isOpen: true,
+      held: { snapshot, bytes: 0 },
+      day: this.#day,
+      used: { ...unused },
+    };
+    this.#runs.set(id, run);
     const owner = this.#owners.get(name) ?? nothing();
     this.#owners.set(name, owner);
-    owner.runs += 1;
+    this.#use(run, owner, { runs: 1 });
     owner.openRuns += 1;
     owner.kept += 1;
     const held = owner.snapshots.get(snapshot);
@@ -109,32 +128,56 @@ export class Usage {
     } else held.runs += 1;
   }
 
+  #use(run: Run, owner: Owner, more: Partial<Day>): void {
+    if (run.day !== this.#day) Object.assign(run, { day: this.#day, used: { ...unused } });
+    for (const day of [run.used, owner]) {
+      day.runs += more.runs ?? 0;
+      day.tasks += more.tasks ?? 0;
+      day.cpuMs += more.cpuMs ?? 0;
+    }
+  }
+
+  /** Runs that began in what was let go: whoever reads the rest would not know whose they were. */
   #forget(to: number): void {
-    for (const [id, { first }] of this.#runs) if (first < to) this.#drop(id);
+    for (const [id, run] of this.#runs) {
+      if (run.first >= to) continue;
+      this.#release(id);
+      this.#runs.delete(id);
+      const owner = this.#owners.get(run.owner);
+      if (owner === undefined) continue;
+      if (run.isOpen) owner.openRuns -= 1;
+      if (run.day === this.#day) {
+        owner.runs -= run.used.runs;
+        owner.tasks -= run.used.tasks;
+        owner.cpuMs -= run.used.cpuMs;
+      }
+      this.#letGo(run.owner, owner);
+    }
   }
 
   /** What it held is not held any more. */
-  #drop(id: string): void {
+  #release(id: string): void {
     const run = this.#runs.get(id);
     const owner = run && this.#owners.get(run.owner);
-    if (run === undefined || owner === undefined) return;
-    this.#runs.delete(id);
+    if (run?.held === undefined || owner === undefined) return;
     owner.kept -= 1;
-    owner.diskBytes -= run.bytes;
-    if (run.isOpen) owner.openRuns -= 1;
-    const held = owner.snapshots.get(run.snapshot);
+    owner.diskBytes -= run.held.bytes;
+    const held = owner.snapshots.get(run.held.snapshot);
     if (held !== undefined && (held.runs -= 1) === 0) {
-      owner.snapshots.delete(run.snapshot);
+      owner.snapshots.delete(run.held.snapshot);
       owner.diskBytes -= held.bytes;
     }
+    run.held = undefined;
     this.#letGo(run.owner, owner);
   }
 
   /** Of whom there is nothing more to say, nothing is kept. */
-  #letGo(name: string, { kept, runs, tasks, cpuMs }: Owner): void {
-    if (kept + runs + tasks + cpuMs === 0) this.#owners.delete(name);
+  #letGo(name: string, { kept, openRuns, runs, tasks, cpuMs }: Owner): void {
+    if (kept + openRuns + runs + tasks + cpuMs === 0) this.#owners.delete(name);
   }
 }
+
+const unused: Day = { runs: 0, tasks: 0, cpuMs: 0 };
 
 function nothing(): Owner {
   const none = { openRuns: 0, runs: 0, tasks: 0, cpuMs: 0, diskBytes: 0 };
