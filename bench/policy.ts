@@ -80,11 +80,11 @@ const rounds = Number(values.rounds);
 const { policy } = readPolicy(documentOf(count), 'default.yaml');
 const { policy: under } = narrow(readPolicy(shipped, 'default.yaml').policy, policy);
 const input = policyInput({ task: { args: ['run', 'build', '--', '--prod', '-v'] } });
-const { judge } = openJudge();
-const judged = timed(rounds, () => judge(under, input));
+const judge = openJudge();
+const judged = timed(rounds, () => judge.judge(under, input));
 const predicates = Array.from({ length: count }, (_, i) => kindOf(i).js(i));
 const plain = timed(rounds, () => predicates.map((holds) => holds(input)));
-if (judge(under, input).effect !== 'allow') throw new Error('a rule holds that should not');
+if (judge.judge(under, input).effect !== 'allow') throw new Error('a rule holds that should not');
 
 const text = documentOf(Math.floor((Number(values.lines) - shipped.split('\n').length) / 4));
 const loads = timed(5, () => readPolicy(text, 'default.yaml'));

@@ -129,7 +129,6 @@ const Profile = z.strictObject({
   isolation: Isolation.partial().optional(),
   mounts: Mounts.optional(),
 });
-export type PolicyProfile = z.infer<typeof Profile>;
 
 /** Who may answer: a role, `user:NAME`, `uid:N` or `group:NAME`. */
 const Approver = z

@@ -98,7 +98,7 @@ export type EffectivePolicy = PolicyLists & {
 /** Where a document comes from: the digest of its text, and the lines of what stands in it. */
 export type DocumentOrigin = {
   digest: Digest;
-  lineOf(path: readonly (string | number)[]): number;
+  lineOf: (path: readonly (string | number)[]) => number;
 };
 
 /** A document in the words of the code, with its digest. */

@@ -167,7 +167,7 @@ function askedForTool(layer: PolicyLayer, input: PolicyInput, judged: JudgedLaye
     id: toolRuleId,
     line: layer.toolsGrowthLine ?? 1,
     effect: 'ask',
-    value: history?.tool_allowed !== true,
+    value: !(history?.tool_allowed ?? false),
     reason: 'the program is not on the list of tools of its user',
   };
   const rules = [...judged.rules, rule];

@@ -77,7 +77,7 @@ export async function preparePlan(deps: RunsDeps, whose: RunFacts | Actor, reque
     const made = {
       ...planned,
       plan: within.plan,
-      digest: about.run.plan as Digest,
+      digest: about.run.plan,
       clamped: [...planned.clamped, ...within.clamped],
     };
     await assertAllowed(deps, { policy, image, about }, made.plan);

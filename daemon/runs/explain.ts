@@ -13,7 +13,7 @@ import { hintsOf } from './hints.ts';
 import type { Runs } from './runs.ts';
 import type { RunFacts, TaskFacts } from './state.ts';
 
-const documentBytesMax = 1024 * 1024;
+const documentBytesMax = 16 * 1024 * 1024;
 const untouched: TaskFacts = { state: 'waiting', attempt: 0, artifacts: [] };
 
 /** The receipt of a task's sandbox, read again from the log, and who decided each setting of it. */

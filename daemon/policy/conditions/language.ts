@@ -123,7 +123,9 @@ function typeOf([type]: InputField): string {
 function classOf(node: object, classes: Map<object, Class>): Class {
   const known = classes.get(node);
   if (known !== undefined) return known;
-  const made = class {};
+  const made = class {
+    readonly isInput = true;
+  };
   classes.set(node, made);
   return made;
 }

@@ -1,4 +1,3 @@
-import type { Digest, RunId } from '#contract/ids.ts';
 import type { Limits } from '#contract/limits.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import { cutText } from '../../base/text.ts';
@@ -156,7 +155,7 @@ function wasApproved(
   spec: SandboxSpec,
 ): boolean {
   const { id, plan } = about.run;
-  const run = { id: id as RunId, planDigest: plan as Digest, snapshot: plan as Digest };
+  const run = { id, planDigest: plan, snapshot: plan };
   const ask = { approvals: 1, from: [], self: true, expiresMs: 0 };
   const judgement = { effect: 'ask' as const, profile: '', profiles: [], rules: [], deciding: [] };
   const shown = approvalOf({ ...run, policy, image }, task, { spec, judgement, ask });

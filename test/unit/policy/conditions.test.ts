@@ -5,6 +5,7 @@ import {
   type Condition,
   type ConditionKind,
 } from '#daemon/policy/conditions/compile.ts';
+import type { PolicyInput } from '#daemon/policy/judgement.ts';
 import { policyInput } from '#test/support/policy-input.ts';
 
 function problemsOf(text: string, kind: ConditionKind = 'rule') {
@@ -124,10 +125,11 @@ test('what cannot be computed is an error: a division by zero, a number too larg
 });
 
 test('an input that is not of its type is refused as a whole', () => {
-  const { context } = openCompiler();
+  const compiler = openCompiler();
+  const context = (input: PolicyInput) => compiler.context(input);
   expect(() => context(policyInput({ actor: { uid: 1.5 } }))).toThrow('whole number');
   expect(() =>
-    context(policyInput({ actor: { groups: new Array<string>(2000).fill('g') } })),
+    context(policyInput({ actor: { groups: Array.from({ length: 2000 }, () => 'g') } })),
   ).toThrow('too long');
   expect(() => context(policyInput({ task: { args: ['x'.repeat(9000)] } }))).toThrow('too long');
   expect(() => context({ ...policyInput(), history: undefined } as never)).toThrow('missing');

@@ -25,7 +25,9 @@ function policyWith(more: string, text = shipped): EffectivePolicy {
   return readPolicy(`${text}\n${more}`, 'default.yaml').policy;
 }
 
-const { judge, listsFor } = openJudge();
+const judging = openJudge();
+const judge = (policy: EffectivePolicy, input: PolicyInput) => judging.judge(policy, input);
+const listsFor = (policy: EffectivePolicy, input: PolicyInput) => judging.listsFor(policy, input);
 
 const deciding = (policy: EffectivePolicy, input = policyInput()) => {
   const judgement = judge(policy, input);
@@ -320,7 +322,6 @@ const asTask = (one: PolicyInput) => {
 };
 
 test('one more document never gives more: no level, no list, no limit, no easier leave', () => {
-  const judging = openJudge();
   fc.assert(
     fc.property(layer, layer, input, (above, below, one) => {
       const [a, b] = [policyOf(above), policyOf(below)];
@@ -360,7 +361,6 @@ function plainLists(policy: EffectivePolicy): PolicyLists {
 }
 
 test('the order of rules, and of documents, changes nothing', () => {
-  const judging = openJudge();
   fc.assert(
     fc.property(layer, layer, input, (one, other, what) => {
       const straight = judging.judge(policyOf(one), what);
@@ -388,7 +388,6 @@ const asked = (ask: { from: readonly (readonly string[])[] } | undefined) =>
   ask && { ...ask, from: ask.from.map((list) => list.toSorted().join()).toSorted() };
 
 test('it never throws, always says who decided, and a rule that breaks never lets anything through', () => {
-  const judging = openJudge();
   const odd = fc.record({
     actor: fc.anything(),
     run: fc.anything(),
