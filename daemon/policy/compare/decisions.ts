@@ -39,7 +39,7 @@ export async function compareDecisions(
   const policies = [before, after];
   const reader = openReader();
   const listed = listAtoms(listsIn(policies));
-  const asked = conditionsIn(policies).flatMap((text) => reader(text));
+  const asked = conditionsIn(policies).flatMap((text) => reader.atoms(text));
   const { space, complete } = spaceOf(policies, [...listed, ...asked]);
   const rules = policies.flatMap(({ documents }) => documents.flatMap((one) => one.rules ?? []));
   const affordable = Math.max(256, Math.floor(budget / (rules.length + 4 * inputCost)));
@@ -61,7 +61,10 @@ export async function compareDecisions(
     const own = onlyInOne(before, after);
     const each = Math.max(16, Math.floor(affordable / 2 / Math.max(1, own.length)));
     for (const text of own) {
-      const { space: near } = spaceOf(policies, [...reader(text)], { withNames: false });
+      for (const dimensions of reader.waysTo(text, true)) {
+        await look({ ...space, dimensions }, [dimensions.map(() => 0)]);
+      }
+      const { space: near } = spaceOf(policies, [...reader.atoms(text)], { withNames: false });
       await look(near, sizeOf(near) <= each ? everyChoice(near) : someChoices(near, each));
     }
     await look(space, someChoices(space, Math.floor(affordable / 2)));

@@ -58,7 +58,7 @@ export function examineInvariants(judge: Judge, documents: readonly Stated[]): I
     (document.invariants ?? []).map((one): Invariant => {
       const text = one.never ?? one.always ?? '';
       const made = compiler.compile(text, 'invariant');
-      const atoms = reader(text);
+      const atoms = reader.atoms(text);
       return {
         name: `${name}/${one.id}`,
         statement: one.statement,
@@ -79,7 +79,14 @@ export function examineInvariants(judge: Judge, documents: readonly Stated[]): I
   for (const { name, applied } of documents) {
     report.violations.push(...profileViolations(compiler, applied, ofProfiles));
     if (ofTasks.length === 0) continue;
-    const found = searchTasks({ judge, compiler, reader, policy: applied, invariants: ofTasks });
+    const found = searchTasks({
+      judge,
+      compiler,
+      reader,
+      policy: applied,
+      invariants: ofTasks,
+      share: 1 / documents.length,
+    });
     report.violations.push(...found.violations);
     report.searched.push({ policy: name, tried: found.tried, exhaustive: found.exhaustive });
   }

@@ -1,8 +1,10 @@
 import type { Compiler } from '../conditions/compile.ts';
 import type { EffectivePolicy, LayerRule } from '../effective.ts';
 import type { Judge } from '../judge.ts';
-import { ruleName, type Judgement } from '../judgement.ts';
+import { ruleName, type Judgement, type PolicyInput } from '../judgement.ts';
+import { grantsSecret } from '../secret-grants.ts';
 import type { Atom } from '../space/atoms.ts';
+import { dimensionsOf, type Dimension } from '../space/dimensions.ts';
 import {
   differences,
   everyChoice,
@@ -13,25 +15,34 @@ import {
   type Choice,
   type Space,
 } from '../space/inputs.ts';
-import { conditionsIn, spaceOf } from '../space/policy-space.ts';
+import { conditionsIn, spaceOf, type Reader } from '../space/policy-space.ts';
 import type { Invariant, Violation } from './check.ts';
+import { together } from '../space/witness.ts';
+import type { Verdict } from './verdict.ts';
 import { profileFacts, termsOf, verdictOf } from './verdict-of.ts';
 
 type Search = {
   judge: Judge;
   compiler: Compiler;
-  reader: (text: string) => readonly Atom[];
+  reader: Reader;
   policy: EffectivePolicy;
   invariants: readonly Invariant[];
+  /** The part of the whole work that is for this policy. */
+  share: number;
 };
 
 /**
- * The work of one policy, in conditions that are asked. Around a million of them take a second, so
- * that a document of ten thousand lines still loads in time.
+ * The work for all policies together, in conditions that are asked: around a million of them take a
+ * second, and a document of ten thousand lines is to load within one.
  */
-const budget = 150_000;
+const budgetOfAll = 240_000;
 /** What it takes to bring one input into the form of conditions, in the same measure. */
 const inputCost = 15;
+
+/** However many rules there are. */
+const judgementsMin = 24;
+/** Of a rule, and of an invariant, so many ways to come true are tried with each other. */
+const waysMax = 3;
 
 /** Tries the tasks that may break an invariant. Stops at the first violation of each. */
 export function searchTasks(search: Search): {
@@ -39,21 +50,23 @@ export function searchTasks(search: Search): {
   tried: number;
   exhaustive: boolean;
 } {
-  const { policy, invariants, reader } = search;
+  const { policy, invariants, reader, share } = search;
+  const budget = budgetOfAll * share;
   const rules = policy.documents.flatMap((document) => document.rules ?? []);
-  const stated = invariants.flatMap(({ text }) => reader(text)).filter(isOfTask);
-  const asked = conditionsIn([policy]).flatMap((text) => reader(text));
+  const stated = invariants.flatMap(({ text }) => reader.atoms(text)).filter(isOfTask);
+  const asked = conditionsIn([policy]).flatMap((text) => reader.atoms(text));
   const { space, complete } = spaceOf([policy], [...stated, ...asked]);
-  const trial = new Trial(search);
   const cost = rules.length + policy.documents.length * inputCost;
-  const affordable = Math.max(64, Math.floor(budget / cost));
+  const affordable = Math.max(judgementsMin, Math.floor(budget / cost));
+  const trial = new Trial(search, affordable);
   if (sizeOf(space) <= affordable) {
     for (const choice of everyChoice(space)) trial.judge(space, choice);
     return { ...trial.result(), exhaustive: complete };
   }
   const each = Math.floor(budget / Math.max(1, rules.length) / (invariants.length + inputCost));
-  for (const rule of rules) {
-    if (rule.effect !== 'deny') trial.aim(rule, stated, Math.min(256, Math.max(4, each)));
+  // The rules of documents above are aimed at where those documents are judged by themselves.
+  for (const rule of policy.documents.at(-1)?.rules ?? []) {
+    if (rule.effect !== 'deny') trial.aim(rule, space, { stated, max: Math.min(256, each) });
   }
   for (const choice of someChoices(space, Math.floor(affordable / 2))) trial.judge(space, choice);
   return { ...trial.result(), exhaustive: false };
@@ -62,10 +75,16 @@ export function searchTasks(search: Search): {
 class Trial {
   readonly #search: Search;
   readonly #violations = new Map<Invariant, Violation>();
+  readonly #judgementsMax: number;
+  readonly #profile: Verdict['profile'];
   #tried = 0;
+  #judgements = 0;
 
-  constructor(search: Search) {
+  constructor(search: Search, judgementsMax: number) {
     this.#search = search;
+    this.#judgementsMax = judgementsMax;
+    const { policy } = search;
+    this.#profile = profileFacts(policy, { name: 'standard', document: policy.name });
   }
 
   result(): { violations: Violation[]; tried: number } {
@@ -75,6 +94,7 @@ class Trial {
   /** One task, judged by everything, against every invariant that still stands. */
   judge(space: Space, choice: Choice): void {
     this.#tried += 1;
+    this.#judgements += 1;
     for (const invariant of this.#broken(space, choice)) {
       if (this.#violations.has(invariant)) continue;
       const least = smallest(choice, (fewer) => this.#broken(space, fewer).includes(invariant));
@@ -83,32 +103,60 @@ class Trial {
   }
 
   /**
-   * Tasks that one rule speaks for, told by its own condition and that of the invariants alone;
-   * everything is judged only where the two would be at odds.
+   * Tasks that one rule speaks for: those that it and an invariant say by their values, and some more
+   * at the borders of both. Told by its own condition and that of the invariants alone; everything is
+   * judged only where the two would be at odds.
    */
-  aim(rule: LayerRule, stated: readonly Atom[], max: number): void {
+  aim(
+    rule: LayerRule,
+    whole: Space,
+    { stated, max }: { stated: readonly Atom[]; max: number },
+  ): void {
     const { compiler, policy, reader } = this.#search;
-    const asked = [...stated, ...reader(rule.when)];
-    const wide = spaceOf([policy], asked).space;
-    const space = sizeOf(wide) <= max ? wide : spaceOf([policy], asked, { withNames: false }).space;
     const made = compiler.compile(rule.when, 'rule');
     if (!made.ok) return;
-    const isSmall = sizeOf(space) <= max;
+    const { condition } = made;
     const ask = rule.ask && { ...rule.ask, from: [rule.ask.from] };
     const verdict = {
       ...termsOf({ effect: rule.effect, ...(ask === undefined ? {} : { ask }) }),
-      profile: profileFacts(policy, { name: 'standard', document: policy.name }),
+      profile: this.#profile,
     };
-    for (const choice of isSmall ? everyChoice(space) : someChoices(space, max)) {
+    const look = (space: Space, choice: Choice) => {
       this.#tried += 1;
-      const context = compiler.context(inputFor(space, choice), verdict);
-      if (made.condition.holds(context) === false) continue;
+      const input = inputFor(space, choice);
+      const effect = isListed(policy, input) ? verdict.effect : 'deny';
+      const context = compiler.context(input, { ...verdict, effect });
+      if (condition.holds(context) === false) return;
       const isOdd = this.#standing().some(
-        ({ condition, brokenBy, text }) =>
-          text.includes('profile.') || condition.holds(context) !== !brokenBy,
+        (one) => one.text.includes('profile.') || one.condition.holds(context) !== !one.brokenBy,
       );
-      if (isOdd) this.judge(space, choice);
+      if (isOdd && this.#judgements < this.#judgementsMax) this.judge(space, choice);
+    };
+    for (const dimensions of this.#pointed(rule)) {
+      const { base, settle } = whole;
+      look(
+        { base, settle, dimensions },
+        dimensions.map(() => 0),
+      );
     }
+    if (max < 4) return;
+    const asked = [...stated, ...reader.atoms(rule.when)];
+    const dimensions = dimensionsOf(asked).dimensions;
+    const space = { ...whole, dimensions };
+    for (const choice of sizeOf(space) <= max ? everyChoice(space) : someChoices(space, max)) {
+      look(space, choice);
+    }
+  }
+
+  /** What a rule and an invariant together ask for, each way with each way. */
+  #pointed(rule: LayerRule): Dimension[][] {
+    const { reader } = this.#search;
+    const rightly = reader.waysTo(rule.when, true).slice(0, waysMax);
+    return this.#standing().flatMap(({ text, brokenBy }) => {
+      const wrongly = reader.waysTo(text, brokenBy).slice(0, waysMax);
+      const others = wrongly.length === 0 ? [[]] : wrongly;
+      return rightly.flatMap((way) => others.map((other) => together(way, other)));
+    });
   }
 
   #standing(): Invariant[] {
@@ -139,6 +187,14 @@ class Trial {
       input,
     };
   }
+}
+
+/** Told without rules: what not even the widest lists name is denied whatever rules say. */
+function isListed(policy: EffectivePolicy, { task }: PolicyInput): boolean {
+  return (
+    policy.tools.includes(task.tool) &&
+    task.secrets.every((name) => grantsSecret(policy.secrets, name, task))
+  );
 }
 
 function inWords({ effect, ask, deciding }: Judgement): string {

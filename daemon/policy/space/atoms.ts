@@ -25,7 +25,8 @@ export function atomsOf(ast: ASTNode): Atom[] {
   return atoms;
 }
 
-type Place = readonly string[] | undefined;
+/** The words to a place of the input, where an expression names one. */
+export type Place = readonly string[] | undefined;
 type Scope = { bound: ReadonlyMap<string, Place>; found: (atom: Atom) => void };
 
 const quantifiers = new Set(['exists', 'all', 'exists_one', 'filter', 'map']);
@@ -63,7 +64,7 @@ function walk(node: ASTNode, scope: Scope): void {
     case 'id':
     case '.':
     case '[]': {
-      const path = placeOf(node, scope);
+      const path = placeOf(node, scope.bound);
       if (path !== undefined) scope.found({ path, ask: 'truth' });
       else unclear(node, scope);
       return;
@@ -82,12 +83,12 @@ function compare(op: string, [left, right]: [ASTNode, ASTNode], scope: Scope): v
   ] as const) {
     const literal = literalOf(other);
     if (literal === undefined) continue;
-    const path = placeOf(one, scope);
+    const path = placeOf(one, scope.bound);
     if (path !== undefined) {
       scope.found({ path, ask: orders.has(op) ? 'order' : 'is', literals: [literal] });
       return;
     }
-    const sized = sizedPlace(one, scope);
+    const sized = sizedPlace(one, scope.bound);
     if (sized !== undefined) {
       scope.found({ path: sized, ask: 'size', literals: [literal] });
       return;
@@ -99,9 +100,9 @@ function compare(op: string, [left, right]: [ASTNode, ASTNode], scope: Scope): v
 }
 
 function membership([left, right]: [ASTNode, ASTNode], scope: Scope): void {
-  const path = placeOf(left, scope);
+  const path = placeOf(left, scope.bound);
   const literal = literalOf(left);
-  const container = placeOf(right, scope);
+  const container = placeOf(right, scope.bound);
   if (path !== undefined && right.op === 'list') {
     const literals = right.args.map(literalOf);
     if (literals.every((one) => one !== undefined)) {
@@ -119,7 +120,7 @@ function membership([left, right]: [ASTNode, ASTNode], scope: Scope): void {
 }
 
 function receiverCall([name, receiver, args]: [string, ASTNode, ASTNode[]], scope: Scope): void {
-  const path = placeOf(receiver, scope);
+  const path = placeOf(receiver, scope.bound);
   const [first, ...others] = args;
   const how = textual.find((one) => one === name);
   const literal = first === undefined ? undefined : literalOf(first);
@@ -142,13 +143,13 @@ function receiverCall([name, receiver, args]: [string, ASTNode, ASTNode[]], scop
 }
 
 function has(node: ASTNode | undefined, scope: Scope): void {
-  const path = node && placeOf(node, scope);
+  const path = node && placeOf(node, scope.bound);
   if (path !== undefined) scope.found({ path, ask: 'has' });
 }
 
 /** Every place that is named anywhere in it, with the literals beside. */
 function unclear(node: ASTNode, scope: Scope, near: readonly Literal[] = literalsIn(node)): void {
-  const path = placeOf(node, scope);
+  const path = placeOf(node, scope.bound);
   if (path !== undefined) {
     scope.found({ path, ask: 'other', literals: near });
     return;
@@ -156,32 +157,32 @@ function unclear(node: ASTNode, scope: Scope, near: readonly Literal[] = literal
   for (const child of childrenOf(node)) unclear(child, scope, near);
 }
 
-function placeOf(node: ASTNode, scope: Scope): Place {
-  if (node.op === 'id')
-    return scope.bound.has(node.args) ? scope.bound.get(node.args) : [node.args];
+/** `bound` are the names that stand for elements of lists. */
+export function placeOf(node: ASTNode, bound: ReadonlyMap<string, Place>): Place {
+  if (node.op === 'id') return bound.has(node.args) ? bound.get(node.args) : [node.args];
   if (node.op === '.') {
-    const above = placeOf(node.args[0], scope);
+    const above = placeOf(node.args[0], bound);
     return above && [...above, node.args[1]];
   }
   if (node.op === '[]') {
     const [holder, key] = node.args;
-    const above = placeOf(holder, scope);
+    const above = placeOf(holder, bound);
     if (above === undefined || key.op !== 'value') return undefined;
     return typeof key.args === 'string' ? [...above, key.args] : [...above, anyElement];
   }
   return undefined;
 }
 
-function sizedPlace(node: ASTNode, scope: Scope): Place {
+export function sizedPlace(node: ASTNode, bound: ReadonlyMap<string, Place>): Place {
   if (node.op === 'call' && node.args[0] === 'size') {
     const [of] = node.args[1];
-    return of && placeOf(of, scope);
+    return of && placeOf(of, bound);
   }
-  if (node.op === 'rcall' && node.args[0] === 'size') return placeOf(node.args[1], scope);
+  if (node.op === 'rcall' && node.args[0] === 'size') return placeOf(node.args[1], bound);
   return undefined;
 }
 
-function literalOf(node: ASTNode): Literal | undefined {
+export function literalOf(node: ASTNode): Literal | undefined {
   if (node.op === '-_') {
     const inner = literalOf(node.args);
     return typeof inner === 'bigint' ? -inner : undefined;

@@ -74,7 +74,8 @@ export function dimensionsOf(
   return { dimensions: dimensions.filter(({ values }) => values.length > 0), unclear };
 }
 
-function locate(
+/** The place of the input that holds what a path leads to; undefined where there is none. */
+export function locate(
   path: readonly string[],
 ): { path: readonly string[]; type: InputType; mounts?: true; whole?: true } | undefined {
   let node: InputNode | { fields: Readonly<Record<string, InputNode>> } = { fields: inputTable };

@@ -1,4 +1,4 @@
-import { Environment } from '@marcbachmann/cel-js';
+import { Environment, type ASTNode } from '@marcbachmann/cel-js';
 import { limitNames, type Limits } from '#contract/limits.ts';
 import { findTool } from '../../tools/index.ts';
 import { allowsArgv } from '../argv.ts';
@@ -6,19 +6,35 @@ import type { EffectivePolicy, PolicyLists } from '../effective.ts';
 import type { PolicyInput } from '../input.ts';
 import { atomsOf, type Atom } from './atoms.ts';
 import { defaultInput } from './default-input.ts';
-import { dimensionsOf, type Hints } from './dimensions.ts';
+import { dimensionsOf, type Dimension, type Hints } from './dimensions.ts';
 import type { Space } from './inputs.ts';
+import { waysTo } from './witness.ts';
 
-/** What conditions ask, by their texts; each is read once. One that cannot be read asks nothing. */
-export function openReader(): (text: string) => readonly Atom[] {
+export type Reader = {
+  /** What a condition asks; one that cannot be read asks nothing. */
+  atoms: (text: string) => readonly Atom[];
+  /** Ways in which it may come out as wanted; none where it cannot be read. */
+  waysTo: (text: string, want: boolean) => Dimension[][];
+};
+
+/** Reads conditions by their texts, each of them once. */
+export function openReader(): Reader {
   const environment = new Environment();
-  const known = new Map<string, readonly Atom[]>();
-  return (text) => {
+  const known = new Map<string, { ast: ASTNode | undefined; atoms: readonly Atom[] }>();
+  const read = (text: string) => {
     const found = known.get(text);
     if (found !== undefined) return found;
-    const atoms = read(environment, text);
-    known.set(text, atoms);
-    return atoms;
+    const ast = parse(environment, text);
+    const made = { ast, atoms: ast === undefined ? [] : atomsOf(ast) };
+    known.set(text, made);
+    return made;
+  };
+  return {
+    atoms: (text) => read(text).atoms,
+    waysTo: (text, want) => {
+      const { ast } = read(text);
+      return ast === undefined ? [] : waysTo(ast, want);
+    },
   };
 }
 
@@ -68,11 +84,11 @@ export function limitKey(name: keyof Limits): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-function read(environment: Environment, text: string): readonly Atom[] {
+function parse(environment: Environment, text: string): ASTNode | undefined {
   try {
-    return atomsOf(environment.parse(text).ast);
+    return environment.parse(text).ast;
   } catch {
-    return [];
+    return undefined;
   }
 }
 
