@@ -186,7 +186,7 @@ function nodeAt(path: readonly string[], at: Walk): InputNode | 'unknown' | 'hid
     if (Array.isArray(here))
       return (here as readonly string[])[0] === 'map' ? textField : undefined;
     if (!('fields' in here) || !Object.hasOwn(here.fields, part)) return 'unknown';
-    here = (here.fields as Readonly<Record<string, InputNode>>)[part] ?? textField;
+    here = here.fields[part] ?? textField;
   }
   return here;
 }
