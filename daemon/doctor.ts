@@ -24,6 +24,7 @@ export async function examine(
     await programs(deps),
     caller(readers),
     await secrets(deps),
+    await planners(deps),
     await policies(deps),
     await disk(deps),
     log(deps),
@@ -80,6 +81,18 @@ function layers({ layersWay: way }: RunsDeps): Check {
       'the engine does not see the disk of this daemon: what a task sees goes there and comes back as tar streams, and its limits of disk are judged when it has ended',
     remedy: 'run orchestrad on the machine of its engine',
   };
+}
+
+/** Who makes plans of words, and who of them cannot now. Nobody is asked for that. */
+async function planners({ planners: all }: RunsDeps): Promise<Check> {
+  const standing = await all.standing();
+  const name = 'planners';
+  const bad = standing.filter(({ trouble }) => trouble !== undefined);
+  const message = standing
+    .map((one) => (one.trouble === undefined ? one.name : `${one.name}: ${one.trouble}`))
+    .join('; ');
+  if (bad.length === 0) return { name, status: 'ok', message };
+  return { name, status: 'warning', message, remedy: 'see docs/PLANNERS.md, Configuration' };
 }
 
 /** Whether what is in force is what the files say. */

@@ -87,6 +87,25 @@ export class Planners {
     return this.#options.settings.map(({ name }) => name);
   }
 
+  /** How each of them stands now, without asking anybody: who rests, and whose key cannot be read. */
+  async standing(): Promise<{ name: string; trouble?: string }[]> {
+    return Promise.all(
+      this.#options.settings.map(async (one) => {
+        const { name } = one;
+        if (one.kind === 'rules') return { name };
+        try {
+          const mark = (await this.#keyOf(one))?.mark ?? '';
+          const waitMs = this.#rests.waitMs(name, mark, this.#now());
+          if (waitMs === 0) return { name };
+          return { name, trouble: `is left alone for ${Math.ceil(waitMs / 1000)} s` };
+        } catch (error) {
+          if (error instanceof ModelTrouble) return { name, trouble: error.message };
+          throw error;
+        }
+      }),
+    );
+  }
+
   /** Whether anything can leave this machine for a plan. */
   get hasModels(): boolean {
     return this.#options.settings.some(({ kind }) => kind !== 'rules');

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
 import { NoPlan } from '#daemon/planner/models/no-plan.ts';
@@ -311,6 +311,29 @@ describe('resting', () => {
   });
 });
 
+test('how planners stand is told without asking anybody', async () => {
+  const a = await serve(status(401));
+  const [good, open] = [await keyOfOwn(), await keyOfOwn()];
+  chmodSync(open, 0o644);
+  const { planners } = plannersOf([
+    planner(anthropic, a, good),
+    planner(openai, a, open),
+    planner(compatible, a, good),
+  ]);
+  await planners.plan(await wordsFor('build', undefined, { planner: 'rules' }), never);
+  expect(a.asked).toEqual([]);
+  await planners.plan(await wordsFor('build'), never);
+  const count = a.asked.length;
+  const standing = await planners.standing();
+  expect(standing.map(({ name, trouble }) => `${name}: ${trouble ?? 'ok'}`)).toEqual([
+    expect.stringMatching(/^anthropic: is left alone for \d+ s$/),
+    'openai: others can read or change the key: it needs mode 0600',
+    expect.stringMatching(/^compatible: is left alone/),
+    'rules: ok',
+  ]);
+  expect(a.asked.length).toBe(count);
+});
+
 describe('a planner by name', () => {
   test('one that is not there is refused, with the nearest that is', async () => {
     const { planners } = await two([status(500)], [status(500)]);
@@ -401,7 +424,6 @@ test('what a day may cost is counted over all plans, from the log', async () => 
 
 describe('a key', () => {
   test('one that others can read, that is a link or not there is not used, and nothing is asked', async () => {
-    const { chmodSync, symlinkSync } = await import('node:fs');
     const a = await serve(says(anthropic, sound));
     const [open, real] = [await keyOfOwn(), await keyOfOwn()];
     chmodSync(open, 0o640);
