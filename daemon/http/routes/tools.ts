@@ -17,9 +17,10 @@ export function toolRoutes({ runsDeps: { tools, images, policies, log } }: Route
       return tools.view(uid, { image, policy, growth });
     },
     toolLists: ({ query, caller }) => {
-      const uid = query.uid ?? (mayReadAll(caller) ? undefined : (caller.actor.uid ?? nobody));
+      const { uid = caller.actor.uid } = query;
+      if (query.uid === undefined && mayReadAll(caller)) return Promise.resolve(tools.lists());
       assertMayRead(uid, caller);
-      return Promise.resolve(tools.lists(uid));
+      return Promise.resolve(uid === undefined ? { lists: [] } : tools.lists(uid));
     },
     toolWithdraw: async ({ body, caller, actor }) => {
       const uid = body.uid ?? actor.uid;
@@ -35,15 +36,12 @@ export function toolRoutes({ runsDeps: { tools, images, policies, log } }: Route
   };
 }
 
-/** A list that nobody has. */
-const nobody = -1;
-
 function mayReadAll({ roles }: Caller): boolean {
   return roles.has('admin') || roles.has('auditor');
 }
 
 function assertMayRead(uid: number | undefined, caller: Caller): void {
-  if (uid === undefined || uid === nobody || uid === caller.actor.uid || mayReadAll(caller)) return;
+  if (uid === undefined || uid === caller.actor.uid || mayReadAll(caller)) return;
   throw denied(uid);
 }
 

@@ -174,7 +174,7 @@ export class Tools {
   }
 
   /** The lists of one user, or of everybody. */
-  lists(uid: number | undefined): ToolLists {
+  lists(uid?: number): ToolLists {
     const { allowed } = this;
     const users = uid === undefined ? allowed.users() : [uid];
     return { lists: users.map((one) => ({ uid: one, tools: allowed.of(one) })) };

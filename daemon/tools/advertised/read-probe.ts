@@ -119,7 +119,7 @@ function readClaim(text: string): Map<string, { digest: Digest; version: string 
   return new Map(
     (data?.tools ?? []).map(({ name, sha256, version = '' }) => [
       name,
-      { digest: `sha256:${sha256}` as Digest, version },
+      { digest: `sha256:${sha256}`, version },
     ]),
   );
 }
