@@ -163,7 +163,8 @@ function changeLines(
 
 /** A label and a text of somebody else, broken into as many lines as it takes. */
 function rowOf(label: string, text: string, columns: number): string[] {
-  const room = Math.max(20, columns - labelWidth - 5);
+  // A terminal that does not know its width says 0.
+  const room = Math.max(20, (columns > 0 ? columns : 80) - labelWidth - 5);
   const lines = broken(safe(text), room);
   return lines.map((line, at) => `  ${(at === 0 ? label : '').padEnd(labelWidth)}│ ${line}`);
 }
