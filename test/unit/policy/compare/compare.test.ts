@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { compareDecisions } from '#daemon/policy/compare/decisions.ts';
 import { changesBetween } from '#daemon/policy/compare/said.ts';
 import { readPolicy } from '#daemon/policy/document.ts';
@@ -17,19 +17,19 @@ const compared = (...[a, b]: [ReturnType<typeof read>, ReturnType<typeof read>])
   compareDecisions(openJudge(), a, b);
 
 describe('what two documents decide differently', () => {
-  it('is nothing where they are the same', async () => {
+  test('is nothing where they are the same', async () => {
     const answer = await compared(read(base), read(base));
     expect(answer).toMatchObject({ opened: [], closed: [], altered: [], exhaustive: true });
   });
 
-  it('is nothing where rules stand in another order', async () => {
+  test('is nothing where rules stand in another order', async () => {
     const [head = '', ...rules] = base.trim().split('\n');
     const turned = [head, ...rules.toReversed()].join('\n');
     const answer = await compared(read(base), read(turned));
     expect([...answer.opened, ...answer.closed, ...answer.altered]).toEqual([]);
   });
 
-  it('is shown as the smallest task that becomes impossible', async () => {
+  test('is shown as the smallest task that becomes impossible', async () => {
     const more = `${base}  - { id: no, when: 'task.id == "x" && run.planner == "model"', effect: deny, reason: no }\n`;
     const { closed, opened } = await compared(read(base), read(more));
     expect(opened).toEqual([]);
@@ -43,7 +43,7 @@ describe('what two documents decide differently', () => {
     });
   });
 
-  it('is shown as a task that becomes possible', async () => {
+  test('is shown as a task that becomes possible', async () => {
     const wider = base.replace('["npm", "node"]', '["npm", "node", "sh"]');
     const { closed, opened } = await compared(read(base), read(wider));
     expect(closed).toEqual([]);
@@ -53,7 +53,7 @@ describe('what two documents decide differently', () => {
     });
   });
 
-  it('is another number of approvals', async () => {
+  test('is another number of approvals', async () => {
     const ask = (approvals: number) =>
       `${base}  - { id: two, when: 'task.side_effects', effect: ask, reason: x, ask: { approvals: ${approvals} } }\n`;
     const { altered } = await compared(read(ask(1)), read(ask(2)));
@@ -62,7 +62,7 @@ describe('what two documents decide differently', () => {
     ]);
   });
 
-  it('lies between two limits', async () => {
+  test('lies between two limits', async () => {
     const { closed } = await compared(
       read(base),
       read(base, (text) => text.replace('pids: 512', 'pids: 100')),
@@ -70,14 +70,14 @@ describe('what two documents decide differently', () => {
     expect(closed[0]?.given).toEqual([{ path: 'task.limits.pids', value: expect.any(String) }]);
   });
 
-  it('is said to be searched where a condition asks for parts of a text', async () => {
+  test('is said to be searched where a condition asks for parts of a text', async () => {
     const parts = base.replace('actor.user == "eve"', 'actor.user.startsWith("e")');
     const { exhaustive, closed } = await compared(read(base), read(parts));
     expect(exhaustive).toBe(false);
     expect(closed).not.toEqual([]);
   });
 
-  it('is never said to be nothing where one more rule denies what was allowed', async () => {
+  test('is never said to be nothing where one more rule denies what was allowed', async () => {
     const place = fc.constantFrom('task.id', 'actor.user', 'run.planner', 'run.intent', 'task.cwd');
     const word = fc.stringMatching(/^[a-z]{1,8}$/);
     await fc.assert(
@@ -96,7 +96,7 @@ describe('what two documents decide differently', () => {
 });
 
 describe('what two documents say differently', () => {
-  it('is told place by place, with the way it goes', () => {
+  test('is told place by place, with the way it goes', () => {
     const before = read(base);
     const after = read(
       base.replace('effect: deny', 'effect: ask').replace('"node"', '"sh"'),
@@ -117,11 +117,11 @@ describe('what two documents say differently', () => {
     ]);
   });
 
-  it('is nothing where nothing changed', () => {
+  test('is nothing where nothing changed', () => {
     expect(changesBetween(read(base), read(base))).toEqual([]);
   });
 
-  it('tells profiles and rules that are new or gone', () => {
+  test('tells profiles and rules that are new or gone', () => {
     const profile = `profiles:\n  small: { when: 'task.tool == "node"' }\n`;
     expect(
       changesBetween(read(''), read(profile + base)).map(({ where, what }) => `${where} ${what}`),

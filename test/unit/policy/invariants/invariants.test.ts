@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { OrchestraError } from '#contract/errors.ts';
 import { assertInvariants, examineInvariants } from '#daemon/policy/invariants/check.ts';
 import { openJudge } from '#daemon/policy/judge.ts';
@@ -27,13 +27,13 @@ const grant = (text: string) =>
   text.replace('secrets: []', 'secrets: [{ name: PROD_DB, tools: [npm, sh], tasks: ["*"] }]');
 
 describe('an invariant that is broken', () => {
-  it('is told with the smallest task that breaks it, and the rule that lets it', () => {
+  test('is told with the smallest task that breaks it, and the rule that lets it', () => {
     expect(broken(grant(policyText('default', twoForProd)))).toEqual([
       'default/prod-two default: a task with task.secrets = ["PROD_DB"] comes to allow by default/lists (line 1)',
     ]);
   });
 
-  it('refuses the load, with line and column of what it says', () => {
+  test('refuses the load, with line and column of what it says', () => {
     const text = grant(policyText('default', twoForProd));
     const line = text.split('\n').findIndex((one) => one.includes('id: prod-two')) + 1;
     try {
@@ -49,7 +49,7 @@ describe('an invariant that is broken', () => {
     }
   });
 
-  it('is found where one approval is not enough', () => {
+  test('is found where one approval is not enough', () => {
     const rules = (approvals: number) => `
 rules:
   - { id: all, when: 'true', effect: allow, reason: fine }
@@ -65,7 +65,7 @@ rules:
     expect(broken(grant(policyText('default', twoForProd + rules(2))))).toEqual([]);
   });
 
-  it('is found in another document than the one that states it', () => {
+  test('is found in another document than the one that states it', () => {
     const ceiling = grant(policyText('default', twoForProd)).replace(
       'name: default',
       'name: default',
@@ -77,7 +77,7 @@ rules:
     expect(broken(ceiling, grant(policyText('other', rules)))).toHaveLength(2);
   });
 
-  it('is found behind a number that only one condition names', () => {
+  test('is found behind a number that only one condition names', () => {
     const text = policyText(
       'default',
       `
@@ -96,7 +96,7 @@ invariants:
     ]);
   });
 
-  it('is found behind a pattern', () => {
+  test('is found behind a pattern', () => {
     const text = policyText(
       'default',
       `
@@ -112,7 +112,7 @@ invariants:
     expect(broken(text)).toEqual([expect.stringContaining('task.id = "release-0"')]);
   });
 
-  it('counts one that cannot be judged as broken', () => {
+  test('counts one that cannot be judged as broken', () => {
     const text = policyText(
       'default',
       'invariants: [{ id: odd, statement: x, never: \'task.env["NOT"] == "a"\' }]',
@@ -120,7 +120,7 @@ invariants:
     expect(broken(text)).toHaveLength(1);
   });
 
-  it('is found among thousands of rules that keep it', () => {
+  test('is found among thousands of rules that keep it', () => {
     const rules = Array.from(
       { length: 800 },
       (_, i) =>
@@ -141,7 +141,7 @@ describe('an invariant about profiles', () => {
 invariants:
   - { id: offline, statement: no profile grants network, never: size(profile.registries) > 0 }
 `;
-  it('is broken by any profile of any document, told by its name', () => {
+  test('is broken by any profile of any document, told by its name', () => {
     const profiles = `
 profiles:
   offline: { when: 'task.tool == "node"', provision: { registries: [] } }
@@ -151,7 +151,7 @@ profiles:
     ]);
   });
 
-  it('holds where every profile keeps it', () => {
+  test('holds where every profile keeps it', () => {
     const closed = (text: string) =>
       text
         .replace('registries: [configured]', 'registries: []')
@@ -163,7 +163,7 @@ profiles:
 });
 
 describe('an invariant that holds', () => {
-  it('is said to be proven where conditions ask only what a few values stand for', () => {
+  test('is said to be proven where conditions ask only what a few values stand for', () => {
     const rules = `
 rules:
   - { id: all, when: 'actor.user != "eve"', effect: allow, reason: fine }
@@ -176,7 +176,7 @@ invariants:
     });
   });
 
-  it('is said to be searched where a condition asks for parts of a text', () => {
+  test('is said to be searched where a condition asks for parts of a text', () => {
     const rules = `
 rules:
   - { id: all, when: 'actor.user.startsWith("a")', effect: allow, reason: fine }
@@ -189,7 +189,7 @@ invariants:
     });
   });
 
-  it('costs nothing where there is none', () => {
+  test('costs nothing where there is none', () => {
     expect(examined(policyText('default'))).toEqual({
       invariants: 0,
       searched: [],

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { examineInvariants } from '#daemon/policy/invariants/check.ts';
 import { openJudge } from '#daemon/policy/judge.ts';
 import { policyText, statedPolicies } from '#test/support/policy-text.ts';
@@ -38,7 +38,7 @@ ${lines.join('\n')}
   );
 }
 
-it('finds the hole that one rule of many is, and its task really goes through', () => {
+test('finds the hole that one rule of many is, and its task really goes through', () => {
   fc.assert(
     fc.property(hole, harmless, fc.nat(20), (asked, others, at) => {
       const rules = others.map((when) => ({ when, effect: 'deny' }));
@@ -55,7 +55,7 @@ it('finds the hole that one rule of many is, and its task really goes through', 
   );
 });
 
-it('finds nothing where every rule denies', () => {
+test('finds nothing where every rule denies', () => {
   fc.assert(
     fc.property(fc.array(hole, { minLength: 1, maxLength: 5 }), (all) => {
       const rules = all.map((asked) => ({ when: asked.join(' && '), effect: 'deny' }));

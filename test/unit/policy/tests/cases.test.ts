@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readPolicy } from '#daemon/policy/document.ts';
 import { openJudge } from '#daemon/policy/judge.ts';
 import { parseCases } from '#daemon/policy/tests/document.ts';
@@ -30,7 +30,7 @@ function run(...cases: readonly string[]) {
 }
 
 describe('a file of cases', () => {
-  it.each([
+  test.each([
     ['version: 1\ncases: []', 'too small'],
     ['version: 1\ncases: [{ name: a, expect: maybe }]', 'expect'],
     ['version: 1\ncases: [{ name: a, expect: allow, input: { task: { toool: x } } }]', 'toool'],
@@ -48,7 +48,7 @@ describe('a file of cases', () => {
     );
   });
 
-  it('fills in what a case leaves out: first from its defaults, then from an ordinary task', () => {
+  test('fills in what a case leaves out: first from its defaults, then from an ordinary task', () => {
     const [one] = parseCases(
       `version: 1
 defaults: { actor: { user: ada, uid: 7 } }
@@ -65,7 +65,7 @@ cases:
 });
 
 describe('a case', () => {
-  it('that is not as expected is told with everything that is otherwise', async () => {
+  test('that is not as expected is told with everything that is otherwise', async () => {
     const { failed, cases } = await run(
       '{ name: wrong, input: { actor: { user: eve }, task: { tool: npm } }, expect: allow, rule: builds, profile: other }',
     );
@@ -77,7 +77,7 @@ describe('a case', () => {
     ]);
   });
 
-  it('may name the rule, the profile and the approvals', async () => {
+  test('may name the rule, the profile and the approvals', async () => {
     const { failed } = await run(
       '{ name: a, input: { task: { tool: npm } }, expect: allow, rule: site/builds, profile: standard }',
       '{ name: b, input: { task: { id: prod, tool: npm } }, expect: ask, rule: prod, approvals: 2 }',
@@ -86,7 +86,7 @@ describe('a case', () => {
     expect(failed).toBe(0);
   });
 
-  it('of another number of approvals is not as expected', async () => {
+  test('of another number of approvals is not as expected', async () => {
     const { failed } = await run(
       '{ name: b, input: { task: { id: prod } }, expect: ask, approvals: 1 }',
     );
@@ -95,7 +95,7 @@ describe('a case', () => {
 });
 
 describe('coverage', () => {
-  it('counts a rule that held and was outvoted as not reached', async () => {
+  test('counts a rule that held and was outvoted as not reached', async () => {
     const { coverage } = await run(
       '{ name: c, input: { actor: { user: eve }, task: { tool: npm } }, expect: deny }',
     );
@@ -107,7 +107,7 @@ describe('coverage', () => {
     expect(coverage).toMatchObject({ covered: 2, total: 5, percent: 40 });
   });
 
-  it('is whole where every rule decided and every profile applied', async () => {
+  test('is whole where every rule decided and every profile applied', async () => {
     const { coverage } = await run(
       '{ name: a, input: { task: { tool: npm } }, expect: allow }',
       '{ name: b, input: { task: { id: prod, tool: node, limits: { memory_bytes: 1000 } } }, expect: ask }',
@@ -116,7 +116,7 @@ describe('coverage', () => {
     expect(coverage.percent).toBe(100);
   });
 
-  it('is refused where cases and rules are too many to judge at once', async () => {
+  test('is refused where cases and rules are too many to judge at once', async () => {
     const cases = Array.from({ length: 9000 }, (_, i) => ({ name: `c-${i}`, expect: 'deny' }));
     const many = readPolicy(
       policyText(

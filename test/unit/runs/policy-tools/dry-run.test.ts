@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { DryRunPolicy } from '#contract/policy-tools.ts';
 import { blobPath } from '#daemon/artifacts/blob-path.ts';
 import { dryRun } from '#daemon/runs/policy-tools/dry-run.ts';
@@ -29,7 +29,7 @@ const two = [
 ];
 
 describe('a dry run', () => {
-  it('names the tasks that would now be denied, and the rule', async () => {
+  test('names the tasks that would now be denied, and the rule', async () => {
     site = await Site.open('site', policyText('site', rules('task.id == "eve"')));
     const run = await site.it.run(two);
     const text = policyText('site', rules('task.tool == "sh"'));
@@ -55,7 +55,7 @@ describe('a dry run', () => {
     });
   });
 
-  it('judges what was kept: who submitted it, and the sandbox that it had', async () => {
+  test('judges what was kept: who submitted it, and the sandbox that it had', async () => {
     site = await Site.open('site', policyText('site', rules('task.id == "eve"')));
     await site.it.run(two);
     expect(await tried(policyText('site', rules('actor.uid == 1000')))).toMatchObject({
@@ -67,21 +67,21 @@ describe('a dry run', () => {
     expect(await tried(policyText('site', rules('spec.uid == 0')))).toMatchObject({ denied: 0 });
   });
 
-  it('makes of the plan and the sandbox what no rule had to look at then', async () => {
+  test('makes of the plan and the sandbox what no rule had to look at then', async () => {
     site = await Site.open('site', policyText('site'));
     await site.it.run(two);
     const answer = await tried(policyText('site', rules('task.id == "two" && actor.uid == 1000')));
     expect(answer).toMatchObject({ tasks: 2, denied: 1, changed: [{ task: 'two' }] });
   });
 
-  it('denies nothing for a limit, which a plan is made within', async () => {
+  test('denies nothing for a limit, which a plan is made within', async () => {
     site = await Site.open('site', policyText('site'));
     await site.it.run(two);
     const text = policyText('site').replace('memory: 2GiB', 'memory: 64MiB');
     expect(await tried(text)).toMatchObject({ tasks: 2, same: 2 });
   });
 
-  it('says how many it could not judge, and why', async () => {
+  test('says how many it could not judge, and why', async () => {
     site = await Site.open('site', policyText('site', rules('task.id == "eve"')));
     const run = await site.it.run(two);
     await site.it.run([{ id: 'eve', tool: 'node', args: ['a.js'] }]);
@@ -92,7 +92,7 @@ describe('a dry run', () => {
     expect(answer.unknown).toHaveLength(2);
   });
 
-  it('leaves out what the caller does not see, and runs under other policies', async () => {
+  test('leaves out what the caller does not see, and runs under other policies', async () => {
     site = await Site.open('site', policyText('site', rules('task.id == "eve"')));
     await site.it.run(two);
     await site.it.run(two, { policy: { name: 'default' } });
@@ -105,7 +105,7 @@ describe('a dry run', () => {
     });
   });
 
-  it('changes nothing and keeps nothing', async () => {
+  test('changes nothing and keeps nothing', async () => {
     site = await Site.open('site', policyText('site', rules('task.id == "eve"')));
     await site.it.run(two);
     const before = site.it.log.size;

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { RunId } from '#contract/ids.ts';
 import { explainDecisions } from '#daemon/runs/policy-tools/explain.ts';
 import { blobPath } from '#daemon/artifacts/blob-path.ts';
@@ -27,7 +27,7 @@ afterEach(async () => {
 const node = { tool: 'node', args: ['a.js'] };
 
 describe('a decision', () => {
-  it('of a task that was denied names the rule, its document, line and digest', async () => {
+  test('of a task that was denied names the rule, its document, line and digest', async () => {
     const text = policyText('site', rules());
     site = await Site.open('site', text);
     const run = await site.it.run([{ id: 'eve', ...node }]);
@@ -43,13 +43,13 @@ describe('a decision', () => {
     expect(decision?.reasons).toContainEqual(expect.stringContaining('eve is not welcome'));
   });
 
-  it('names a task that there is not', async () => {
+  test('names a task that there is not', async () => {
     site = await Site.open('site', policyText('site', rules()));
     const run = await site.it.run([{ id: 'one', ...node }]);
     await expect(explain(site, run, 'two')).rejects.toMatchObject({ code: 'task.unknown' });
   });
 
-  it('is told with the value of every rule of every document', async () => {
+  test('is told with the value of every rule of every document', async () => {
     site = await Site.open('site', policyText('site', rules()));
     const run = await site.it.run([{ id: 'one', ...node }]);
     const { tasks } = await explain(site, run, 'one');
@@ -66,7 +66,7 @@ describe('a decision', () => {
     ]);
   });
 
-  it('stays what it was when the file says something else', async () => {
+  test('stays what it was when the file says something else', async () => {
     site = await Site.open('site', policyText('site', rules()));
     const run = await site.it.run([{ id: 'one', ...node }]);
     const before = await explain(site, run, 'one');
@@ -81,7 +81,7 @@ describe('a decision', () => {
     expect(after.documents.map(({ in_force }) => in_force)).toEqual([true, false]);
   });
 
-  it('says so where what was judged is not kept any more', async () => {
+  test('says so where what was judged is not kept any more', async () => {
     site = await Site.open('site', policyText('site', rules()));
     const run = await site.it.run([{ id: 'one', ...node }]);
     const { tasks } = await explain(site, run);
@@ -95,7 +95,7 @@ describe('a decision', () => {
     });
   });
 
-  it('needs no input where documents have nothing but lists', async () => {
+  test('needs no input where documents have nothing but lists', async () => {
     site = await Site.open('site', policyText('site'));
     const run = await site.it.run([{ id: 'one', ...node }]);
     const used = (await explain(site, run, 'one')).tasks[0]?.decisions.at(-1);
