@@ -25,7 +25,6 @@ export const answerKinds = ['approve', 'deny', 'value'] as const;
 export type AnswerKind = (typeof answerKinds)[number];
 
 export const questionKinds = ['text', 'choice', 'confirm', 'secret'] as const;
-export type QuestionKind = (typeof questionKinds)[number];
 export const questionsMax = 8;
 export const answerCharsMax = 4096;
 const promptMax = 500;

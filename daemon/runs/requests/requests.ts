@@ -313,7 +313,7 @@ export class Requests {
   }
 
   async #questionOf({ shown }: RequestFacts): Promise<Question> {
-    return (JSON.parse(await this.textOf(shown)) as ShownQuestion).question as Question;
+    return (JSON.parse(await this.textOf(shown)) as ShownQuestion).question;
   }
 
   /** What whoever answers is shown, to the letter. */

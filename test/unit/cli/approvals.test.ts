@@ -5,7 +5,7 @@ import { screenOf } from '#cli/requests/screen.ts';
 import type { RequestView } from '#contract/requests.ts';
 import {
   daemonWithRun,
-  FakeDaemon,
+  type FakeDaemon,
   recordsOf,
   runId,
   runView,
