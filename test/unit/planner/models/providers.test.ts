@@ -312,4 +312,44 @@ describe.each(protocols)('$kind', (protocol) => {
     expect(server.asked[0]?.headers['authorization']).toBe(`Bearer ${testKey}`);
     expect(JSON.stringify(server.asked[0]?.headers)).not.toMatch(/leak|environment/);
   });
+
+  test('a question is streamed, stored nowhere, and asks for nothing that providers took away', async () => {
+    const { server } = await ask(protocol, [says(protocol, sound)], { output_tokens: 64_000 });
+    const body = server.asked[0]?.body ?? {};
+    expect(body['stream']).toBe(true);
+    for (const gone of ['temperature', 'top_p', 'top_k', 'tools', 'metadata', 'user']) {
+      expect(body, gone).not.toHaveProperty(gone);
+    }
+    if (protocol.kind === 'openai') expect(body['store']).toBe(false);
+    expect(JSON.stringify(body)).toContain('"additionalProperties":false');
+    expect(body['max_tokens'] ?? body['max_output_tokens']).toBe(64_000);
+  });
+});
+
+test('tokens that came from a cache or went to one count as well', async () => {
+  const [anthropic] = protocols;
+  if (anthropic === undefined) throw new Error('no protocol');
+  const [start = '', ...rest] = anthropic.begin({ text: '' });
+  const usage = {
+    input_tokens: 10,
+    cache_creation_input_tokens: 200,
+    cache_read_input_tokens: 3_000,
+  };
+  const cached = start.replace(
+    '"usage":{"input_tokens":100',
+    `"usage":${JSON.stringify(usage).slice(0, -1)}`,
+  );
+  const events = [cached, ...rest, anthropic.word(sound), ...anthropic.finish({ text: '' })];
+  const { first } = await ask(anthropic, [stream(events)]);
+  expect(first).toMatchObject({ inputTokens: 3_210, outputTokens: 50 });
+});
+
+test('the shapes that the scripted server speaks are those of the SDKs that are installed', async () => {
+  const installed = await Promise.all(
+    ['@anthropic-ai/sdk/version', 'openai/version'].map(
+      async (name) => ((await import(name)) as { VERSION: string }).VERSION,
+    ),
+  );
+  // With another version: look at its changelog, at test/support/model-server.ts, then here.
+  expect(installed).toEqual(['1.12.0', '7.57.0']);
 });
