@@ -55,7 +55,8 @@ export function searchTasks(search: Search): {
   const rules = policy.documents.flatMap((document) => document.rules ?? []);
   const stated = invariants.flatMap(({ text }) => reader.atoms(text)).filter(isOfTask);
   const asked = conditionsIn([policy]).flatMap((text) => reader.atoms(text));
-  const { space, complete } = spaceOf([policy], [...stated, ...asked]);
+  const { space: found, complete } = spaceOf([policy], [...stated, ...asked]);
+  const space = underItsName(found, policy);
   const cost = rules.length + policy.documents.length * inputCost;
   const affordable = Math.max(judgementsMin, Math.floor(budget / cost));
   const trial = new Trial(search, affordable);
@@ -133,16 +134,15 @@ class Trial {
       if (isOdd && this.#judgements < this.#judgementsMax) this.judge(space, choice);
     };
     for (const dimensions of this.#pointed(rule)) {
-      const { base, settle } = whole;
+      const space = underItsName({ ...whole, dimensions }, policy);
       look(
-        { base, settle, dimensions },
-        dimensions.map(() => 0),
+        space,
+        space.dimensions.map(() => 0),
       );
     }
     if (max < 4) return;
     const asked = [...stated, ...reader.atoms(rule.when)];
-    const dimensions = dimensionsOf(asked).dimensions;
-    const space = { ...whole, dimensions };
+    const space = underItsName({ ...whole, ...dimensionsOf(asked) }, policy);
     for (const choice of sizeOf(space) <= max ? everyChoice(space) : someChoices(space, max)) {
       look(space, choice);
     }
@@ -201,6 +201,15 @@ function inWords({ effect, ask, deciding }: Judgement): string {
   const terms = ask === undefined ? '' : ` with ${ask.approvals} approvals`;
   const rules = deciding.slice(0, 3).map((rule) => `${ruleName(rule)} (line ${rule.line})`);
   return `${effect}${terms} by ${rules.join(', ')}`;
+}
+
+/** No run under one policy says that it is under another. */
+function underItsName({ base, dimensions, settle }: Space, { name }: EffectivePolicy): Space {
+  return {
+    base: { ...base, run: { ...base.run, policy: name } },
+    dimensions: dimensions.filter(({ path }) => path.join('.') !== 'run.policy'),
+    settle,
+  };
 }
 
 /** The other places of an invariant are what comes of a task, not what it is. */

@@ -77,6 +77,25 @@ rules:
     expect(broken(ceiling, grant(policyText('other', rules)))).toHaveLength(2);
   });
 
+  test('is found only where a run is under the policy that it speaks of', () => {
+    const invariant = (policy: string) => `
+invariants:
+  - id: no-npx
+    statement: whoever runs under ${policy} gets no npx
+    never: run.policy == "${policy}" && effect == "allow" && task.tool == "npx"
+`;
+    const npx = (text: string) => text.replace(/tools: \[[^\]]*\]/, 'tools: [npm, npx]');
+    const rules = `
+rules:
+  - { id: no-npx, when: task.tool == "npx", effect: deny, reason: nobody looked at it }
+  - { id: rest, when: 'true', effect: allow, reason: fine }
+`;
+    const standard = npx(policyText('default', ''));
+    const team = npx(policyText('team', rules + invariant('team')));
+    expect(broken(standard, team)).toEqual([]);
+    expect(broken(npx(policyText('default', invariant('default'))), team)).toHaveLength(1);
+  });
+
   test('is found behind a number that only one condition names', () => {
     const text = policyText(
       'default',
