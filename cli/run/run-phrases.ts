@@ -1,3 +1,4 @@
+import { triedLine, type TriedPlanner } from '#contract/planning.ts';
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import { formatDuration } from '#contract/units.ts';
@@ -30,6 +31,14 @@ export function runLine({ type, data, actor, run }: LogRecord): string | undefin
       const [done, adopted, lost] = ['done', 'adopted', 'lost'].map((key) => count(data[key]));
       return `the daemon was started again: ${done} done, ${adopted} still at work, ${lost} lost and tried again`;
     }
+    case 'planner.asked': {
+      const [planner, model, host] = ['planner', 'model', 'host'].map((key) => word(data[key]));
+      return count(data['round']) > 1
+        ? `plan: asking ${planner} once more`
+        : `plan: asking ${planner} (${model} at ${host})`;
+    }
+    case 'planner.answered':
+      return `plan: ${safe(triedLine(triedIn(data)))}`;
     case 'component.opened':
       return `${safe(String(data['component']))} failed ${count(data['failures'])} times in a row: tasks wait for it`;
     case 'component.closed':
@@ -43,6 +52,22 @@ function reasonWords(reason: unknown): string {
   return typeof reason !== 'string' || reason === '' || reason === 'asked by the user'
     ? ''
     : `: ${safe(reason)}`;
+}
+
+function triedIn(data: LogRecord['data']): TriedPlanner {
+  return {
+    planner: word(data['planner']),
+    code: word(data['code']),
+    ms: count(data['ms']),
+    rounds: count(data['rounds']),
+    inputTokens: count(data['input_tokens']),
+    outputTokens: count(data['output_tokens']),
+    ...(data['cost_micro'] === undefined ? {} : { costMicro: count(data['cost_micro']) }),
+  };
+}
+
+function word(value: unknown): string {
+  return typeof value === 'string' ? safe(value) : '';
 }
 
 function count(value: unknown): number {
