@@ -35,7 +35,10 @@ export function openCompiler(): Compiler {
     return known;
   };
   return {
-    context: (input, verdict) => language.context(input, verdict),
+    context(input, verdict) {
+      patterns.begin();
+      return language.context(input, verdict);
+    },
     compile: (text, kind) => compile(text, kind, environmentOf(kind), patterns),
   };
 }

@@ -199,6 +199,7 @@ function isField(node: InputNode): node is InputField {
 /** The regular expressions of one document: each compiled once, when the document is checked. */
 export class Patterns {
   readonly #known = new Map<string, RE2JS>();
+  #left = workMax;
 
   /** Undefined where it can be used, else why not. */
   problem(pattern: string): string | undefined {
@@ -217,8 +218,17 @@ export class Patterns {
     return this.#compiled(pattern).programSize();
   }
 
+  /** A judgement begins. */
+  begin(): void {
+    this.#left = workMax;
+  }
+
+  /** Throws where all texts of one judgement come to too much: then its rule cannot be judged. */
   test(pattern: string, text: string): boolean {
-    return this.#compiled(pattern).matcher(text).find();
+    const compiled = this.#compiled(pattern);
+    this.#left -= compiled.programSize() * (text.length + 1);
+    assert(this.#left >= 0, 'too much text for the patterns of one document');
+    return compiled.matcher(text).find();
   }
 
   #compiled(pattern: string): RE2JS {
@@ -232,3 +242,5 @@ export class Patterns {
 
 const patternMax = 256;
 const programMax = 300;
+/** Characters times steps of programs: a part of a second, at the worst. */
+const workMax = 20_000_000;

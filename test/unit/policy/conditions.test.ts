@@ -158,6 +158,13 @@ test('patterns that take other engines years are matched in linear time', () => 
   expect(holds('task.args[0].matches("(a*)*(a*)*(a*)*b")', { task: { args } })).toBe(false);
 });
 
+test('patterns over very much text cannot be judged, rather than taking time', () => {
+  const args = Array.from({ length: 64 }, () => 'ab'.repeat(2048));
+  const text = 'task.args.exists(a, a.matches("^(a|b)*a(a|b){90}$"))';
+  expect(holds(text, { task: { args } })).toBe('error');
+  expect(holds(text)).toBe(false);
+});
+
 // Pieces that a text may be put together of, well or badly.
 const piece = fc.constantFrom(
   'task',
