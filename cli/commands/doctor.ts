@@ -104,7 +104,7 @@ function olderDaemon(error: unknown): undefined {
 
 /** As whom the daemon knows the caller. */
 function youCheck(me: WhoAmI): Check {
-  const roles = me.roles.map(({ role }) => role).join(', ');
+  const roles = [...new Set(me.roles.map(({ role }) => role))].join(', ');
   return me.roles.length === 0
     ? {
         name: 'you',
