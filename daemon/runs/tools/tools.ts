@@ -45,9 +45,9 @@ const List = z.strictObject({
 export type ProgramStanding =
   | { is: 'allowed'; tool: AdvertisedTool }
   /** Whoever grants it puts `tool` on the list of the user. */
-  | { is: 'asked'; tool: AdvertisedTool; reason: string }
-  /** Nothing of the image: it can be granted for once, and goes on no list. */
-  | { is: 'unlisted'; reason: string };
+  | { is: 'asked'; tool: AdvertisedTool }
+  /** Nothing of the image that anybody knows: it can be granted for once, and goes on no list. */
+  | { is: 'unlisted' };
 
 export function asksForTools({ documents }: Pick<EffectivePolicy, 'documents'>): boolean {
   return documents.some(({ toolsGrowth }) => toolsGrowth === 'ask');
@@ -117,23 +117,12 @@ export class Tools {
     image: Digest;
     command: readonly string[];
   }): ProgramStanding {
-    const advertised = this.#known.get(image);
-    const name = cutText(JSON.stringify(command[0] ?? ''), 80);
-    if (advertised === undefined) {
-      return { is: 'unlisted', reason: `the programs of the image of ${name} are not known` };
-    }
-    const tool = findProgram(command, advertised);
-    if (tool === undefined) {
-      return { is: 'unlisted', reason: `${name} is no program that the image has in its PATH` };
-    }
-    const standing = this.allowed.standing(uid, image, tool);
-    if (standing === 'allowed') return { is: 'allowed', tool };
-    const called = tool.version === undefined ? tool.name : `${tool.name} ${tool.version}`;
-    const reason =
-      standing === 'new'
-        ? `${called} is not on your list of tools`
-        : `${called} is on your list as another file or in another image`;
-    return { is: 'asked', tool, reason };
+    const tool = findProgram(command, this.#known.get(image) ?? []);
+    if (tool === undefined) return { is: 'unlisted' };
+    return {
+      is: this.allowed.standing(uid, image, tool) === 'allowed' ? 'allowed' : 'asked',
+      tool,
+    };
   }
 
   /** What a grant puts on the list; nothing where it is no program of the image, or nobody's list. */
