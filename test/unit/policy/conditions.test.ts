@@ -160,7 +160,7 @@ test('patterns that take other engines years are matched in linear time', () => 
 
 test('patterns over very much text cannot be judged, rather than taking time', () => {
   const args = Array.from({ length: 64 }, () => 'ab'.repeat(2048));
-  const text = 'task.args.exists(a, a.matches("^(a|b)*a(a|b){90}$"))';
+  const text = 'task.args.exists(a, a.matches("^(a|b)*a(a|b){40}$"))';
   expect(holds(text, { task: { args } })).toBe('error');
   expect(holds(text)).toBe(false);
 });
