@@ -8,7 +8,7 @@ import type { RunsDeps } from './deps.ts';
 import { isDone } from './kept.ts';
 import { expectedOf } from './expected.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
-import { askEarly } from './requests/clear.ts';
+import { askEarly, couldAsk } from './requests/clear.ts';
 import { expectTasks } from './slot.ts';
 import { stopOf } from './stop.ts';
 import { followTask, runTask } from './task.ts';
@@ -109,17 +109,25 @@ function couldBegin(deps: RunsDeps, run: AcceptedRun, isBusy: (task: string) => 
   );
 }
 
+// Others get their turn at least so often.
+const sliceMs = 10;
+
 /**
  * Asks for leave for every task that needs it as soon as the plan is accepted: people can answer
  * while the tasks before it run. One that has questions first is asked for when they are answered.
  */
 async function askAhead(deps: RunsDeps, run: AcceptedRun): Promise<void> {
+  if (!couldAsk(run.policy)) return;
   const tasks = deps.states.find(run.id)?.tasks;
+  let since = performance.now();
   for (const task of run.plan.tasks) {
     const isTold = task.questions === undefined && !run.taken.has(task.id);
     if (!isTold || tasks?.get(task.id)?.finishedAt !== undefined) continue;
     if (run.controller.signal.aborted) return;
     await askEarly(deps, run, task, expectedOf(deps, run, task));
+    if (performance.now() - since < sliceMs) continue;
+    await new Promise(setImmediate);
+    since = performance.now();
   }
 }
 

@@ -13,7 +13,7 @@ import { knownWork, plainWork, type Work } from './work.ts';
 import type { RunsDeps } from './deps.ts';
 import { judgeFailure } from './judge-failure.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
-import { clear, grantFor, NotCleared } from './requests/clear.ts';
+import { clear, couldAsk, grantFor, NotCleared } from './requests/clear.ts';
 import { withAnswers } from './requests/questions.ts';
 import { componentOf, requestFor } from './slot.ts';
 import type { SlotSpecRequest } from './spec.ts';
@@ -93,8 +93,9 @@ async function untilAllowed(
   task: PlanTask,
   wait: Wait,
 ): Promise<void> {
-  const judged = expectedOf(deps, run, task);
-  if (judged.judgement.effect !== 'ask') {
+  run.policy = deps.policies.today(run.policy);
+  const judged = couldAsk(run.policy) ? expectedOf(deps, run, task) : undefined;
+  if (judged?.judgement.effect !== 'ask') {
     await deps.requests.withdraw(run.id, 'no rule asks any more', task.id);
     return;
   }

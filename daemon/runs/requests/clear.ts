@@ -2,6 +2,7 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import { toolRuleId } from '../../policy/judge.ts';
 import type { Ask, Judgement } from '../../policy/judgement.ts';
+import type { EffectivePolicy } from '../../policy/effective.ts';
 import type { SandboxSpec } from '../../policy/spec.ts';
 import type { RunsDeps } from '../deps.ts';
 import type { AcceptedRun } from '../open-run.ts';
@@ -13,6 +14,14 @@ export type Judged = { spec: SandboxSpec; judgement: Judgement };
 
 type Asks = Pick<RunsDeps, 'requests' | 'tools'>;
 type Asking = Pick<AcceptedRun, 'id' | 'planDigest' | 'policy' | 'image' | 'snapshot'>;
+
+/** Whether some rule could ask at all: where none could, nobody has to judge a task to find out. */
+export function couldAsk({ documents }: EffectivePolicy): boolean {
+  return documents.some(
+    ({ rules = [], toolsGrowth }) =>
+      toolsGrowth === 'ask' || rules.some(({ effect }) => effect === 'ask'),
+  );
+}
 
 /** A rule asks about the exact sandbox of a task, and nobody said yes to exactly that yet. */
 export class NotCleared extends Error {

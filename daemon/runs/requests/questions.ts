@@ -21,8 +21,8 @@ export async function withAnswers(
   task: PlanTask,
   { signal, wait }: { signal: AbortSignal; wait: (during: () => Promise<void>) => Promise<void> },
 ): Promise<PlanTask> {
-  const { questions = [], given: _given, ...plain } = task;
-  if (questions.length === 0) return plain;
+  const { questions = [], given: before, ...plain } = task;
+  if (questions.length === 0) return before === undefined ? task : plain;
   const { requests } = deps;
   const answers = new Map<string, Buffer | string>();
   const missing = () => questions.filter(({ name }) => !answers.has(name));
