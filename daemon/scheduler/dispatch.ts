@@ -33,8 +33,12 @@ export type Dispatch<T extends Node> = {
    * where the way is free: a node that has to wait here gives its place back meanwhile.
    */
   admit?: (signal: AbortSignal) => Promise<void> | undefined;
-  /** Runs one node. `false` closes the way for everything that depends on it. */
-  execute(node: T, turn: Turn): Promise<boolean>;
+  /**
+   * Runs one node. `false` closes the way for everything that depends on it. With another graph the
+   * way behind it is closed as well, and from then on that graph is the one that runs: what began or
+   * ended stays as it is, and a node that is the same object is the same node.
+   */
+  execute(node: T, turn: Turn): Promise<boolean | { amended: readonly T[] }>;
   /** A node that will never run, and the failed node that is the cause. */
   skip(node: T, because: string): Promise<void>;
   signal: AbortSignal;
@@ -53,7 +57,7 @@ const skipsAtOnce = 256;
  */
 export async function dispatch<T extends Node>(work: Dispatch<T>): Promise<T[]> {
   const frontier = new Frontier(work.nodes, work.over);
-  const levels = bottomLevels(work.nodes, work.cost);
+  let levels = bottomLevels(work.nodes, work.cost);
   const failure = new AbortController();
   const signal = AbortSignal.any([work.signal, failure.signal]);
   using share = work.slots.join({ priority: work.priority, atOnce: work.concurrency });
@@ -97,9 +101,13 @@ export async function dispatch<T extends Node>(work: Dispatch<T>): Promise<T[]> 
     let opened: Opened<T>;
     {
       using place = await entered;
-      frontier.begin(node);
-      const isOpen = await work.execute(node, { outside: (wait) => place.outside(wait) });
-      opened = frontier.end(node.id, isOpen);
+      if (!frontier.begin(node)) return;
+      const ended = await work.execute(node, { outside: (wait) => place.outside(wait) });
+      if (typeof ended === 'object') levels = bottomLevels(ended.amended, work.cost);
+      opened =
+        typeof ended === 'object'
+          ? frontier.amend(node.id, ended.amended)
+          : frontier.end(node.id, ended);
     }
     // In the same tick in which the place came free, so that what follows is among those who ask.
     await open(opened);
