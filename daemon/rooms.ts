@@ -345,6 +345,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     clock,
     allowed,
     advertisements,
+    ceiling: () => policies.get(config.ceiling).policy,
   });
   const requests = new Requests({
     log,

@@ -14,7 +14,7 @@ export function toolRoutes({ runsDeps: { tools, images, policies, log } }: Route
       const { policy } = policies.byDefault();
       const growth = asksForTools(policy);
       const image = await images.resolve(log, policy);
-      return tools.view(uid, { image, policy, growth });
+      return tools.view(uid, { image, growth });
     },
     toolLists: ({ query, caller }) => {
       const { uid = caller.actor.uid } = query;

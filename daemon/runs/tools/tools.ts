@@ -27,8 +27,11 @@ export type ToolsDeps = Omit<ProbeDeps, 'log'> & {
   clock: Pick<Clock, 'mono'>;
   allowed: AllowedTools;
   advertisements: Advertisements;
-  /** What measures; only tests have another. */
-  probe?: typeof probeImage;
+  /**
+   * Under which images are measured: what somebody asks for in a policy of his own must not keep
+   * others from their lists.
+   */
+  ceiling: () => EffectivePolicy;
 };
 
 const listBytesMax = 4 * 1024 * 1024;
@@ -48,6 +51,14 @@ export type ProgramStanding =
   | { is: 'asked'; tool: AdvertisedTool }
   /** Nothing of the image that anybody knows: it can be granted for once, and goes on no list. */
   | { is: 'unlisted' };
+
+/** Asks for them, or has a condition that looks at whether somebody may have them. */
+function looksAtTools(policy: Pick<EffectivePolicy, 'documents'>): boolean {
+  if (asksForTools(policy)) return true;
+  return policy.documents.some(({ rules = [] }) =>
+    rules.some(({ when }) => when.includes('tool_allowed')),
+  );
+}
 
 export function asksForTools({ documents }: Pick<EffectivePolicy, 'documents'>): boolean {
   return documents.some(({ toolsGrowth }) => toolsGrowth === 'ask');
@@ -73,16 +84,13 @@ export class Tools {
    * The programs of an image. They are measured once an image: the first caller waits for a sandbox,
    * everybody else has the list. Rejects where they cannot be measured.
    */
-  async advertised(
-    image: ResolvedImage,
-    policy: EffectivePolicy,
-  ): Promise<readonly AdvertisedTool[]> {
+  async advertised(image: ResolvedImage): Promise<readonly AdvertisedTool[]> {
     const known = this.#known.get(image.id);
     if (known !== undefined) return known;
     const now = this.#deps.clock.mono();
     const before = this.#probes.get(image.id);
     if (before !== undefined && now - before.at < againAfterUs) return before.list;
-    const list = this.#find(image, policy).then((found) => {
+    const list = this.#find(image).then((found) => {
       this.#known.set(image.id, found);
       this.#probes.delete(image.id);
       return found;
@@ -98,8 +106,8 @@ export class Tools {
    * then. Where they cannot be, which is on record, all of them are asked for.
    */
   async prepare(image: ResolvedImage, policy: EffectivePolicy): Promise<void> {
-    if (!asksForTools(policy)) return;
-    await this.advertised(image, policy).catch(() => undefined);
+    if (!looksAtTools(policy)) return;
+    await this.advertised(image).catch(() => undefined);
   }
 
   /** The word for conditions and for `tools_growth`: nobody has to be asked for the program. */
@@ -138,7 +146,7 @@ export class Tools {
 
   async view(
     uid: number | undefined,
-    { image, policy, growth }: { image: ResolvedImage; policy: EffectivePolicy; growth: boolean },
+    { image, growth }: { image: ResolvedImage; growth: boolean },
   ): Promise<ToolsAnswer> {
     const { allowed, advertisements } = this;
     const common = {
@@ -147,7 +155,7 @@ export class Tools {
       image: { reference: image.reference, id: image.id },
     };
     try {
-      const tools = await this.advertised(image, policy);
+      const tools = await this.advertised(image);
       const { at = '', list, leftOut = 0, wrong = [] } = advertisements.get(image.id) ?? {};
       return {
         ...common,
@@ -186,8 +194,8 @@ export class Tools {
     await Promise.allSettled([...this.#probes.values()].map(({ list }) => list));
   }
 
-  async #find(image: ResolvedImage, policy: EffectivePolicy): Promise<readonly AdvertisedTool[]> {
-    return (await this.#kept(image.id)) ?? (await this.#measure(image, policy));
+  async #find(image: ResolvedImage): Promise<readonly AdvertisedTool[]> {
+    return (await this.#kept(image.id)) ?? (await this.#measure(image));
   }
 
   /** What is on record; undefined where its blob went, or is none. */
@@ -200,16 +208,17 @@ export class Tools {
     return of === image ? tools : undefined;
   }
 
-  async #measure(
-    image: ResolvedImage,
-    policy: EffectivePolicy,
-  ): Promise<readonly AdvertisedTool[]> {
-    const { log, blobs, probe = probeImage } = this.#deps;
+  async #measure(image: ResolvedImage): Promise<readonly AdvertisedTool[]> {
+    const { log, blobs, ceiling } = this.#deps;
     const { reference, id } = image;
     const obj = { image: id };
     try {
       const signal = this.#ending.signal;
-      const { tools, leftOut, wrong } = await probe(this.#deps, { image, policy, signal });
+      const { tools, leftOut, wrong } = await probeImage(this.#deps, {
+        image,
+        policy: ceiling(),
+        signal,
+      });
       const bytes = Buffer.from(canonicalJson({ v: 1, image: id, tools }));
       const { digest: list } = await blobs.put(bytes, { maxBytes: listBytesMax });
       const data = { reference, image: id, tools: tools.length, left_out: leftOut, wrong };

@@ -19,7 +19,7 @@ async function open(script: Script, more: { stateDir?: string } = {}) {
   const { tools, policies, images, log } = it.rooms.deps;
   const { policy } = policies.byDefault();
   const image = await images.resolve(log, policy);
-  return { it, tools, policy, image, advertised: async () => tools.advertised(image, policy) };
+  return { it, tools, policy, image, advertised: async () => tools.advertised(image) };
 }
 
 const advertisedOf = (records: readonly AnyRecord[]) => ofType(records, 'tools.advertised');
@@ -82,8 +82,9 @@ test('doctor says that an image is not measured, that it could not be, and what 
     ...it.rooms.deps,
     allowed: tools.allowed,
     advertisements: tools.advertisements,
+    ceiling: () => policy,
   });
-  await again.advertised(await images.resolve(log, policy), policy);
+  await again.advertised(await images.resolve(log, policy));
   expect(await check()).toContain('the image says of node what is not so');
 });
 
@@ -94,10 +95,37 @@ test('one that hangs when it is asked for a version is measured all the same', a
   it.programs.set('tools', { output: [[1, `${[...node, 'm'].join('\n')}\n`]], hang: true });
   const short = { ...policy, limits: { ...policy.limits, timeoutMs: 300 } };
   const { allowed, advertisements } = deps.tools;
-  const tools = new Tools({ ...deps, allowed, advertisements } satisfies ToolsDeps);
+  const tools = new Tools({
+    ...deps,
+    allowed,
+    advertisements,
+    ceiling: () => short,
+  } satisfies ToolsDeps);
   const image = await deps.images.resolve(deps.log, policy);
-  expect(await tools.advertised(image, short)).toMatchObject([{ name: 'node' }]);
+  expect(await tools.advertised(image)).toMatchObject([{ name: 'node' }]);
   await tools.close();
+});
+
+test('an image is measured under the ceiling, whatever whoever asks first may have', async () => {
+  const { it, tools, image, policy } = await open(sound);
+  await using _ = it;
+  const tiny = { ...policy, limits: { ...policy.limits, timeoutMs: 1000, outputBytes: 1024 } };
+  const asking = tiny.documents.map((one) => ({ ...one, toolsGrowth: 'ask' as const }));
+  await tools.prepare(image, { ...tiny, documents: asking });
+  const [receipt] = ofType(await it.records(), 'sandbox.receipt');
+  expect(receipt?.data.limits).toMatchObject({ timeout_ms: 60_000 });
+});
+
+test.each([
+  ['a rule that looks at it', { when: '!history.tool_allowed' }, 1],
+  ['no rule that does', { when: 'true' }, 0],
+])('with %s programs are known or not when tasks are judged', async (_what, rule, measured) => {
+  const { it, tools, image, policy } = await open(sound);
+  await using _ = it;
+  const rules = [{ ...rule, id: 'r', effect: 'ask' as const, reason: '', line: 1 }];
+  const documents = policy.documents.map((one) => ({ ...one, rules }));
+  await tools.prepare(image, { ...policy, documents });
+  expect(advertisedOf(await it.records())).toHaveLength(measured);
 });
 
 test('an image is measured once, in a sandbox without a workspace that is judged and on record', async () => {
