@@ -329,8 +329,8 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'a run whose tasks are used up ends denied, with exit code 6 and the way on',
   ],
   'request.answered': [
-    'test/unit/runs/requests.test.ts',
-    'two different people have to approve where the rule says two',
+    'test/unit/runs/trail.test.ts',
+    'the trail of a task that somebody said no to',
   ],
   'request.closed': [
     'test/unit/runs/requests.test.ts',
