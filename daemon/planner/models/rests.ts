@@ -19,6 +19,8 @@ const askedMaxMs = 3_600_000;
 const lasting: readonly TroubleCode[] = ['auth', 'billing', 'config'];
 const passing: readonly TroubleCode[] = ['rate_limit', 'overloaded', 'network', 'timeout'];
 
+const answered: readonly TroubleCode[] = ['refusal', 'truncated', 'too_large', 'invalid', 'denied'];
+
 /**
  * Which planners are left alone for a while: after three failures in a row of what passes, at once
  * after what lasts, and for as long as a provider asks for, an hour at most. When its time is over
@@ -47,6 +49,8 @@ export class Rests {
 
   failed(planner: string, mark: string, trouble: ModelTrouble, now: number): void {
     const { code, retryAfterMs = 0 } = trouble;
+    // It answered, if not as one would like: it is in order.
+    if (answered.includes(code)) this.#rests.delete(planner);
     if (!lasting.includes(code) && !passing.includes(code)) return;
     const known = this.#rests.get(planner);
     const rest = known?.mark === mark ? known : { failures: 0, times: 0, untilMs: 0, mark };
