@@ -497,6 +497,45 @@ export async function daemonWithRun(view: RunView = runView()): Promise<FakeDaem
         items: [{ name: 'default', digest, source: 'policies/default.yaml', ceiling: true }],
       },
     })
+    .answer('policyExplain', {
+      json: { run: runId, policy: { name: 'default', digest }, documents: [], tasks: [], total: 0 },
+    })
+    .answer('policyTest', {
+      json: {
+        policy: { name: 'default', digest },
+        cases: [],
+        passed: 0,
+        failed: 0,
+        coverage: { rules: [], covered: 0, total: 0, percent: 100, profiles: [] },
+      },
+    })
+    .answer('policyDiff', {
+      json: {
+        before: { name: 'default', digest },
+        after: { name: 'default', digest },
+        changes: [],
+        opened: [],
+        closed: [],
+        altered: [],
+        tried: 1,
+        exhaustive: true,
+      },
+    })
+    .answer('policyDryRun', {
+      json: {
+        policy: { name: 'default', digest },
+        runs: 0,
+        tasks: 0,
+        same: 0,
+        changed: [],
+        changed_total: 0,
+        denied: 0,
+        asked: 0,
+        allowed: 0,
+        by_rule: [],
+        unknown: [],
+      },
+    })
     .answer('policyReload', {
       json: {
         loaded: 1,

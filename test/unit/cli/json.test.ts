@@ -66,6 +66,10 @@ const words: Record<string, string[]> = {
   'audit hold clear': ['case-42', '--reason', 'settled'],
   'policy show': ['default'],
   'policy check': ['policy.yaml'],
+  'policy explain': [runId],
+  'policy test': ['policy.yaml'],
+  'policy diff': ['default', 'policy.yaml'],
+  'policy dry-run': ['policy.yaml'],
   'policy reload': [],
   'policy schema': [],
   'secret ls': [],
@@ -144,6 +148,7 @@ async function jsonOf(name: string, refused: boolean): Promise<{ code: number; l
     .answer('requestAnswer', { json: requestRow(asked) })
     .answer('requestList', { json: { items: [requestRow(asked)] } });
   await writeFile(path.join(dir.path, 'policy.yaml'), 'version: 1\n');
+  await writeFile(path.join(dir.path, 'policy.test.yaml'), 'version: 1\n');
   const args = words[name] ?? [];
   const ran = orchestra([...name.split(' '), '--json', ...args], {
     cwd: dir.path,
