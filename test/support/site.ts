@@ -11,7 +11,12 @@ export class Site implements AsyncDisposable {
   static async open(name: string, text: string): Promise<Site> {
     const site = new Site();
     site.write(name, text);
-    site.it = await Orchestra.open({ config: { policies: site.dir, policy: name } });
+    try {
+      site.it = await Orchestra.open({ config: { policies: site.dir, policy: name } });
+    } catch (error) {
+      rmSync(site.dir, { recursive: true });
+      throw error;
+    }
     return site;
   }
 
