@@ -206,6 +206,8 @@ const besides = [
 ];
 
 const testedElsewhere: Readonly<Record<string, string>> = {
+  'run.rated': 'test/unit/runs/learning.test.ts',
+  'learning.forgotten': 'test/unit/runs/learning.test.ts',
   'run.stands': 'test/unit/runs/requests.test.ts',
   'run.goes_on': 'test/unit/runs/requests.test.ts',
   'planner.asked': 'test/unit/runs/plan-words.test.ts',
