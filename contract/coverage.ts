@@ -220,10 +220,6 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
   ],
-  'learning.forgotten': [
-    'test/unit/runs/learning.test.ts',
-    'what was learned can be forgotten, and a new daemon does not know it either',
-  ],
   'limit.exceeded': ['test/unit/runs/trail.test.ts', 'the trail of a task past its time'],
   'log.carried': [
     'test/unit/audit/retention/prune.test.ts',
@@ -303,6 +299,14 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
   ],
+  'plan.revised': [
+    'test/unit/runs/replan/replan.test.ts',
+    'a failed build is planned around: what is done is kept, and the run ends green',
+  ],
+  'replan.refused': [
+    'test/unit/runs/replan/replan.test.ts',
+    'the same failure after a new plan ends the run, and says what a person can do',
+  ],
   'plan.requested': [
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
@@ -372,10 +376,6 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
   'run.pruned': [
     'test/unit/runs/prune/pruner.test.ts',
     'each run that is dropped is, before anything of it goes, and what went afterwards',
-  ],
-  'run.rated': [
-    'test/unit/runs/learning.test.ts',
-    'who ran it rates it, once each, and the note is in the vault alone',
   ],
   'run.recovered': [
     'test/unit/runs/trail.test.ts',

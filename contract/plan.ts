@@ -55,7 +55,8 @@ export const DraftTask = z.strictObject({
   secrets: z.array(SecretName).max(taskSecretsMax).default([]),
   /** What a person has to say before it begins; the answers are inputs of it. */
   questions: z.array(Question).max(questionsMax).default([]),
-  onFailure: z.enum(['stop', 'continue']),
+  /** `replan`: the rest of the plan may be changed for it, even where the run says nothing of that. */
+  onFailure: z.enum(['stop', 'continue', 'replan']),
 });
 export type DraftTask = z.infer<typeof DraftTask>;
 
@@ -99,7 +100,7 @@ export const PlanFile = z.strictObject({
         limits: LimitsDocument.partial().default({}),
         secrets: z.array(SecretName).max(taskSecretsMax).default([]),
         questions: z.array(Question).max(questionsMax).default([]),
-        on_failure: z.enum(['stop', 'continue']).default('stop'),
+        on_failure: z.enum(['stop', 'continue', 'replan']).default('stop'),
       }),
     )
     .min(1)
@@ -117,7 +118,7 @@ export type PlanTask = {
   cwd: string;
   deps: readonly TaskId[];
   outputs: readonly { name: string; path: string; required: boolean }[];
-  onFailure: 'stop' | 'continue';
+  onFailure: 'stop' | 'continue' | 'replan';
   /** Left out where the task sees the whole workspace. */
   inputs?: readonly string[];
   sideEffects?: true;
@@ -161,6 +162,8 @@ export type Finding = {
     | 'environment_denied'
     | 'secret_denied'
     | 'policy_denied'
+    | 'replan_denied'
+    | 'envelope_widened'
     | 'output_overlap'
     | 'too_many';
   task?: string;

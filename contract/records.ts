@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Digest, RunId, SubjectId } from './ids.ts';
 import { prunedKinds, pruneReasons } from './prune.ts';
+import { refusedShape, revisedShape } from './replan.ts';
 import { answerKinds, questionKinds, requestEnds, requestKinds } from './requests.ts';
 import { attemptOutcomes, continueModes, failureClasses, LimitName, runOutcomes } from './run.ts';
 import { GrownTool } from './tools.ts';
@@ -389,6 +390,8 @@ export const recordTypes = {
     priority: z.number().int().optional(),
     /** False where every task runs, whatever ran before. */
     cache: z.boolean().optional(),
+    /** How often its plan may be revised; where nobody said, its planner and its tasks decide. */
+    replan: count.optional(),
     continues: z
       .strictObject({
         run: RunId,
@@ -423,18 +426,6 @@ export const recordTypes = {
     exit_code: count,
     reason: text(512),
   }),
-  /** The newest of each person counts. The note is in the vault, under the subject. */
-  'run.rated': note({
-    rating: z.enum(['up', 'down']),
-    note_commitment: hex64.optional(),
-    subject: SubjectId.optional(),
-  }),
-  /** What came before teaches nothing any more: of one owner or all, of one family or all. */
-  'learning.forgotten': note({
-    family: text(160).optional(),
-    owner: text(64).optional(),
-    before_seq: count,
-  }),
   'plan.requested': note({ planner: text(64), profile: Digest }),
   'plan.made': note({
     planner: text(64),
@@ -443,14 +434,6 @@ export const recordTypes = {
     bytes: count,
     clamped: names,
     tried: triedPlanners.optional(),
-    /** What it does, whatever its tasks are called. */
-    shape: Digest.optional(),
-    /** What was asked for, in words of ours alone; absent where there were others. */
-    goal: text(128).optional(),
-    /** What kind of workspace it was made for. */
-    kind: Digest.optional(),
-    /** What earlier runs warn of. */
-    warned: z.array(text(512)).max(32).optional(),
   }),
   'plan.failed': note({
     planner: text(64),
@@ -458,6 +441,9 @@ export const recordTypes = {
     reasons: z.array(text(512)).max(64),
     tried: triedPlanners.optional(),
   }),
+  /** Before anything of it runs: what is left of the run is done by another plan from here on. */
+  'plan.revised': note({ ...revisedShape, tried: triedPlanners.optional() }),
+  'replan.refused': note({ ...refusedShape, tried: triedPlanners.optional() }),
   /** Before a question leaves this machine: to whom, how much, and the digest of what it tells. */
   'planner.asked': note({
     planner: text(64),
@@ -546,21 +532,7 @@ export const recordTypes = {
   'run.goes_on': note({}),
 
   // a task
-  'task.started': note({
-    attempt: count,
-    spec: Digest,
-    action: Digest.optional(),
-    /** What tells which tasks are like it, to learn from; without paths, versions and free text. */
-    like: z
-      .strictObject({
-        family: text(160),
-        /** Families that it waited for. */
-        after: z.array(text(160)).max(8),
-        timeout_ms: count,
-        memory_bytes: count,
-      })
-      .optional(),
-  }),
+  'task.started': note({ attempt: count, spec: Digest, action: Digest.optional() }),
   'task.finished': note({
     ...attemptEnd,
     outcome: z.enum(['succeeded', 'failed', 'timed_out', 'violated', 'cancelled', 'unknown']),

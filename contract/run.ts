@@ -5,6 +5,7 @@ import { LeftOutNote } from './left-out.ts';
 import { endingLimits } from './limits.ts';
 import { TriedPlanner } from './planning.ts';
 import { pruneReasons } from './prune.ts';
+import { ReplanRefusal, replansMax, RevisionView } from './replan.ts';
 import { requestKinds } from './requests.ts';
 
 export const runOutcomes = [
@@ -85,7 +86,7 @@ export const FailureClass = z.enum(failureClasses);
 export type FailureClass = z.infer<typeof FailureClass>;
 
 /** How a run goes on from an earlier one. */
-export const continueModes = ['resume', 'retry', 'fork', 'import'] as const;
+export const continueModes = ['resume', 'retry', 'fork', 'import', 'replan'] as const;
 
 const Count = z.number().int().min(0);
 const Time = z.string();
@@ -137,6 +138,8 @@ export const TaskView = z.strictObject({
   /** Passed only after it had failed with the same inputs: now, or in an earlier run. */
   flaky: z.boolean().optional(),
   failure: Failure.optional(),
+  /** The revision of the plan that does without it. */
+  superseded: Count.optional(),
   /** Whose result this is, where the task itself did not run. */
   from: z
     .strictObject({ run: RunId, task: z.string(), why: z.enum(['cache', 'resumed']) })
@@ -205,6 +208,10 @@ export const RunView = z.strictObject({
   planner: z.string().optional(),
   /** Who was asked for the plan, in that order; absent where only one could be. */
   tried: z.array(TriedPlanner).optional(),
+  /** How the plan was changed on the way, oldest first; absent where it was not. */
+  revisions: z.array(RevisionView).optional(),
+  /** Failures for which it was not changed, though it might have been. */
+  replanRefused: z.array(ReplanRefusal).optional(),
   image: z.string().optional(),
   submittedBy: z.string(),
   submittedAt: Time,
@@ -325,6 +332,8 @@ export const SubmitRun = z.strictObject({
   priority: z.number().int().min(-100).max(100).optional(),
   /** False: every task runs, whatever ran before. */
   cache: z.boolean().optional(),
+  /** How often the plan may be revised when a task fails for good; 0: never. */
+  replan: z.number().int().min(0).max(replansMax).optional(),
 });
 export type SubmitRun = z.infer<typeof SubmitRun>;
 

@@ -22,7 +22,7 @@ const Said = z.looseObject({
         .default([]),
       limits: z.record(z.string(), z.number()).default({}),
       secrets: z.array(z.string()).default([]),
-      onFailure: z.enum(['stop', 'continue']).default('stop'),
+      onFailure: z.enum(['stop', 'continue', 'replan']).default('stop'),
       inputs: z.array(z.string()).optional(),
       sideEffects: z.literal(true).optional(),
       locks: z.array(z.string()).optional(),

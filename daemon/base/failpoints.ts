@@ -31,6 +31,8 @@ export const failpoints = [
   'after-layer-link',
   'before-task-finished',
   'after-task-finished',
+  'before-plan-revised',
+  'after-plan-revised',
   'before-checkpoint-synced',
   'after-checkpoint-signed',
   'after-key-rotated',

@@ -184,7 +184,9 @@ async function goOnFrom(
 
 /** The tasks that a retry or a fork has run anew: as they were chosen when it began. */
 function freshOf(deps: RunsDeps, { continues }: RunFacts, plan: Plan): string[] {
-  if (continues === undefined || continues.mode === 'import') return [];
+  if (continues === undefined || continues.mode === 'import' || continues.mode === 'replan') {
+    return [];
+  }
   const earlier = deps.states.find(continues.run);
   const { mode, task } = continues;
   // Of what nobody knows any more nothing is taken from elsewhere.

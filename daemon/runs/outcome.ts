@@ -8,7 +8,7 @@ export type Closing = { outcome: RunOutcome; exitCode: number; reason: string };
 /** What a run comes to: 4 over 6 over 3 over 2, and whoever stopped it first. */
 export function closingOf(run: RunFacts, stop: Stop | undefined): Closing {
   const tasks = [...run.tasks].map(([id, task]) => ({ id, ...task }));
-  const failed = (state: string) => tasks.filter((task) => task.state === state);
+  const failed = (state: string) => tasks.filter((task) => task.state === state && !isReplaced(task));
   const [violated] = failed('violated');
   if (violated || stop?.kind === 'violated') {
     const reason = violated?.reason ?? stop?.message ?? '';
@@ -37,6 +37,11 @@ export function closingOf(run: RunFacts, stop: Stop | undefined): Closing {
     return { outcome: 'failed', exitCode: exitCodes.taskFailed, reason };
   }
   return { outcome: 'succeeded', exitCode: exitCodes.ok, reason: '' };
+}
+
+/** What went wrong with it was seen to. Who broke a wall is never let off. */
+function isReplaced({ state, superseded }: { state: string; superseded?: number }): boolean {
+  return superseded !== undefined && state !== 'violated';
 }
 
 function names(verb: string, tasks: readonly { id: string }[]): string {

@@ -129,6 +129,7 @@ export class Runs {
         workspace_bytes: request.bytes,
         ...(request.priority === undefined ? {} : { priority: request.priority }),
         ...(request.cache === undefined ? {} : { cache: request.cache }),
+        ...(request.replan === undefined ? {} : { replan: request.replan }),
         ...(continues === undefined ? {} : { continues }),
       },
     });

@@ -42,6 +42,8 @@ export type TaskFacts = {
   attempts?: AttemptFacts[];
   flaky?: boolean;
   failure?: Failure;
+  /** The revision of the plan that does without it. */
+  superseded?: number;
   from?: { run: RunId; task: string; why: 'cache' | 'resumed' };
   action?: Digest;
   /** It was about to be let go, or was: its command may have begun. */
@@ -95,7 +97,14 @@ export type RunFacts = {
   planner?: string;
   /** Who was asked for the plan, in that order. */
   tried?: NonNullable<RecordData<'plan.made'>['tried']>;
+  /** The newest revision. */
   plan?: Digest;
+  /** The one that it was accepted with. */
+  firstPlan?: Digest;
+  revisions: (RecordData<'plan.revised'> & { at: string })[];
+  replanRefused: (RecordData<'replan.refused'> & { at: string })[];
+  /** How often its plan may be revised, where somebody said. */
+  replan?: number;
   image?: string;
   taskCount: number;
   submittedBy: string;
@@ -132,8 +141,6 @@ export type RunFacts = {
   tasks: Map<string, TaskFacts>;
   /** Some layer of its tasks has something in it. */
   leftSomething: boolean;
-  /** What people said of it, the newest of each; notes are in the vault. */
-  ratings: Map<string, RecordData<'run.rated'>>;
   audit: { first: number; last: number; records: number };
 };
 
@@ -156,8 +163,6 @@ export class RunStates {
     if (!run) return;
     run.audit.last = record.seq;
     run.audit.records += 1;
-    // The only word about a run that counts after its end.
-    if (record.type === 'run.rated') run.ratings.set(ownerOf(record.actor), record.data);
     apply(run, record);
   }
 
@@ -172,10 +177,9 @@ export class RunStates {
 
   /** The commitments to words that runs still stand on. */
   commitments(): Set<string> {
-    const said = this.all().flatMap(({ intent, ratings }) => [
-      ...('commitment' in intent ? [intent.commitment] : []),
-      ...[...ratings.values()].flatMap(({ note_commitment: note }) => note ?? []),
-    ]);
+    const said = this.all().flatMap(({ intent }) =>
+      'commitment' in intent ? [intent.commitment] : [],
+    );
     return new Set(said);
   }
 
@@ -203,6 +207,9 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     timeoutMs: record.data.timeout_ms,
     priority: record.data.priority ?? 0,
     cache: record.data.cache ?? true,
+    ...(record.data.replan === undefined ? {} : { replan: record.data.replan }),
+    revisions: [],
+    replanRefused: [],
     ...(record.data.continues === undefined ? {} : { continues: record.data.continues }),
     stillMs: 0,
     still: [],
@@ -211,7 +218,6 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     narrowed: [],
     tasks: new Map(),
     leftSomething: false,
-    ratings: new Map(),
     audit: { first: record.seq, last: record.seq, records: 0 },
   };
 }
@@ -237,6 +243,7 @@ function apply(run: RunFacts, record: AnyRecord): void {
       return;
     case 'plan.made':
       run.plan = record.data.plan;
+      run.firstPlan = record.data.plan;
       run.planner = record.data.planner;
       run.taskCount = record.data.tasks;
       run.clamped = record.data.clamped;
@@ -245,6 +252,12 @@ function apply(run: RunFacts, record: AnyRecord): void {
     case 'plan.failed':
       if (record.data.tried !== undefined) run.tried = record.data.tried;
       run.reasons = [...new Set([...run.reasons, ...record.data.reasons])];
+      return;
+    case 'plan.revised':
+      revise(run, record);
+      return;
+    case 'replan.refused':
+      run.replanRefused.push({ ...record.data, at: record.ts });
       return;
     case 'run.refused':
       run.reasons = [...new Set([...run.reasons, ...record.data.reasons])];
@@ -298,6 +311,23 @@ function apply(run: RunFacts, record: AnyRecord): void {
       return;
     default:
       applyToTask(run, record);
+  }
+}
+
+/** Its newest plan; what that does without is told apart for ever. */
+function revise(run: RunFacts, { data, ts }: AnyRecord & { type: 'plan.revised' }): void {
+  run.plan = data.plan;
+  run.taskCount = data.tasks;
+  run.revisions.push({ ...data, at: ts });
+  for (const id of data.superseded) {
+    const task = run.tasks.get(id) ?? { state: 'skipped' as const, attempt: 0, artifacts: [] };
+    run.tasks.set(id, task);
+    task.superseded = data.revision;
+    if (task.finishedAt !== undefined) continue;
+    // It did not begin, and never will.
+    task.state = 'skipped';
+    task.finishedAt = ts;
+    delete task.asks;
   }
 }
 

@@ -41,13 +41,15 @@ const alone: Record<Exclude<Failpoint, OnTheWayBack | Elsewhere>, Death> = {
 
 /**
  * No run comes by these: packages have their own test, keys and tiles test/e2e/signer.test.ts,
- * requests test/e2e/approvals.test.ts.
+ * requests test/e2e/approvals.test.ts, revisions of plans test/unit/runs/replan/recovery.test.ts.
  */
 type Elsewhere =
   | 'before-request-opened'
   | 'after-request-opened'
   | 'before-request-answered'
   | 'after-request-answered'
+  | 'before-plan-revised'
+  | 'after-plan-revised'
   | 'after-package-fetched'
   | 'after-key-rotated'
   | 'before-tile-rename'

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { Digest, TaskId } from './ids.ts';
+import { TriedPlanner } from './planning.ts';
+
+/** Revisions of one run's plan, unless somebody says how many. */
+export const replansDefault = 3;
+export const replansMax = 10;
+export const operationsMax = 64;
+
+export const replanOps = ['add', 'replace', 'drop', 'set_deps'] as const;
+export type ReplanOp = (typeof replanOps)[number];
+
+const Count = z.number().int().min(0);
+const Name = z.string().max(64);
+
+/** The failure that a plan was revised for, or was not. */
+export const becauseShape = {
+  task: TaskId,
+  class: Name,
+  rule: Name,
+  /** Of what the task does, why it failed and the line that says so. */
+  fingerprint: Digest,
+};
+
+/** What was done to one task; `as` is the name of what stands in its place. */
+const Step = z.strictObject({ op: z.enum(replanOps), task: TaskId, as: TaskId.optional() });
+export type ReplanStep = z.infer<typeof Step>;
+
+export const revisedShape = {
+  /** The plan that the run was accepted with is the first. */
+  revision: Count,
+  plan: Digest,
+  planner: Name,
+  tasks: Count,
+  bytes: Count,
+  because: z.strictObject(becauseShape),
+  steps: z.array(Step).max(operationsMax),
+  /** Not in the plan any more: what failed, and what did not begin. */
+  superseded: z.array(TaskId).max(operationsMax),
+};
+
+export const replanRefusals = ['limit', 'same_failure', 'no_way'] as const;
+
+export const refusedShape = {
+  ...becauseShape,
+  code: z.enum(replanRefusals),
+  /** One line each, for people. */
+  next: z.array(z.string().max(256)).max(8),
+};
+
+const seen = { at: z.string(), tried: z.array(TriedPlanner).optional() };
+
+/** As a view shows it. */
+export const RevisionView = z.strictObject({
+  ...revisedShape,
+  bytes: Count.optional(),
+  ...seen,
+});
+export type RevisionView = z.infer<typeof RevisionView>;
+
+export const ReplanRefusal = z.strictObject({ ...refusedShape, ...seen });
+export type ReplanRefusal = z.infer<typeof ReplanRefusal>;
+
+/** By hand, on a run that failed: another plan for what is left, in a new run that goes on from it. */
+export const ReplanRun = z.strictObject({
+  /** The one of the failed tasks that is meant; otherwise the first. */
+  task: TaskId.optional(),
+  /** For the planner, in the words of whoever asks. */
+  hint: z.string().max(500).optional(),
+});
+export type ReplanRun = z.infer<typeof ReplanRun>;
