@@ -102,7 +102,7 @@ try {
       directories: [policiesDir, dir],
       ceiling: 'site',
       standard: 'default',
-      check: (documents) => assertInvariants(openJudge(), documents),
+      check: (documents, judging) => assertInvariants(judging, documents),
     });
     starts.push(performance.now() - begun);
   }

@@ -12,7 +12,6 @@ import { readConfig, type Config } from './config.ts';
 import { checkNetwork } from './network.ts';
 import { checkPolicies } from './policy/book.ts';
 import { assertInvariants } from './policy/invariants/check.ts';
-import { openJudge } from './policy/judge.ts';
 import { testBeside } from './policy/tests/beside.ts';
 import { readSeccompProfile } from './policy/seccomp.ts';
 import {
@@ -67,7 +66,7 @@ async function main(): Promise<void> {
       directories: [policiesDir, ...(config.policies ? [config.policies] : [])],
       ceiling: config.ceiling,
       standard: config.policy,
-      check: (all) => assertInvariants(openJudge(), all),
+      check: (all, judge) => assertInvariants(judge, all),
     });
     for (const line of await testBeside(documents)) say(`${line}\n`);
     await readSeccompProfile(join(policiesDir, 'seccomp.json'));

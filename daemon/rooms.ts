@@ -37,7 +37,6 @@ import { Planners } from './planner/models/planners.ts';
 import { SpentToday } from './planner/models/spent-today.ts';
 import { openPolicyBook } from './policy/book.ts';
 import { assertInvariants } from './policy/invariants/check.ts';
-import { openJudge } from './policy/judge.ts';
 import { refusesByDefault } from './policy/rules/confinement.ts';
 import { openPermitOffice } from './policy/permit.ts';
 import { findWalls } from './walls.ts';
@@ -296,7 +295,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     directories: [options.policiesDir, ...(config.policies ? [config.policies] : [])],
     ceiling: config.ceiling,
     standard: config.policy,
-    check: (documents) => assertInvariants(openJudge(), documents),
+    check: (documents, judge) => assertInvariants(judge, documents),
   });
   const slots = new ReadySlots({
     engine,

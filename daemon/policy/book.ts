@@ -63,7 +63,7 @@ export type BookOptions = {
   ceiling: string;
   standard: string;
   /** Looks at all documents together before they come into force. Throws what refuses them. */
-  check?: (documents: readonly LoadedPolicy[]) => void;
+  check?: (documents: readonly LoadedPolicy[], judge: Judge) => void;
 };
 
 /**
@@ -72,13 +72,15 @@ export type BookOptions = {
  */
 export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> {
   const { log } = options;
-  let shelf = await rejecting(log, async () => openShelf(options));
+  // What the check compiled is what judges.
+  const judge = openJudge();
+  let shelf = await rejecting(log, async () => openShelf(options, judge));
   await log.appendAll(shelf.all.map((document) => loadedEntry(document)));
   let refused: string | undefined;
   let reloading: Promise<unknown> = Promise.resolve();
 
   const reload = async (by?: Actor): Promise<Reloaded> => {
-    const next = await rejecting(log, async () => openShelf(options), by).catch(
+    const next = await rejecting(log, async () => openShelf(options, judge), by).catch(
       (error: unknown) => {
         refused = error instanceof Error ? error.message : String(error);
         throw error;
@@ -103,7 +105,7 @@ export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> 
   };
 
   return {
-    ...openJudge(),
+    ...judge,
     byDefault: () => shelf.entry(options.standard),
     get: (name) => shelf.entry(name),
     fromText(text, file) {
@@ -143,7 +145,7 @@ export async function openPolicyBook(options: BookOptions): Promise<PolicyBook> 
 export async function checkPolicies(
   options: Omit<BookOptions, 'log'>,
 ): Promise<readonly LoadedPolicy[]> {
-  return (await openShelf(options)).all;
+  return (await openShelf(options, openJudge())).all;
 }
 
 /** All documents of one moment; nothing of it changes. */
@@ -154,12 +156,10 @@ type Shelf = {
   today(policy: EffectivePolicy): EffectivePolicy;
 };
 
-async function openShelf({
-  directories,
-  ceiling,
-  standard,
-  check,
-}: Omit<BookOptions, 'log'>): Promise<Shelf> {
+async function openShelf(
+  { directories, ceiling, standard, check }: Omit<BookOptions, 'log'>,
+  judge: Judge,
+): Promise<Shelf> {
   const documents = await readAll(directories);
   const top = find(documents, ceiling).policy;
   find(documents, standard);
@@ -174,7 +174,7 @@ async function openShelf({
     const { policy } = entries.get(document.name) ?? document;
     return { ...document, applied: policy, isCeiling: document.name === ceiling };
   });
-  check?.(all);
+  check?.(all, judge);
   const narrowed = new WeakMap<EffectivePolicy, EffectivePolicy>();
   return {
     all,
