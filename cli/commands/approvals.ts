@@ -81,6 +81,11 @@ async function answerWith(
 /** The digest of what somebody looked at: named, or shown now and confirmed. */
 async function seen(context: Context, view: RequestView, digest?: string): Promise<string> {
   if (digest !== undefined) return checked(view, digest);
+  if (view.state !== 'open') {
+    throw new OrchestraError('approval.stale', `${view.id} is not open any more: ${view.state}`, {
+      hint: `what it was: orchestra approvals ${view.id}`,
+    });
+  }
   const lines = wholeScreen(context, view);
   if (!canAsk(context)) {
     for (const line of lines) context.print.warn(line);
@@ -89,7 +94,7 @@ async function seen(context: Context, view: RequestView, digest?: string): Promi
     });
   }
   for (const line of lines) context.print.warn(line);
-  if (view.whyNot !== undefined && view.state === 'open') {
+  if (view.whyNot !== undefined) {
     throw new OrchestraError('access.denied', `You cannot approve it: ${safe(view.whyNot)}`);
   }
   if (await confirm(context, 'Approve exactly this, once?')) return view.shown;

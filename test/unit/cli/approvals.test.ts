@@ -149,6 +149,15 @@ describe('orchestra approve', () => {
     expect(daemon.namesAsked()).not.toContain('requestAnswer');
   });
 
+  test('says of one that is over that it is, instead of how to approve it', async () => {
+    const view: RequestView = { ...requestView(), state: 'expired' };
+    await using daemon = await daemonThatAsks(view);
+    const { code, err } = await saying(daemon, ['approve', view.id]);
+    expect(code).toBe(6);
+    expect(err).toContain('not open any more: expired');
+    expect(err).not.toContain('--digest');
+  });
+
   test('sends the digest that was named, whatever is asked by now', async () => {
     const view = requestView();
     await using daemon = await daemonThatAsks(view);
