@@ -199,6 +199,8 @@ export const PolicyDocument = z.strictObject({
   tools: Tools,
   /** `ask`: a program that its user never had approved is asked for first. */
   tools_growth: z.enum(['off', 'ask']).optional(),
+  /** `allowed`: runs under it may be autonomous, which asks for every program that is new. */
+  autonomous: z.enum(['off', 'allowed']).optional(),
   env: Env,
   secrets: Secrets,
   limits: LimitsDocument,

@@ -71,6 +71,8 @@ export type PolicyLayer = {
   toolsGrowth: 'off' | 'ask';
   /** Where the document says so. */
   toolsGrowthLine?: number;
+  /** Left out where the document does not say so: then no run under it is autonomous. */
+  autonomous?: true;
 };
 
 export type LayerRule = {
@@ -175,6 +177,7 @@ function layerOf(document: PolicyDocument, { digest, lineOf }: DocumentOrigin): 
         }),
     toolsGrowth: document.tools_growth ?? 'off',
     ...(document.tools_growth === 'ask' ? { toolsGrowthLine: lineOf(['tools_growth']) } : {}),
+    ...(document.autonomous === 'allowed' ? { autonomous: true as const } : {}),
   };
 }
 

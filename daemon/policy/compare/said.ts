@@ -14,6 +14,7 @@ export function changesBetween(before: EffectivePolicy, after: EffectivePolicy):
     ...profileChanges(one, other),
     ...ruleChanges(one, other),
     ...growthChanges(one, other),
+    ...autonomyChanges(one, other),
   ];
 }
 
@@ -178,6 +179,13 @@ function growthChanges(before: PolicyLayer, after: PolicyLayer): Change[] {
   if (before.toolsGrowth === after.toolsGrowth) return [];
   const what = `${before.toolsGrowth} → ${after.toolsGrowth}`;
   return [{ where: 'tools_growth', what, way: after.toolsGrowth === 'off' ? 'wider' : 'narrower' }];
+}
+
+function autonomyChanges(before: PolicyLayer, after: PolicyLayer): Change[] {
+  if (before.autonomous === after.autonomous) return [];
+  const words = ({ autonomous }: PolicyLayer) => (autonomous ? 'allowed' : 'off');
+  const what = `${words(before)} → ${words(after)}`;
+  return [{ where: 'autonomous', what, way: after.autonomous ? 'wider' : 'narrower' }];
 }
 
 function newWay({ effect }: LayerRule): Change['way'] {

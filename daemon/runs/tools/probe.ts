@@ -11,6 +11,7 @@ import { homeTarget, type SandboxSpec } from '../../policy/spec.ts';
 import { wallsUnder } from '../../policy/walls.ts';
 import { runInSandbox, type SandboxResult } from '../../sandbox/sandbox.ts';
 import { probeScript } from '../../tools/advertised/probe-script.ts';
+import { readTrial, trialScript } from '../../tools/advertised/trial.ts';
 import { readProbe, type Probed } from '../../tools/advertised/read-probe.ts';
 import { baseEnvironment } from '../../tools/environment.ts';
 import type { RunsDeps } from '../deps.ts';
@@ -58,9 +59,58 @@ const probeLimits: Limits = {
  */
 export async function probeImage(
   deps: ProbeDeps,
-  { image, policy, signal }: { image: ResolvedImage; policy: EffectivePolicy; signal: AbortSignal },
+  asked: { image: ResolvedImage; policy: EffectivePolicy; signal: AbortSignal },
 ): Promise<Probed> {
-  const spec = specOf(deps, image, policy);
+  const { text, result } = await runScript(deps, {
+    ...asked,
+    task: 'tools',
+    script: probeScript(),
+  });
+  const probed = readProbe(text);
+  if (probed !== undefined && probed.tools.length > 0) return probed;
+  throw new OrchestraError(
+    'sandbox.mismatch',
+    `The programs of ${asked.image.reference} could not be measured: ${howItEnded(result)}`,
+    { hint: 'the image needs a POSIX sh, realpath, sort, cut, sed, xargs and sha256sum' },
+  );
+}
+
+/**
+ * Tries programs of an image in such a sandbox: each is started once with `--version`, and nothing
+ * else. Answers which of them could be started, by their paths; one that is not in there was not
+ * tried to its end.
+ */
+export async function tryPrograms(
+  deps: ProbeDeps,
+  asked: {
+    image: ResolvedImage;
+    policy: EffectivePolicy;
+    signal: AbortSignal;
+    paths: readonly string[];
+  },
+): Promise<Map<string, boolean>> {
+  const script = trialScript(asked.paths);
+  const { text } = await runScript(deps, { ...asked, task: 'rehearsal', script });
+  return readTrial(text, asked.paths);
+}
+
+async function runScript(
+  deps: ProbeDeps,
+  {
+    image,
+    policy,
+    signal,
+    task,
+    script,
+  }: {
+    image: ResolvedImage;
+    policy: EffectivePolicy;
+    signal: AbortSignal;
+    task: 'tools' | 'rehearsal';
+    script: string;
+  },
+): Promise<{ text: string; result: SandboxResult }> {
+  const spec = specOf(deps, image, policy, { task, script });
   const permit = await permitFor(deps, spec, image, policy);
   const kept: Uint8Array[] = [];
   const result = await runInSandbox(deps.sandbox, {
@@ -82,24 +132,23 @@ export async function probeImage(
     signal,
   });
   signal.throwIfAborted();
-  const probed = readProbe(Buffer.concat(kept).toString('utf8'));
-  if (probed !== undefined && probed.tools.length > 0) return probed;
-  throw new OrchestraError(
-    'sandbox.mismatch',
-    `The programs of ${image.reference} could not be measured: ${howItEnded(result)}`,
-    { hint: 'the image needs a POSIX sh, realpath, sort, cut, sed, xargs and sha256sum' },
-  );
+  return { text: Buffer.concat(kept).toString('utf8'), result };
 }
 
-function specOf(deps: ProbeDeps, image: ResolvedImage, policy: EffectivePolicy): SandboxSpec {
+function specOf(
+  deps: ProbeDeps,
+  image: ResolvedImage,
+  policy: EffectivePolicy,
+  { task, script }: { task: string; script: string },
+): SandboxSpec {
   const { installId, sandboxUser, engineFacts, runtime, walls } = deps;
   const limits = limitsUnder(policy);
   const tmpfs = { kind: 'tmpfs', sizeBytes: limits.tmpBytes, executable: false } as const;
   return {
     role: 'task',
-    name: `orc-${installId}-tools-${randomUUID().slice(0, 13)}`,
+    name: `orc-${installId}-${task}-${randomUUID().slice(0, 13)}`,
     image: { reference: image.reference, id: image.id },
-    command: ['sh', '-c', probeScript()],
+    command: ['sh', '-c', script],
     cwd: '/tmp',
     env: { ...baseEnvironment },
     user: sandboxUser,
@@ -113,7 +162,7 @@ function specOf(deps: ProbeDeps, image: ResolvedImage, policy: EffectivePolicy):
     labels: {
       'orchestra.install': installId,
       'orchestra.run': 'none',
-      'orchestra.task': 'tools',
+      'orchestra.task': task,
       'orchestra.attempt': '1',
     },
     secrets: [],
@@ -144,7 +193,7 @@ async function permitFor(
     type: 'policy.decided',
     outcome: decision.allow ? 'ok' : 'denied',
     sev: decision.allow ? 'info' : 'alert',
-    obj: { container: spec.name, task: 'tools' },
+    obj: { container: spec.name, task: spec.labels['orchestra.task'] ?? '' },
     pol: { hash: policy.digest, rule: decision.allow ? 'all' : (decision.reasons[0]?.rule ?? '') },
     data: {
       decision: decision.allow ? 'allow' : 'deny',

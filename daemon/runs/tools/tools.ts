@@ -19,7 +19,7 @@ import { programsMax } from '../../tools/advertised/probe-script.ts';
 import type { ResolvedImage } from '../images.ts';
 import type { Advertisements } from './advertisements.ts';
 import type { AllowedTools } from './allowed.ts';
-import { probeImage, type ProbeDeps } from './probe.ts';
+import { probeImage, tryPrograms, type ProbeDeps } from './probe.ts';
 
 export type ToolsDeps = Omit<ProbeDeps, 'log'> & {
   log: ProbeDeps['log'];
@@ -72,6 +72,8 @@ export class Tools {
   /** One an image; what failed stays for a while. */
   readonly #probes = new Map<Digest, { at: number; list: Promise<readonly AdvertisedTool[]> }>();
   readonly #known = new Map<Digest, readonly AdvertisedTool[]>();
+  /** Which of them started when they were tried, by image and path. */
+  readonly #tried = new Map<Digest, Map<string, boolean>>();
   readonly #ending = new AbortController();
 
   constructor(deps: ToolsDeps) {
@@ -131,6 +133,29 @@ export class Tools {
       is: this.allowed.standing(uid, image, tool) === 'allowed' ? 'allowed' : 'asked',
       tool,
     };
+  }
+
+  /**
+   * Which programs of an image start in it at all, by path. Each is tried once, with `--version`, in a
+   * sandbox without a workspace; one that is not in the answer was not tried to its end.
+   */
+  async tryOut(
+    image: ResolvedImage,
+    tools: readonly Pick<AdvertisedTool, 'path'>[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, boolean>> {
+    const known = this.#tried.get(image.id) ?? new Map<string, boolean>();
+    const paths = [...new Set(tools.map(({ path }) => path))].filter((path) => !known.has(path));
+    if (paths.length === 0) return known;
+    const found = await tryPrograms(this.#deps, {
+      image,
+      policy: this.#deps.ceiling(),
+      signal: AbortSignal.any([signal, this.#ending.signal]),
+      paths,
+    });
+    const all = new Map([...(this.#tried.get(image.id) ?? known), ...found]);
+    this.#tried.set(image.id, all);
+    return all;
   }
 
   /** What a grant puts on the list; nothing where it is no program of the image, or nobody's list. */
