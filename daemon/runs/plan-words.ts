@@ -3,12 +3,8 @@ import type { Finding } from '#contract/plan.ts';
 import type { TriedPlanner } from '#contract/planning.ts';
 import type { RecordData } from '#contract/records.ts';
 import { NoPlan } from '../planner/models/no-plan.ts';
-import {
-  triedData,
-  type Planning,
-  type Tried,
-  type WordsRequest,
-} from '../planner/models/planners.ts';
+import { triedData, type Planning, type Tried } from '../planner/models/asker.ts';
+import type { WordsRequest } from '../planner/models/planners.ts';
 import { plan, type Planned } from '../planner/planner.ts';
 import type { RunsDeps } from './deps.ts';
 

@@ -1,16 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Finding } from '#contract/plan.ts';
-import type { DraftInput } from '../plan-file.ts';
 import { policyCodes } from '../planner.ts';
 import type { JsonSchema, Model, Turn } from './model.ts';
 import { repairTurn } from './prompt.ts';
-import { readDraft } from './read-draft.ts';
 import type { ModelSettings } from './settings.ts';
 import type { Spending } from './spending.ts';
 import { ModelTrouble, troubleOf } from './trouble.ts';
 import { watched } from './watched.ts';
 
-export type Question = { system: string; first: string; schema: JsonSchema };
+export type Question<D> = {
+  system: string;
+  first: string;
+  schema: JsonSchema;
+  /** An answer's text → what it says, or why it says nothing. Never throws. */
+  read(text: string): { ok: true; draft: D } | { ok: false; findings: readonly Finding[] };
+  /** What is asked for once more, in words. */
+  wanted: string;
+};
 
 export type Talk = {
   settings: ModelSettings;
@@ -27,7 +33,7 @@ export type Talk = {
 
 /** A draft that is sound, or everything that is wrong with it. */
 export type Judged<T> = { ok: true; value: T } | { ok: false; findings: readonly Finding[] };
-type Judge<T> = (draft: DraftInput) => Promise<Judged<T>>;
+type Judge<D, T> = (draft: D) => Promise<Judged<T>>;
 
 const repairsMax = 2;
 const pauseMaxMs = 10_000;
@@ -37,10 +43,10 @@ const pauseMaxMs = 10_000;
  * was cut is asked for once with twice the room, and what is wrong with a plan is said twice at
  * most. Throws the `ModelTrouble` that it ended with.
  */
-export async function talk<T>(
+export async function talk<D, T>(
   how: Talk,
-  question: Question,
-  judge: Judge<T>,
+  question: Question<D>,
+  judge: Judge<D, T>,
 ): Promise<{ value: T; rounds: number }> {
   const turns: Turn[] = [{ role: 'user', text: question.first }];
   const room = { outputTokens: how.settings.outputTokens, wasDoubled: false };
@@ -64,19 +70,19 @@ export async function talk<T>(
       hasPaused = true;
       continue;
     }
-    const read = readDraft(text);
+    const read = question.read(text);
     const judged = read.ok ? await judge(read.draft) : read;
     if (judged.ok) return { value: judged.value, rounds: round };
     repairs += 1;
     if (repairs > repairsMax) throw notMended(judged.findings);
     turns.push({ role: 'assistant', text: text === '' ? '(nothing)' : text });
-    turns.push({ role: 'user', text: repairTurn(judged.findings) });
+    turns.push({ role: 'user', text: repairTurn(judged.findings, question.wanted) });
   }
 }
 
 async function askOnce(
   { settings, model, spending, now, untilMs, signal, asking }: Talk,
-  { system, schema }: Question,
+  { system, schema }: Pick<Question<unknown>, 'system' | 'schema'>,
   turns: readonly Turn[],
   wanted: number,
   round: number,

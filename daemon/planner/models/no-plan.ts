@@ -1,7 +1,7 @@
 import { OrchestraError, type ErrorCode, type ErrorPlace } from '#contract/errors.ts';
 import { troubleWords, type TroubleCode } from '#contract/planning.ts';
 import { nearest, quoted } from '../../base/schema-issues.ts';
-import type { Tried } from './planners.ts';
+import type { Tried } from './asker.ts';
 
 const passing: readonly string[] = [
   'rate_limit',

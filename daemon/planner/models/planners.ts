@@ -1,32 +1,19 @@
 import { OrchestraError } from '#contract/errors.ts';
-import type { Digest } from '#contract/ids.ts';
 import type { Finding } from '#contract/plan.ts';
-import type { TriedPlanner, TroubleCode } from '#contract/planning.ts';
-import type { Actor } from '#contract/records.ts';
-import type { Log } from '../../audit/types.ts';
-import { digestOf } from '../../base/canonical.ts';
-import type { Clock } from '../../base/clock.ts';
 import type { DraftInput } from '../plan-file.ts';
 import { planByRules } from '../plan-by-rules.ts';
 import { refusal, type PlanRequest, type Planned } from '../planner.ts';
 import { validateDraft } from '../validate.ts';
-import { modelContext, quotedJson } from './context.ts';
-import { talk, type Judged } from './conversation.ts';
+import { Asker, type AskerOptions, type Consultation, type Planning, type Tried } from './asker.ts';
+import { modelContext } from './context.ts';
+import type { Judged } from './conversation.ts';
 import { draftSchema } from './draft-schema.ts';
-import { readKey, type ApiKey, type KeyPlaces } from './key.ts';
-import { openModel, type Remembered } from './model.ts';
 import { noPlan, unknownPlanner } from './no-plan.ts';
-import { firstTurn, promptVersion, systemPrompt } from './prompt.ts';
-import { Places } from './places.ts';
-import { Rests } from './rests.ts';
+import { firstTurn, systemPrompt } from './prompt.ts';
+import { readDraft } from './read-draft.ts';
 import type { ModelSettings, PlannerSettings } from './settings.ts';
-import { Spending } from './spending.ts';
 import type { SpentToday } from './spent-today.ts';
 import type { Survey } from './survey.ts';
-import { ModelTrouble } from './trouble.ts';
-
-/** One planner's part in a plan. Words of a provider are not in it. */
-export type Tried = TriedPlanner & { code: 'ok' | TroubleCode };
 
 export type WordsRequest = Omit<PlanRequest, 'planText' | 'exec'> & {
   survey: () => Survey;
@@ -36,32 +23,15 @@ export type WordsRequest = Omit<PlanRequest, 'planText' | 'exec'> & {
   planner?: string | undefined;
 };
 
-export type Planning = {
-  run?: string | undefined;
-  /** Who wants to know, where there is no run that says so. */
-  actor?: Actor | undefined;
-  signal: AbortSignal;
-};
-
 export type PlannedByWords = Planned & { tried: Tried[] };
 
 /** What one planner has, when all are asked. */
 export type Offer = { tried: Tried; made?: Planned };
 
-export type PlannersOptions = {
+export type PlannersOptions = AskerOptions & {
   settings: readonly PlannerSettings[];
   withinMs: number;
-  keys: KeyPlaces;
-  clock: Pick<Clock, 'mono' | 'now'>;
-  log: Pick<Log, 'append'>;
-  /** A fold over that log. */
-  spent: SpentToday;
-  /** Before what passes is tried once more, where the provider says nothing. */
-  pauseMs?: number;
 };
-
-const talksAtOnce = 8;
-const pauseMs = 1_000;
 
 /**
  * Who makes plans of words: the planners of the configuration in their order, rules among them,
@@ -70,12 +40,11 @@ const pauseMs = 1_000;
  */
 export class Planners {
   readonly #options: PlannersOptions;
-  readonly #rests = new Rests();
-  readonly #remembered = new Map<string, Remembered>();
-  readonly #places = new Places(talksAtOnce);
+  readonly #asker: Asker;
 
   constructor(options: PlannersOptions) {
     this.#options = options;
+    this.#asker = new Asker(options);
   }
 
   /** What was used today, by planner. */
@@ -87,52 +56,38 @@ export class Planners {
     return this.#options.settings.map(({ name }) => name);
   }
 
-  /** How each of them stands now, without asking anybody: who rests, and whose key cannot be read. */
-  async standing(): Promise<{ name: string; trouble?: string }[]> {
+  /** Whether anything can leave this machine for a plan. */
+  get hasModels(): boolean {
+    return this.#options.settings.some(isModel);
+  }
+
+  /** How each of them stands now, without asking anybody. */
+  async standing(): Promise<{ name: string; trouble: string | undefined }[]> {
     return Promise.all(
-      this.#options.settings.map(async (one) => {
-        const { name } = one;
-        if (one.kind === 'rules') return { name };
-        try {
-          const mark = (await this.#keyOf(one))?.mark ?? '';
-          const waitMs = this.#rests.waitMs(name, mark, this.#now());
-          if (waitMs === 0) return { name };
-          return { name, trouble: `is left alone for ${Math.ceil(waitMs / 1000)} s` };
-        } catch (error) {
-          if (error instanceof ModelTrouble) return { name, trouble: error.message };
-          throw error;
-        }
-      }),
+      this.#options.settings.map(async (one) => ({
+        name: one.name,
+        trouble: isModel(one) ? await this.#asker.troubleOf(one) : undefined,
+      })),
     );
   }
 
-  /** Whether anything can leave this machine for a plan. */
-  get hasModels(): boolean {
-    return this.#options.settings.some(({ kind }) => kind !== 'rules');
-  }
-
-  /** Throws with every reason where none of them has a plan; never asks twice who is resting. */
+  /** Throws with every reason where none of them has a plan; nobody is asked who is resting. */
   async plan(request: WordsRequest, planning: Planning): Promise<PlannedByWords> {
     const chosen = this.#chosen(request.planner);
-    const now = this.#now();
-    const job = {
-      request,
-      planning,
-      untilMs: now + this.#options.withinMs,
-      isNamed: request.planner !== undefined,
-    };
     const rules = await byRules(request);
+    const consultation = remembered(() => aboutPlan(request, rules.draft));
+    const turn = this.#turn(planning, request.planner);
     const tried: Tried[] = [];
-    const models = chosen.filter(({ kind }) => kind !== 'rules');
-    for (const settings of chosen) {
-      if (settings.kind === 'rules') {
+    for (const [i, settings] of chosen.entries()) {
+      if (!isModel(settings)) {
         tried.push(idle('rules', 'made' in rules ? 'ok' : 'impossible'));
         if ('made' in rules) return { ...rules.made, tried };
         continue;
       }
-      const behind = models.length - 1 - models.indexOf(settings);
-      const made = await this.#ask(settings, { ...job, behind, baseline: rules.draft }, tried);
-      if (made !== undefined) return { ...made, tried };
+      const behind = chosen.slice(i + 1).filter(isModel).length;
+      const answer = await this.#asker.ask(settings, consultation(settings), { ...turn, behind });
+      tried.push(answer.tried);
+      if (answer.value !== undefined) return { ...answer.value, tried };
     }
     throw noPlan(tried, 'error' in rules ? rules.error : undefined);
   }
@@ -146,31 +101,43 @@ export class Planners {
     planning: Planning,
     tokens?: number,
   ): Promise<Offer[]> {
-    const { settings, withinMs } = this.#options;
+    const { settings } = this.#options;
     const rules = await byRules(request);
-    const untilMs = this.#now() + withinMs;
+    const consultation = remembered(() => aboutPlan(request, rules.draft));
     const share = tokens && Math.floor(tokens / settings.filter(isModel).length);
-    const job = {
-      request,
-      planning,
-      untilMs,
-      isNamed: true,
-      behind: 0,
-      baseline: rules.draft,
-      share,
-    };
+    const turn = { ...this.#turn(planning), isNamed: true, behind: 0, share };
     return Promise.all(
       settings.map(async (one): Promise<Offer> => {
         if (!isModel(one)) {
           if (!('made' in rules)) return { tried: idle('rules', 'impossible') };
           return { tried: idle('rules', 'ok'), made: rules.made };
         }
-        const tried: Tried[] = [];
-        const made = await this.#ask(one, job, tried);
-        const [first = idle(one.name, 'cancelled')] = tried;
-        return made === undefined ? { tried: first } : { tried: first, made };
+        const { tried, value } = await this.#asker.ask(one, consultation(one), turn);
+        return value === undefined ? { tried } : { tried, made: value };
       }),
     );
+  }
+
+  /**
+   * Anything else that a model may be asked, of one after another until there is an answer that
+   * `judge` takes; nothing where nobody has one. The same deadline, keys, budgets, rests and records
+   * as for a plan. The rules have no say in it.
+   */
+  async consult<D, T>(
+    consultation: Consultation<D, T>,
+    planning: Planning,
+    planner?: string,
+  ): Promise<{ value?: T; tried: Tried[] }> {
+    const models = this.#chosen(planner).filter(isModel);
+    const turn = this.#turn(planning, planner);
+    const tried: Tried[] = [];
+    for (const [i, settings] of models.entries()) {
+      const behind = models.length - 1 - i;
+      const answer = await this.#asker.ask(settings, consultation, { ...turn, behind });
+      tried.push(answer.tried);
+      if (answer.value !== undefined) return { value: answer.value, tried };
+    }
+    return { tried };
   }
 
   /** Throws `planner.unknown`, with the nearest name. */
@@ -186,184 +153,54 @@ export class Planners {
     return [found];
   }
 
-  async #ask(settings: ModelSettings, job: Job, tried: Tried[]): Promise<Planned | undefined> {
-    const startedAt = this.#now();
-    const spending = new Spending(this.#withinLimits(settings, job.share));
-    const seen = { rounds: 0, mark: '' };
-    let code: Tried['code'] = 'ok';
-    try {
-      return await this.#talk(settings, job, spending, seen);
-    } catch (error) {
-      // The run was cancelled, the log takes nothing, the mistake is ours: no other can do better.
-      if (!(error instanceof ModelTrouble)) throw error;
-      code = error.code;
-      this.#rests.failed(settings.name, seen.mark, error, this.#now());
-      return undefined;
-    } finally {
-      const one: Tried = {
-        planner: settings.name,
-        code: job.planning.signal.aborted ? 'cancelled' : code,
-        ms: Math.round(this.#now() - startedAt),
-        rounds: seen.rounds,
-        ...spending.used,
-        ...(settings.price === undefined ? {} : { costMicro: spending.costMicro }),
-      };
-      tried.push(one);
-      if (seen.rounds > 0) await this.#recordAnswered(one, job.planning);
-    }
-  }
-
-  async #talk(
-    settings: ModelSettings,
-    job: Job,
-    spending: Spending,
-    seen: { rounds: number; mark: string },
-  ): Promise<Planned> {
-    const { name, budget } = settings;
-    const key = await this.#keyOf(settings);
-    seen.mark = key?.mark ?? '';
-    const leftMs = job.untilMs - this.#now();
-    if (leftMs <= 0) throw new ModelTrouble('timeout', 'the time for planning was up');
-    this.#assertAwake(name, seen.mark, job);
-    // Those behind it need time as well: the first of two has half of it.
-    const mineMs = Math.min(budget.timeMs ?? leftMs, leftMs / (job.behind > 0 ? 2 : 1));
-    const untilMs = this.#now() + mineMs;
-    const { planning, request } = job;
-    using _place = await this.#places.take(mineMs, planning.signal);
-    // What the one before found out counts for those who waited for it.
-    this.#assertAwake(name, seen.mark, job);
-    this.#rests.trying(name, seen.mark, this.#now(), mineMs);
-    const context = modelContext({ ...request, survey: request.survey(), baseline: job.baseline });
-    const digest = digestOf(JSON.parse(quotedJson(context)));
-    const { value } = await talk(
-      {
-        settings,
-        spending,
-        model: await openModel(settings, key, this.#memoryOf(name)),
-        now: () => this.#now(),
-        untilMs,
-        signal: planning.signal,
-        pauseMs: this.#options.pauseMs ?? pauseMs,
-        asking: async ({ round, bytes }) => {
-          await this.#recordAsked(settings, { context: digest, round, bytes }, planning);
-          seen.rounds = round;
-        },
-      },
-      {
-        system: systemPrompt,
-        first: firstTurn(request.intent, context),
-        schema: draftSchema(request.policy.tools),
-      },
-      (draft) => sound(draft, name, request),
-    );
-    this.#rests.worked(name);
-    return value;
-  }
-
-  /** Who is asked by name is asked, resting or not. */
-  #assertAwake(name: string, mark: string, { isNamed }: Pick<Job, 'isNamed'>): void {
-    if (isNamed || this.#rests.waitMs(name, mark, this.#now()) === 0) return;
-    throw new ModelTrouble('resting', 'it failed before and is left alone for a while');
-  }
-
-  /** Its own budget, or what is less: its share of a common one, what is left of the day's. */
-  #withinLimits(settings: ModelSettings, share: number | undefined): ModelSettings {
-    const { name, budget } = settings;
-    const { spent, clock } = this.#options;
-    const today = spent.of(name, clock.now());
-    const left = (most: number | undefined, used: number) =>
-      most === undefined ? Infinity : Math.max(0, most - used);
-    const tokens = Math.min(
-      budget.tokens ?? Infinity,
-      share ?? Infinity,
-      left(budget.dayTokens, today.tokens),
-    );
-    const costMicro = Math.min(
-      budget.costMicro ?? Infinity,
-      left(budget.dayCostMicro, today.costMicro),
-    );
-    const finite = (most: number) => (most === Infinity ? undefined : most);
-    return {
-      ...settings,
-      budget: { ...budget, tokens: finite(tokens), costMicro: finite(costMicro) },
-    };
-  }
-
-  async #keyOf({ key }: ModelSettings): Promise<ApiKey | undefined> {
-    return key === undefined ? undefined : readKey(key, this.#options.keys);
-  }
-
-  #memoryOf(name: string): Remembered {
-    const found = this.#remembered.get(name) ?? {};
-    this.#remembered.set(name, found);
-    return found;
-  }
-
-  /** On record before anything leaves the machine: to whom, how much, and the digest of what. */
-  async #recordAsked(
-    { name, kind, model, baseUrl }: ModelSettings,
-    question: { context: Digest; round: number; bytes: number },
-    { run, actor }: Planning,
-  ): Promise<void> {
-    await this.#options.log.append({
-      type: 'planner.asked',
-      ...(run === undefined ? { actor } : { run }),
-      data: { planner: name, kind, model, host: baseUrl.host, prompt: promptVersion, ...question },
-    });
-  }
-
-  async #recordAnswered(one: Tried, { run, actor }: Planning): Promise<void> {
-    await this.#options.log.append({
-      type: 'planner.answered',
-      ...(run === undefined ? { actor } : { run }),
-      outcome: one.code === 'ok' ? 'ok' : 'failed',
-      data: triedData(one),
-    });
-  }
-
-  #now(): number {
-    return this.#options.clock.mono() / 1000;
+  #turn(planning: Planning, planner?: string) {
+    const untilMs = this.#asker.now() + this.#options.withinMs;
+    return { planning, untilMs, isNamed: planner !== undefined };
   }
 }
-
-type Job = {
-  request: WordsRequest;
-  planning: Planning;
-  untilMs: number;
-  isNamed: boolean;
-  /** How many models come after it. */
-  behind: number;
-  baseline: DraftInput | undefined;
-  /** Tokens that it may use, beside its own budget. */
-  share?: number | undefined;
-};
 
 function isModel(settings: PlannerSettings): settings is ModelSettings {
   return settings.kind !== 'rules';
-}
-
-/** In the words of the records. */
-export function triedData(one: Tried) {
-  return {
-    planner: one.planner,
-    code: one.code,
-    ms: one.ms,
-    rounds: one.rounds,
-    input_tokens: one.inputTokens,
-    output_tokens: one.outputTokens,
-    ...(one.costMicro === undefined ? {} : { cost_micro: one.costMicro }),
-  };
 }
 
 function idle(planner: string, code: Tried['code']): Tried {
   return { planner, code, ms: 0, rounds: 0, inputTokens: 0, outputTokens: 0 };
 }
 
+type AboutPlan = Omit<WordsRequest, 'planner'>;
+
+/** The same question for all of them; what comes back is a plan in the name of whoever answered. */
+function aboutPlan(
+  request: AboutPlan,
+  baseline: DraftInput | undefined,
+): (settings: ModelSettings) => Consultation<DraftInput, Planned> {
+  const told = modelContext({ ...request, survey: request.survey(), baseline });
+  const first = firstTurn(request.intent, told);
+  const schema = draftSchema(request.policy.tools);
+  return ({ name }) => ({
+    system: systemPrompt,
+    first,
+    schema,
+    told,
+    read: readDraft,
+    wanted: 'the whole plan',
+    judge: (draft) => sound(draft, name, request),
+  });
+}
+
+// What is told is put together once, and only where somebody is asked.
+function remembered(
+  make: () => ReturnType<typeof aboutPlan>,
+): (settings: ModelSettings) => Consultation<DraftInput, Planned> {
+  let made: ReturnType<typeof aboutPlan> | undefined;
+  return (settings) => (made ??= make())(settings);
+}
+
 type ByRules =
   { draft: DraftInput; made: Planned } | { draft: DraftInput | undefined; error: OrchestraError };
 
 // Always asked: theirs is the plan to fall back on, and what a model is shown to start from.
-async function byRules(request: WordsRequest): Promise<ByRules> {
+async function byRules(request: AboutPlan): Promise<ByRules> {
   let draft: DraftInput | undefined;
   try {
     draft = planByRules(request);
@@ -379,7 +216,7 @@ async function byRules(request: WordsRequest): Promise<ByRules> {
 async function sound(
   draft: DraftInput,
   planner: string,
-  { policy, image, imageTools, review }: WordsRequest,
+  { policy, image, imageTools, review }: AboutPlan,
 ): Promise<Judged<Planned>> {
   const result = validateDraft(draft, { planner, policy, image, imageTools });
   if (!result.ok) return result;

@@ -3,7 +3,7 @@ import { cutText } from '../../base/text.ts';
 import { quotedJson, type ModelContext } from './context.ts';
 
 /** Raised whenever a word here changes: it goes into the record of each question. */
-export const promptVersion = 1;
+export const promptVersion = 2;
 
 /**
  * The same for everybody. Only the intent is somebody's wish; everything of the workspace comes as
@@ -41,7 +41,7 @@ const findingsMax = 40;
  * What was wrong with an answer: all of it at once, in codes, places and the words of our own
  * validator, quoted, since they may repeat words of the answer.
  */
-export function repairTurn(findings: readonly Finding[]): string {
+export function repairTurn(findings: readonly Finding[], wanted = 'the whole plan'): string {
   const told = findings.slice(0, findingsMax).map(({ code, task, pointer, message, hint }) => ({
     code,
     ...(task === undefined ? {} : { task: cutText(task, 48) }),
@@ -51,9 +51,9 @@ export function repairTurn(findings: readonly Finding[]): string {
   }));
   const more = findings.length - told.length;
   return [
-    'The plan cannot be used. FINDINGS is JSON and says everything that was found.',
+    'The answer cannot be used. FINDINGS is JSON and says everything that was found.',
     `FINDINGS ${quotedJson(told)}`,
     ...(more > 0 ? [`and ${more} more of these kinds`] : []),
-    'Answer with the whole plan again, mended, as one JSON object and nothing else.',
+    `Answer with ${wanted} again, mended, as one JSON object and nothing else.`,
   ].join('\n');
 }

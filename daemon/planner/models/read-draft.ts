@@ -11,38 +11,35 @@ import type { DraftInput } from '../plan-file.ts';
  * held to a schema, and strict in what is there: a key that has no meaning is a finding. Secrets,
  * locks and limits other than time are not for models to name.
  */
+export const ModelTask = z.strictObject({
+  id: z.string(),
+  title: z.string().default(''),
+  why: z.string().default(''),
+  tool: z.string(),
+  args: z.array(z.string()).default([]),
+  env: z.array(z.strictObject({ name: z.string(), value: z.string() })).default([]),
+  cwd: z.string().default('.'),
+  deps: z.array(z.string()).default([]),
+  inputs: z.array(z.string()).default([]),
+  outputs: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        path: z.string(),
+        required: z.boolean().default(true),
+      }),
+    )
+    .default([]),
+  side_effects: z.boolean().default(false),
+  retries: z.number().int().nullable().default(null),
+  timeout_seconds: z.number().int().min(1).max(10_000_000).nullable().default(null),
+  on_failure: z.enum(['stop', 'continue']).default('stop'),
+});
+
 const ModelDraft = z.strictObject({
   version: z.literal(1).optional(),
   assumptions: z.array(z.string()).max(100).default([]),
-  tasks: z
-    .array(
-      z.strictObject({
-        id: z.string(),
-        title: z.string().default(''),
-        why: z.string().default(''),
-        tool: z.string(),
-        args: z.array(z.string()).default([]),
-        env: z.array(z.strictObject({ name: z.string(), value: z.string() })).default([]),
-        cwd: z.string().default('.'),
-        deps: z.array(z.string()).default([]),
-        inputs: z.array(z.string()).default([]),
-        outputs: z
-          .array(
-            z.strictObject({
-              name: z.string(),
-              path: z.string(),
-              required: z.boolean().default(true),
-            }),
-          )
-          .default([]),
-        side_effects: z.boolean().default(false),
-        retries: z.number().int().nullable().default(null),
-        timeout_seconds: z.number().int().min(1).max(10_000_000).nullable().default(null),
-        on_failure: z.enum(['stop', 'continue']).default('stop'),
-      }),
-    )
-    .min(1)
-    .max(200),
+  tasks: z.array(ModelTask).min(1).max(200),
 });
 
 export type ReadDraft = { ok: true; draft: DraftInput } | { ok: false; findings: Finding[] };
@@ -75,22 +72,27 @@ function draftOf({ assumptions, tasks }: z.infer<typeof ModelDraft>): DraftInput
   return {
     version: 1,
     assumptions: assumptions.slice(0, 10).map((words) => shown(words, 300)),
-    tasks: tasks.map((task) => ({
-      id: task.id,
-      title: shown(task.title, 120),
-      why: shown(task.why, 300),
-      tool: task.tool,
-      args: task.args,
-      env: task.env,
-      cwd: task.cwd,
-      deps: task.deps,
-      inputs: task.inputs,
-      outputs: task.outputs,
-      sideEffects: task.side_effects,
-      ...(task.retries === null ? {} : { retries: task.retries }),
-      limits: task.timeout_seconds === null ? {} : { timeout: `${task.timeout_seconds}s` },
-      onFailure: task.on_failure,
-    })),
+    tasks: tasks.map(taskDraft),
+  };
+}
+
+/** A task in the words of a draft. */
+export function taskDraft(task: z.infer<typeof ModelTask>): DraftInput['tasks'][number] {
+  return {
+    id: task.id,
+    title: shown(task.title, 120),
+    why: shown(task.why, 300),
+    tool: task.tool,
+    args: task.args,
+    env: task.env,
+    cwd: task.cwd,
+    deps: task.deps,
+    inputs: task.inputs,
+    outputs: task.outputs,
+    sideEffects: task.side_effects,
+    ...(task.retries === null ? {} : { retries: task.retries }),
+    limits: task.timeout_seconds === null ? {} : { timeout: `${task.timeout_seconds}s` },
+    onFailure: task.on_failure,
   };
 }
 
@@ -102,10 +104,10 @@ function shown(words: string, max: number): string {
 const candidatesMax = 16;
 
 /**
- * The one object with tasks that an answer holds: alone, in a fence, after thoughts or between
+ * The one object with tasks, or another key, that an answer holds: alone, in a fence, after thoughts or between
  * sentences, or twice the same. Two different ones are none: nobody can say which was meant.
  */
-function findJson(text: string): { value: unknown } | string {
+export function findJson(text: string, key = 'tasks'): { value: unknown } | string {
   const bare = text.replace(/^\ufeff/, '').replace(/^\s*<think>[^]*?<\/think>/, '');
   try {
     return { value: JSON.parse(bare) };
@@ -116,14 +118,14 @@ function findJson(text: string): { value: unknown } | string {
   for (const piece of objectsIn(bare)) {
     try {
       const value: unknown = JSON.parse(piece);
-      if (typeof value !== 'object' || value === null || !('tasks' in value)) continue;
+      if (typeof value !== 'object' || value === null || !(key in value)) continue;
       found.set(sameAs(value), value);
     } catch {
       continue;
     }
   }
   const [first] = found.values();
-  if (found.size === 0) return 'there is no JSON object with tasks in the answer';
+  if (found.size === 0) return `there is no JSON object with ${key} in the answer`;
   if (found.size > 1) return `there are ${found.size} different plans in the answer, give one`;
   return { value: first };
 }

@@ -591,3 +591,33 @@ describe('comparing', () => {
     expect(Number(a.asked[0]?.body['max_tokens'])).toBeLessThan(6_000);
   });
 });
+
+test('anything else can be asked of one model after another, with the same keys, budgets and records', async () => {
+  const { planners, log, b } = await two(
+    [says(anthropic, '{"class":"unheard-of"}')],
+    [says(openai, '{"class":"flaky"}')],
+  );
+  const classes = ['code', 'flaky'];
+  const told = { tail: 'it failed' };
+  const answer = await planners.consult(
+    {
+      system: 'Say what kind of failure it is.',
+      first: `DATA ${JSON.stringify(told)}`,
+      schema: { type: 'object' },
+      told,
+      read: (text) => ({ ok: true, draft: (JSON.parse(text) as { class: string }).class }),
+      wanted: 'the class',
+      judge: (found) =>
+        Promise.resolve(
+          classes.includes(found)
+            ? { ok: true, value: found }
+            : { ok: false, findings: [{ code: 'schema', message: 'not a class' }] },
+        ),
+    },
+    { ...never, run: 'run-1' },
+  );
+  expect(answer.value).toBe('flaky');
+  expect(answer.tried.map(({ code }) => code)).toEqual(['invalid', 'ok']);
+  expect(b.asked.length).toBe(1);
+  expect(log.entries.filter(({ type }) => type === 'planner.asked').length).toBe(4);
+});

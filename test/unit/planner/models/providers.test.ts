@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { PlannerEntry } from '#daemon/planner/models/settings.ts';
-import type { Tried } from '#daemon/planner/models/planners.ts';
+import type { Tried } from '#daemon/planner/models/asker.ts';
 import {
   begins,
   ModelServer,
