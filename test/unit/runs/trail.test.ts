@@ -178,7 +178,7 @@ describe('no record call can go', () => {
 /** Record calls that only somebody on a socket makes, by file. */
 const elsewhere: Readonly<Record<string, string>> = {
   'daemon/http/app.ts': 'test/unit/http/edge.test.ts',
-  'daemon/planner/models/planners.ts': 'test/unit/runs/plan-words.test.ts',
+  'daemon/planner/models/asker.ts': 'test/unit/runs/plan-words.test.ts',
   'daemon/http/routes/vault.ts': 'test/unit/runs/personal-data.test.ts',
   'daemon/access/refusals.ts': 'test/unit/access/refusals.test.ts',
   'daemon/access/tokens-office.ts': 'test/unit/access/tokens-office.test.ts',
