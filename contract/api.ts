@@ -17,6 +17,14 @@ import { TaskReceipt } from './explain.ts';
 import { PlanForecast } from './forecast.ts';
 import { Digest, RunId, SecretName, SubjectId } from './ids.ts';
 import { framesType } from './output-frames.ts';
+import {
+  ForgetLearned,
+  LearnedAnswer,
+  Pitfall,
+  PlanExplanation,
+  RatedRun,
+  RateRun,
+} from './learning.ts';
 import { ComparedPlans, TriedPlanner } from './planning.ts';
 import {
   DiffPolicies,
@@ -143,6 +151,8 @@ export const PlanAnswer = z.strictObject({
   clamped: z.array(z.string()),
   summary: z.array(z.string()),
   forecast: PlanForecast,
+  /** What earlier runs warn of; absent where there is nothing. */
+  pitfalls: z.array(Pitfall).optional(),
   /** Who was asked for it, in that order; absent where only one could be. */
   tried: z.array(TriedPlanner).optional(),
 });
@@ -322,6 +332,44 @@ export const endpoints = {
     roles: ['runner'],
     body: CancelRun,
     response: z.strictObject({ id: RunId }),
+  }),
+  runRate: endpoint({
+    method: 'POST',
+    path: '/v1/runs/:id/rating',
+    summary: 'What somebody thinks of a run that is over; the newest of each person counts',
+    answer: 'json',
+    changes: true,
+    roles: ['runner'],
+    body: RateRun,
+    response: RatedRun,
+  }),
+  planExplain: endpoint({
+    method: 'GET',
+    path: '/v1/runs/:id/plan/explanation',
+    summary: 'Why a run has the plan that it has: points, and the runs behind them',
+    answer: 'json',
+    changes: false,
+    roles: ['viewer', 'runner', 'auditor'],
+    response: PlanExplanation,
+  }),
+  learnedShow: endpoint({
+    method: 'GET',
+    path: '/v1/learned',
+    summary: 'All that was learned from your runs; from everybody’s for who reads them all',
+    answer: 'json',
+    changes: false,
+    roles: ['viewer', 'runner', 'auditor'],
+    response: LearnedAnswer,
+  }),
+  learnedForget: endpoint({
+    method: 'POST',
+    path: '/v1/learned/forget',
+    summary: 'What came before teaches nothing any more',
+    answer: 'json',
+    changes: true,
+    roles: ['runner'],
+    body: ForgetLearned,
+    response: z.strictObject({ beforeSeq: z.number().int().min(0) }),
   }),
   runContinue: endpoint({
     method: 'POST',

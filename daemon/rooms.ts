@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { OrchestraError } from '#contract/errors.ts';
 import { describeImage } from '#setup/image/description.ts';
 import { Brought } from './access/brought.ts';
+import { ownerOf } from './access/caller.ts';
 import { openAccess, type Access } from './access/open.ts';
 import { Quotas } from './access/quotas.ts';
 import { Refusals } from './access/refusals.ts';
@@ -33,6 +34,7 @@ import type { LayersWay } from './engine/sight.ts';
 import type { Machine } from './engine/machine.ts';
 import { refuseEscapes } from './escapes.ts';
 import { Lifecycle } from './lifecycle.ts';
+import { Learning } from './planner/learning/learning.ts';
 import { Planners } from './planner/models/planners.ts';
 import { SpentToday } from './planner/models/spent-today.ts';
 import { openPolicyBook } from './policy/book.ts';
@@ -143,6 +145,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
   const flaky = new ActionHistory();
   const pruned = new PrunedRuns();
   const asked = new RequestStates();
+  const learning = new Learning(ownerOf);
   const usage = new Usage();
   const brought = new Brought();
   const attested = new Attested();
@@ -188,6 +191,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       usage.fold(record);
       brought.fold(record);
       asked.fold(record);
+      learning.fold(record);
     },
   });
   opened.defer(() => log.close());
@@ -394,6 +398,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     npmConfig: await readNpmConfig({ env: options.env, ...findNpm(options.env) }),
     slots: new Capacity(totals),
     durations: new Durations(),
+    learning,
     demands: new Demands(totals),
     actions,
     flights: new Flights(),
@@ -441,9 +446,9 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
     clock,
     keepDays: config.audit.keepDays,
   });
-  const learning = new AbortController();
-  opened.defer(() => learning.abort());
-  void learnFromPast(deps, learning.signal);
+  const looking = new AbortController();
+  opened.defer(() => looking.abort());
+  void learnFromPast(deps, looking.signal);
   anchoring.start();
   const kept = opened.move();
   return {

@@ -5,6 +5,7 @@ import type { Command, Context } from '../context.ts';
 import { countOption } from '../options.ts';
 import { hintLines } from '../run/hints.ts';
 import { comesFrom } from '../run/task-words.ts';
+import { explainPlan } from './explain-plan.ts';
 import { isBad } from '../run-words.ts';
 import { safe } from '../terminal/clean.ts';
 import { table } from '../terminal/text.ts';
@@ -12,6 +13,8 @@ import { table } from '../terminal/text.ts';
 /** Why the sandbox of a task was as it was, setting by setting, or why there was none. */
 export const explain: Command = async (context, [id = '', named], options) => {
   const { print } = context;
+  // No id begins like that: an `l` is in none.
+  if (id === 'plan') return explainPlan(context, named ?? '@last');
   const client = await context.client();
   const task = named ?? (await onlyTask(client, id));
   const attempt = countOption(options, 'attempt', { min: 1, max: 1_000_000 });

@@ -75,6 +75,9 @@ export const plan: Command = async (context, [intent], options) => {
   if (expected !== undefined) print.line(`  ${expected}`);
   for (const text of shown.assumptions) print.line(`  assumed: ${safe(text)}`);
   for (const text of answer.clamped) print.line(`  tightened: ${safe(text)}`);
+  for (const { task, message, hint } of answer.pitfalls ?? []) {
+    print.line(`  beware: ${safe(`${task}: ${message}${hint === undefined ? '' : `; ${hint}`}`)}`);
+  }
   if (out !== undefined) print.note(`written to ${safe(out)}`);
   return 0;
 };

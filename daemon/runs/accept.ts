@@ -12,6 +12,7 @@ import { surveyOf, type Survey } from '../planner/models/survey.ts';
 import { plan } from '../planner/planner.ts';
 import { makeProfile, type Profile } from '../planner/profile.ts';
 import { openRunSecrets, type RunSecrets } from '../secrets/run-secrets.ts';
+import { adviceData, adviceOn, aimsOf, preferPast, situationOf, type Advice } from './advice.ts';
 import type { RunsDeps } from './deps.ts';
 import type { ResolvedImage } from './images.ts';
 import { aboutOf, aboutRun, type About } from './judging/about.ts';
@@ -25,6 +26,7 @@ export type Accepted = {
   made: PlannedByWords;
   about: About;
   secrets: RunSecrets;
+  advice: Advice;
 };
 
 const planBytesMax = 64 * 1024 * 1024;
@@ -53,13 +55,28 @@ export async function planFor(
     });
   }
   const actor = 'id' in whose ? undefined : await deps.vault.actor(whose);
-  const planned =
-    request.plan === undefined && request.exec === undefined
-      ? await planWords(deps, { ...asked, planner: request.planner }, { run: runId, actor, signal })
-      : plan({ ...asked, planText: request.plan, exec: request.exec });
-  const { made, about } = await judged(planned);
+  const isByWords = request.plan === undefined && request.exec === undefined;
+  const planned = isByWords
+    ? await planWords(deps, { ...asked, planner: request.planner }, { run: runId, actor, signal })
+    : plan({ ...asked, planText: request.plan, exec: request.exec });
+  const offered = await judged(planned);
+  const aims = isByWords ? aimsOf(request.intent, asked.profile) : {};
+  const situation = situationOf(deps, whose, request.workspace);
+  // Who names a planner wants its plan, and no other.
+  const preferred =
+    request.planner === undefined
+      ? await preferPast(offered.made, {
+          aims,
+          situation,
+          context: asked,
+          judged,
+          load: (digest) => loadPlan(deps, digest),
+        })
+      : undefined;
+  const { made, about } = preferred ?? offered;
   const names = made.plan.tasks.flatMap((task) => task.secrets);
-  return { policy, image, made, about, secrets: await openRunSecrets(deps.secrets, names) };
+  const secrets = await openRunSecrets(deps.secrets, names);
+  return { policy, image, made, about, secrets, advice: adviceOn(made.plan, aims, situation) };
 }
 
 /** What every planner is told, and what the policy says of a plan: throws `policy.denied`. */
@@ -190,6 +207,7 @@ export async function recordPlan(
   runId: string,
   entry: Pick<PolicyEntry, 'policy' | 'narrowed'>,
   made: Pick<PlannedByWords, 'plan' | 'digest' | 'clamped' | 'tried'>,
+  advice?: Advice,
 ): Promise<string[]> {
   const bytes = Buffer.from(canonicalJson(made.plan));
   await Promise.all([
@@ -206,6 +224,7 @@ export async function recordPlan(
       bytes: bytes.length,
       clamped: made.clamped.slice(0, 512).map((text) => cutText(text, 256)),
       ...triedOf(made),
+      ...adviceData(made.plan, advice),
     },
   });
   return entry.narrowed.slice(0, 512).map((text) => cutText(text, 256));

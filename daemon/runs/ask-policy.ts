@@ -3,6 +3,7 @@ import { OrchestraError } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import { cutText } from '../base/text.ts';
+import { likeOf } from '../planner/learning/family.ts';
 import { spellSpec } from '../policy/kept-spec.ts';
 import type { Permit } from '../policy/permit.ts';
 import type { PreparedLayer } from '../workspace/layers.ts';
@@ -82,7 +83,12 @@ export async function askPolicy(
   });
   const started = taskEntry(run, task.id, {
     type: 'task.started',
-    data: { attempt, spec: digest, ...(work.action === undefined ? {} : { action: work.action }) },
+    data: {
+      attempt,
+      spec: digest,
+      ...(work.action === undefined ? {} : { action: work.action }),
+      like: likeOf(task, run.ancestry.of(task.id)),
+    },
   });
   failpoint('before-task-started');
   const recorded = deps.log.appendAll(isDenied ? [decided] : [decided, started]);

@@ -17,7 +17,13 @@ export async function beginNew(
   request: SubmitRun,
 ): Promise<AcceptedRun> {
   const accepted = await planned(deps, run, request);
-  const narrowed = await recordPlan(deps, run.id, entryFor(deps, request), accepted.made);
+  const narrowed = await recordPlan(
+    deps,
+    run.id,
+    entryFor(deps, request),
+    accepted.made,
+    accepted.advice,
+  );
   const { policy, image, made, secrets, about } = accepted;
   return acceptedRun(deps, run, {
     policy,

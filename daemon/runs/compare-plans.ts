@@ -1,13 +1,14 @@
 import { OrchestraError } from '#contract/errors.ts';
-import type { PlanTask } from '#contract/plan.ts';
 import type { ComparedPlan, ComparedPlans } from '#contract/planning.ts';
 import type { Actor } from '#contract/records.ts';
 import type { ComparePlans } from '#contract/run.ts';
 import { digestOf } from '../base/canonical.ts';
 import type { Offer } from '../planner/models/planners.ts';
-import { ranked, scorePlans, type Experience } from '../planner/models/score.ts';
+import { ranked, scorePlans } from '../planner/models/score.ts';
 import { concurrencyFor, preparePlan } from './accept.ts';
+import { situationOf } from './advice.ts';
 import type { RunsDeps } from './deps.ts';
+import { experienceOf } from './explain-plan.ts';
 
 /** Every planner's plan for the same words, best first. Nothing is run. */
 export async function comparePlans(
@@ -33,9 +34,14 @@ export async function comparePlans(
     made === undefined ? [] : [{ tried, made }],
   );
   const goals = withPlan.find(({ tried }) => tried.planner === 'rules')?.made.plan;
+  const situation = situationOf(deps, caller, request.workspace);
   const scores = scorePlans(
     withPlan.map(({ made }) => made.plan),
-    { experience: experienceOf(deps), goals, concurrency: concurrencyFor(request, policy) },
+    {
+      experience: experienceOf(deps, situation),
+      goals,
+      concurrency: concurrencyFor(request, policy),
+    },
   );
   const rows = withPlan.flatMap(({ tried, made }, i) => {
     const score = scores[i];
@@ -60,11 +66,4 @@ export async function comparePlans(
   });
   const without = within.filter(({ made }) => made === undefined).map(({ tried }) => ({ tried }));
   return { items: [...items, ...without] };
-}
-
-function experienceOf({ durations }: Pick<RunsDeps, 'durations'>): Experience {
-  return {
-    durationMs: (task: PlanTask) => durations.p50(task),
-    isKnown: (task: PlanTask) => durations.knows(task),
-  };
 }

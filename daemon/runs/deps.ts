@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Engine, EngineFacts } from '../engine/engine.ts';
 import type { LayersWay } from '../engine/sight.ts';
 import type { NpmConfig } from '../provision/npm-config.ts';
+import type { Learning } from '../planner/learning/learning.ts';
 import type { Planners } from '../planner/models/planners.ts';
 import type { PolicyBook } from '../policy/book.ts';
 import type { PermitOffice } from '../policy/permit.ts';
@@ -90,6 +91,8 @@ export type RunsDeps = {
   slots: Capacity;
   /** What tasks took before, which says what they will take. */
   durations: Durations;
+  /** What earlier runs teach: it chooses and warns, and allows nothing. */
+  learning: Learning;
   demands: Demands;
   /** What was done already, and by which run. */
   actions: ActionCache;

@@ -9,11 +9,12 @@ const runsMax = 100;
  * everything else, a run at a time; a plan that was pruned has nothing to teach.
  */
 export async function learnFromPast(
-  deps: Pick<RunsDeps, 'states' | 'blobs' | 'durations' | 'demands'>,
+  deps: Pick<RunsDeps, 'states' | 'blobs' | 'durations' | 'demands' | 'learning'>,
   signal: AbortSignal,
 ): Promise<void> {
   for (const run of deps.states.all().slice(-runsMax)) {
     if (signal.aborted) return;
+    if (run.audit.first < deps.learning.allForgottenBefore) continue;
     await learnFrom(deps, run);
     // Whoever waits goes first.
     await new Promise(setImmediate);

@@ -37,6 +37,11 @@ export class Demands {
     if (took.memoryPeakBytes > 0) this.#memory.note(task, took.memoryPeakBytes * memoryMargin);
   }
 
+  clear(): void {
+    this.#cpu.clear();
+    this.#memory.clear();
+  }
+
   /** Never above the limits: they are what the task cannot get past. */
   claim(task: Demanding): Claim {
     const { cpuMilli, memoryBytes } = task.limits;

@@ -18,6 +18,10 @@ export class Durations {
     this.#learned.note(task, ms);
   }
 
+  clear(): void {
+    this.#learned.clear();
+  }
+
   /** Half of them took no longer. */
   p50(task: KnownBy): number {
     return this.#learned.quantile(task, 0.5, unknownMs);

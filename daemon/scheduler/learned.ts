@@ -50,6 +50,11 @@ export class Learned {
     }
   }
 
+  /** As if nothing had ever been noted. */
+  clear(): void {
+    for (const circle of this.#circles) circle.known.clear();
+  }
+
   /** Whether anything at all is known that a figure could stand on. */
   knows(task: KnownBy): boolean {
     return this.#circles.some(({ keyOf, known }) => known.get(keyOf(task)) !== undefined);

@@ -18,6 +18,8 @@ import { guardEngine } from '#daemon/engine/guard.ts';
 import { labelNames } from '#daemon/engine/labels.ts';
 import { Tokens } from '#daemon/access/tokens.ts';
 import { openRooms, type Rooms } from '#daemon/rooms.ts';
+import { ownerOf } from '#daemon/access/caller.ts';
+import { Learning } from '#daemon/planner/learning/learning.ts';
 import { SpentToday } from '#daemon/planner/models/spent-today.ts';
 import { ImagePins } from '#daemon/runs/images.ts';
 import { Attested } from '#daemon/runs/provenance/attested.ts';
@@ -234,7 +236,7 @@ export class Orchestra implements AsyncDisposable {
     if (!isBehind) await this.#index.query({ limit: 1 });
     await this.#index.close();
     await this.rooms.close();
-    const { states, pins, provenance, anchoring, tools, requests } = this.rooms.deps;
+    const { states, pins, provenance, anchoring, tools, requests, learning } = this.rooms.deps;
     const { attested } = provenance;
     const { usage, brought } = this.rooms.access;
     await assertRebuilt(
@@ -249,6 +251,7 @@ export class Orchestra implements AsyncDisposable {
         projection(this.rooms.tokens, new Tokens(), (fold) => fold.all()),
         projection(attested, new Attested(), (fold) => fold.all()),
         projection(this.rooms.deps.planners.spent, new SpentToday(), (fold) => fold.all()),
+        projection(learning, new Learning(ownerOf), (fold) => fold.all()),
         projection(tools.allowed, new AllowedTools(), (fold) => fold.all()),
         projection(tools.advertisements, new Advertisements(), (fold) => fold.all()),
       ],

@@ -9,6 +9,7 @@ import { checkpointRoutes } from './checkpoints.ts';
 import type { RouteDeps } from './deps.ts';
 import { tellingOfPruned } from './pruned.ts';
 import { evidenceRoutes } from './evidence.ts';
+import { learningRoutes } from './learning.ts';
 import { policyRoutes } from './policies.ts';
 import { policyToolRoutes } from './policy-tools.ts';
 import { provenanceRoutes } from './provenance.ts';
@@ -47,6 +48,7 @@ export function allRoutes(deps: RouteDeps): Routes {
     ...evidenceRoutes(deps),
     ...vaultRoutes(deps),
     ...tokenRoutes(deps),
+    ...learningRoutes(deps),
   };
   return tellingOfPruned(routes, deps);
 }

@@ -39,7 +39,7 @@ export function runRoutes({ runs, runsDeps, access }: RouteDeps): Part {
     planMake: async ({ body, actor, signal, caller }) => {
       access.brought.assert(caller, body.snapshot);
       const accepted = await runs.plan(body, actor, signal);
-      const { made, image, policy } = accepted;
+      const { made, image, policy, advice } = accepted;
       const { snapshot, cache = true } = body;
       const concurrency = concurrencyFor(body, policy);
       const asked = { snapshot, concurrency, cache };
@@ -53,6 +53,7 @@ export function runRoutes({ runs, runsDeps, access }: RouteDeps): Part {
           'network none; nothing has run',
         ],
         forecast: await forecast(runsDeps, accepted, asked, signal),
+        ...(advice.pitfalls.length === 0 ? {} : { pitfalls: advice.pitfalls }),
         ...(made.tried === undefined ? {} : { tried: [...made.tried] }),
       };
     },

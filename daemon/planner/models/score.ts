@@ -82,11 +82,13 @@ function wordsOf({ command, cwd }: PlanTask): string {
 }
 
 function success(plan: Plan, { outcomes }: Experience): number {
-  return plan.tasks.reduce((chance, task) => {
-    const { passed, failed } = outcomes?.(task) ?? { passed: 0, failed: 0 };
-    const good = passed + prior.passed;
-    return chance * (good / (good + failed + prior.failed));
-  }, 1);
+  return plan.tasks.reduce((all, task) => all * chance(outcomes?.(task)), 1);
+}
+
+/** The mean of the Beta distribution that the prior became by what was seen. */
+export function chance({ passed, failed } = { passed: 0, failed: 0 }): number {
+  const good = passed + prior.passed;
+  return good / (good + failed + prior.failed);
 }
 
 function risk(plan: Plan, { isKnown }: Experience): number {
@@ -97,7 +99,7 @@ function risk(plan: Plan, { isKnown }: Experience): number {
 }
 
 /** The lower end of what the share may be: one good time is not yet a law. */
-function wilson({ good, all }: { good: number; all: number }): number {
+export function wilson({ good, all }: { good: number; all: number }): number {
   if (all <= 0) return 0;
   const z = 1.96;
   const share = Math.min(1, good / all);

@@ -13,8 +13,8 @@ test('what tasks took is known to the next daemon, and nothing of those that fai
   await it.run([build, lint]);
   const durations = new Durations();
   const demands = new Demands({ tasks: 1 });
-  const { states, blobs } = it.rooms.deps;
-  await learnFromPast({ states, blobs, durations, demands }, AbortSignal.timeout(10_000));
+  const { states, blobs, learning } = it.rooms.deps;
+  await learnFromPast({ states, blobs, durations, demands, learning }, AbortSignal.timeout(10_000));
   expect(durations.p50(task(['build.js']))).toBeLessThan(20_000);
   const other = new Durations();
   expect(other.knows(task(['build.js']))).toBe(false);
@@ -24,8 +24,8 @@ test('what tasks took is known to the next daemon, and nothing of those that fai
 test('a daemon that is stopping learns nothing more', async () => {
   await using it = await Orchestra.open();
   await it.run([build]);
-  const { states, blobs, demands } = it.rooms.deps;
+  const { states, blobs, demands, learning } = it.rooms.deps;
   const durations = new Durations();
-  await learnFromPast({ states, blobs, durations, demands }, AbortSignal.abort());
+  await learnFromPast({ states, blobs, durations, demands, learning }, AbortSignal.abort());
   expect(durations.knows(task(['build.js']))).toBe(false);
 });
