@@ -220,6 +220,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',
   ],
+  'learning.forgotten': [
+    'test/unit/runs/learning.test.ts',
+    'what was learned can be forgotten, and a new daemon does not know it either',
+  ],
   'limit.exceeded': ['test/unit/runs/trail.test.ts', 'the trail of a task past its time'],
   'log.carried': [
     'test/unit/audit/retention/prune.test.ts',
@@ -376,6 +380,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
   'run.pruned': [
     'test/unit/runs/prune/pruner.test.ts',
     'each run that is dropped is, before anything of it goes, and what went afterwards',
+  ],
+  'run.rated': [
+    'test/unit/runs/learning.test.ts',
+    'who ran it rates it, once each, and the note is in the vault alone',
   ],
   'run.recovered': [
     'test/unit/runs/trail.test.ts',

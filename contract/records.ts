@@ -426,6 +426,18 @@ export const recordTypes = {
     exit_code: count,
     reason: text(512),
   }),
+  /** The newest of each person counts. The note is in the vault, under the subject. */
+  'run.rated': note({
+    rating: z.enum(['up', 'down']),
+    note_commitment: hex64.optional(),
+    subject: SubjectId.optional(),
+  }),
+  /** What came before teaches nothing any more: of one owner or all, of one family or all. */
+  'learning.forgotten': note({
+    family: text(160).optional(),
+    owner: text(64).optional(),
+    before_seq: count,
+  }),
   'plan.requested': note({ planner: text(64), profile: Digest }),
   'plan.made': note({
     planner: text(64),
@@ -434,6 +446,14 @@ export const recordTypes = {
     bytes: count,
     clamped: names,
     tried: triedPlanners.optional(),
+    /** What it does, whatever its tasks are called. */
+    shape: Digest.optional(),
+    /** What was asked for, in words of ours alone; absent where there were others. */
+    goal: text(128).optional(),
+    /** What kind of workspace it was made for. */
+    kind: Digest.optional(),
+    /** What earlier runs warn of. */
+    warned: z.array(text(512)).max(32).optional(),
   }),
   'plan.failed': note({
     planner: text(64),
@@ -532,7 +552,21 @@ export const recordTypes = {
   'run.goes_on': note({}),
 
   // a task
-  'task.started': note({ attempt: count, spec: Digest, action: Digest.optional() }),
+  'task.started': note({
+    attempt: count,
+    spec: Digest,
+    action: Digest.optional(),
+    /** What tells which tasks are like it, to learn from; without paths, versions and free text. */
+    like: z
+      .strictObject({
+        family: text(160),
+        /** Families that it waited for. */
+        after: z.array(text(160)).max(8),
+        timeout_ms: count,
+        memory_bytes: count,
+      })
+      .optional(),
+  }),
   'task.finished': note({
     ...attemptEnd,
     outcome: z.enum(['succeeded', 'failed', 'timed_out', 'violated', 'cancelled', 'unknown']),

@@ -141,6 +141,8 @@ export type RunFacts = {
   tasks: Map<string, TaskFacts>;
   /** Some layer of its tasks has something in it. */
   leftSomething: boolean;
+  /** What people said of it, the newest of each; notes are in the vault. */
+  ratings: Map<string, RecordData<'run.rated'>>;
   audit: { first: number; last: number; records: number };
 };
 
@@ -163,6 +165,8 @@ export class RunStates {
     if (!run) return;
     run.audit.last = record.seq;
     run.audit.records += 1;
+    // The only word about a run that counts after its end.
+    if (record.type === 'run.rated') run.ratings.set(ownerOf(record.actor), record.data);
     apply(run, record);
   }
 
@@ -177,9 +181,10 @@ export class RunStates {
 
   /** The commitments to words that runs still stand on. */
   commitments(): Set<string> {
-    const said = this.all().flatMap(({ intent }) =>
-      'commitment' in intent ? [intent.commitment] : [],
-    );
+    const said = this.all().flatMap(({ intent, ratings }) => [
+      ...('commitment' in intent ? [intent.commitment] : []),
+      ...[...ratings.values()].flatMap(({ note_commitment: note }) => note ?? []),
+    ]);
     return new Set(said);
   }
 
@@ -218,6 +223,7 @@ function submitted(record: AnyRecord & { type: 'run.submitted' }): RunFacts {
     narrowed: [],
     tasks: new Map(),
     leftSomething: false,
+    ratings: new Map(),
     audit: { first: record.seq, last: record.seq, records: 0 },
   };
 }

@@ -113,6 +113,8 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
   'run.cancelled': on('api', 3),
   'run.timed_out': on('api', 3),
   'run.closed': on('api', 3),
+  'run.rated': on('api', 'Rate'),
+  'learning.forgotten': on('api', 4),
   'plan.requested': on('api', 'Request Plan'),
   'plan.made': on('api', 'Make Plan'),
   'plan.failed': on('api', 'Make Plan'),

@@ -1,6 +1,6 @@
 import type { Digest, RunId } from '#contract/ids.ts';
 import type { Actor, AnyRecord, RecordData, RecordOf } from '#contract/records.ts';
-import type { FailureClass } from '#contract/run.ts';
+import type { FailureClass, RunOutcome } from '#contract/run.ts';
 import { Kept } from './kept.ts';
 
 /** One attempt of a task that said something about its like. */
@@ -57,6 +57,8 @@ type OpenRun = {
   owner: string;
   workspace: string;
   made?: RecordData<'plan.made'>;
+  /** The plan that it began with did not do. */
+  wasRevised?: true;
   tasks: Map<string, OpenTask>;
 };
 
@@ -92,6 +94,7 @@ export class Learning {
     const run = this.#open.get(record.run);
     if (run === undefined) return;
     if (record.type === 'plan.made') run.made = record.data;
+    else if (record.type === 'plan.revised') run.wasRevised = true;
     else if (record.type === 'run.closed') this.#close(run, record);
     else this.#foldTask(run, record);
   }
@@ -178,11 +181,14 @@ export class Learning {
     this.#families.note(open.like.family, open.sample);
   }
 
-  #close({ from, owner, made }: OpenRun, { run = '', seq, data }: RecordOf<'run.closed'>): void {
+  #close(
+    { from, owner, made, wasRevised }: OpenRun,
+    { run = '', seq, data }: RecordOf<'run.closed'>,
+  ): void {
     this.#open.delete(run);
     const { outcome } = data;
-    const passed = outcome === 'succeeded';
-    if (made?.shape === undefined || !(passed || outcome === 'failed' || outcome === 'timed_out')) {
+    const passed = outcome === 'succeeded' && wasRevised === undefined;
+    if (made?.shape === undefined || !judging.includes(outcome)) {
       return;
     }
     const { shape, plan, planner, goal, kind } = made;
@@ -231,4 +237,6 @@ export class Learning {
   }
 }
 
+/** Of an end that people or refusals made, a plan is not to blame. */
+const judging: readonly RunOutcome[] = ['succeeded', 'failed', 'timed_out'];
 const ratedMax = 16_384;
