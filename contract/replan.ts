@@ -69,3 +69,38 @@ export const ReplanRun = z.strictObject({
   hint: z.string().max(500).optional(),
 });
 export type ReplanRun = z.infer<typeof ReplanRun>;
+
+/** What was done to a plan and why, in one sentence. */
+export function revisionSentence({
+  revision,
+  planner,
+  because,
+  steps,
+}: Pick<RevisionView, 'revision' | 'planner' | 'because' | 'steps'>): string {
+  const words = steps.map(stepWords).join(', ');
+  return `plan ${revision} by ${planner}, because ${because.task} failed (${because.class}): ${words}`;
+}
+
+function stepWords({ op, task, as = task }: ReplanStep): string {
+  switch (op) {
+    case 'add':
+      return `${task} is added`;
+    case 'replace':
+      return `${as} stands in for ${task}`;
+    case 'drop':
+      return `${task} is dropped`;
+    case 'set_deps':
+      return `${task} waits for others`;
+  }
+}
+
+/** Why nothing was done about a failure, and what a person can do, as lines. */
+export function refusalLines({ task, code, next }: ReplanRefusal): string[] {
+  return [`${task} failed, and the plan was not changed for it (${refusalWords[code]})`, ...next];
+}
+
+const refusalWords: Readonly<Record<(typeof replanRefusals)[number], string>> = {
+  limit: 'it was changed as often as it may be',
+  same_failure: 'it was changed for this very failure before',
+  no_way: 'nobody knew another way within what was approved',
+};

@@ -10,7 +10,7 @@ import type { PolicyEntry } from '../policy/book.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { surveyOf, type Survey } from '../planner/models/survey.ts';
 import { plan } from '../planner/planner.ts';
-import { makeProfile, type Profile } from '../planner/profile.ts';
+import { makeProfile, type Profile, type ProfileEntry } from '../planner/profile.ts';
 import { openRunSecrets, type RunSecrets } from '../secrets/run-secrets.ts';
 import { adviceData, adviceOn, aimsOf, preferPast, situationOf, type Advice } from './advice.ts';
 import type { RunsDeps } from './deps.ts';
@@ -29,7 +29,7 @@ export type Accepted = {
   advice: Advice;
 };
 
-const planBytesMax = 64 * 1024 * 1024;
+export const planBytesMax = 64 * 1024 * 1024;
 /** Of all documents that judge, as they are kept. */
 const policyBytesMax = 16 * 1024 * 1024;
 const manifestBytesMax = 4 * 1024 * 1024;
@@ -150,16 +150,33 @@ async function profileFor(
       { hint: 'leave out what the run does not need: .orchestraignore' },
     );
   }
-  const entries = (await snapshots.entries(snapshot)).map((entry) => ({
+  const entries = await entriesOf(deps, snapshot);
+  const profile = await profileOf(deps, snapshot, entries);
+  return { profile, survey: () => surveyOf(entries) };
+}
+
+/** What the rules look at of a workspace. */
+export async function profileOf(
+  deps: Pick<RunsDeps, 'workspace'>,
+  snapshot: Digest,
+  known?: readonly ProfileEntry[],
+): Promise<Profile> {
+  const entries = known ?? (await entriesOf(deps, snapshot));
+  return makeProfile(entries, async (path) => {
+    const content = await deps.workspace.snapshots.readFile(snapshot, path, manifestBytesMax);
+    return content ?? new Uint8Array();
+  });
+}
+
+async function entriesOf(
+  { workspace }: Pick<RunsDeps, 'workspace'>,
+  snapshot: Digest,
+): Promise<ProfileEntry[]> {
+  return (await workspace.snapshots.entries(snapshot)).map((entry) => ({
     path: entry.path,
     type: entry.type,
     size: entry.type === 'file' ? entry.bytes : 0,
   }));
-  const profile = await makeProfile(entries, async (path) => {
-    const content = await snapshots.readFile(snapshot, path, manifestBytesMax);
-    return content ?? new Uint8Array();
-  });
-  return { profile, survey: () => surveyOf(entries) };
 }
 
 /** A policy that was in force for a run, as far as the ceiling of today allows it. */

@@ -8,6 +8,7 @@ import type { RunsDeps } from './deps.ts';
 import { isDone } from './kept.ts';
 import { expectedOf } from './expected.ts';
 import { taskEntry, type AcceptedRun } from './open-run.ts';
+import { Replanner } from './replan/replanner.ts';
 import { askEarly, couldAsk } from './requests/clear.ts';
 import { expectTasks } from './slot.ts';
 import { stopOf } from './stop.ts';
@@ -25,17 +26,24 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
   run.people.use((isBusy) => couldBegin(deps, run, isBusy));
   await askAhead(deps, run);
   const following = follow(deps, run);
+  const replanner = new Replanner(deps, run, async () => {
+    tellOutlook(deps, run);
+    await askAhead(deps, run);
+  });
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
-    over: endsOf(deps, run),
+    over: endsOf(deps, run, replanner),
     concurrency: run.concurrency,
     slots: deps.slots,
     priority: run.priority,
     cost: (task) => deps.durations.p50(task),
     claim: (task) => deps.demands.claim(task),
-    admit: (stop) => (run.pause.isOpen ? undefined : run.pause.admit(stop)),
+    admit: (stop) =>
+      replanner.admit()?.then(() => run.pause.admit(stop)) ??
+      (run.pause.isOpen ? undefined : run.pause.admit(stop)),
     signal,
     execute: async (task, turn) => {
+      replanner.begins(task);
       await following.get(task.id);
       const passed = await run.people.working(task.id, async () =>
         runTask(deps, run, task, {
@@ -45,7 +53,9 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
         }),
       );
       checkpoints.taskEnded();
-      return passed || task.onFailure === 'continue';
+      if (passed || task.onFailure === 'continue') return true;
+      const amended = await replanner.after(task, turn);
+      return amended === undefined ? false : { amended };
     },
     skip: (task, because) => skip(deps, run, task, `${because} did not succeed`, because),
   });
@@ -89,12 +99,14 @@ function tellOutlook(deps: RunsDeps, run: AcceptedRun): void {
 }
 
 /** The tasks that are over already: whether the way behind each is open. */
-function endsOf(deps: RunsDeps, run: AcceptedRun): Map<string, boolean> {
+function endsOf(deps: RunsDeps, run: AcceptedRun, replanner: Replanner): Map<string, boolean> {
   const facts = deps.states.find(run.id);
   const ends = new Map<string, boolean>();
-  for (const { id, onFailure } of run.plan.tasks) {
+  for (const one of run.plan.tasks) {
+    const { id, onFailure } = one;
     const task = facts?.tasks.get(id);
-    if (task?.finishedAt === undefined) continue;
+    // One that failed and for which nobody looked for another way yet has its turn once more.
+    if (task?.finishedAt === undefined || replanner.isPending(one)) continue;
     ends.set(id, isDone(task) || (onFailure === 'continue' && task.state !== 'skipped'));
   }
   return ends;

@@ -1,6 +1,7 @@
 import { leftOutSentence } from '#contract/left-out.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import { triedLine } from '#contract/planning.ts';
+import { refusalLines, revisionSentence } from '#contract/replan.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import { escapeMarkdown as text, table } from './markdown.ts';
@@ -23,6 +24,7 @@ export function reportOf(facts: ReportFacts): string {
     facets(facts),
     run.reasons.length > 0 ? `## Reasons\n\n${bullets(run.reasons)}` : '',
     tasks(run),
+    revisions(run),
     wallsMet(run),
     usage(run),
     artifacts(run),
@@ -83,6 +85,22 @@ function tasks(run: RunView): string {
     'why',
   ];
   return `## Tasks\n\n${table(head, rows)}`;
+}
+
+/** How the plan was changed on the way, and where it was not. */
+function revisions({ revisions = [], replanRefused = [] }: RunView): string {
+  if (revisions.length + replanRefused.length === 0) return '';
+  const lines = [
+    ...revisions.flatMap((one) => [
+      `- ${text(revisionSentence(one))}`,
+      ...(one.tried ?? []).map((tried) => `  - ${text(triedLine(tried))}`),
+    ]),
+    ...replanRefused.flatMap((one) => {
+      const [first = '', ...next] = refusalLines(one);
+      return [`- ${text(first)}`, ...next.map((step) => `  - ${text(step)}`)];
+    }),
+  ];
+  return `## How the plan was changed\n\n${lines.join('\n')}`;
 }
 
 /** The most that each task used. Empty where nobody could look, or before it ended. */

@@ -55,6 +55,7 @@ async function assertOutput({ blobs }: RunsDeps, run: RunFacts, task: string): P
 async function assertTask(runs: Runs, run: RunFacts, task: string): Promise<void> {
   const plan = await runs.planOf(run);
   if (plan?.tasks.some(({ id }) => id === task)) return;
+  if (run.tasks.get(task)?.superseded !== undefined) return;
   // Its plan was pruned; the log knows the tasks that began.
   if (plan === undefined && run.tasks.has(task)) return;
   throw new OrchestraError('task.unknown', `${run.id} has no task ${task.slice(0, 64)}`, {

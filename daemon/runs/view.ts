@@ -60,13 +60,30 @@ export function viewOf(
     exitCode: run.exitCode,
     reason: run.reason && withWords(run.reason, said),
     reasons: run.reasons.map((reason) => withWords(reason, said)),
-    tasks: (plan?.tasks ?? tasksOnRecord(run)).map((task) =>
+    ...(run.revisions.length === 0 ? {} : { revisions: run.revisions.map(withTried) }),
+    ...(run.replanRefused.length === 0 ? {} : { replanRefused: run.replanRefused.map(withTried) }),
+    tasks: shownTasks(run, plan).map((task) =>
       taskView(task, run.tasks.get(task.id) ?? untouched, hints.get(task.id)),
     ),
     checkpoint: run.checkpoint,
     audit: { ...run.audit },
   };
 }
+
+/** Those of the newest plan, and before them what earlier ones had instead. */
+function shownTasks(run: RunFacts, plan: Plan | undefined): PlannedTask[] {
+  const all = tasksOnRecord(run);
+  if (plan === undefined) return all;
+  const isThere = new Set(plan.tasks.map(({ id }) => id));
+  const before = all.filter(({ id }) => run.tasks.get(id)?.superseded !== undefined);
+  return [...before.filter(({ id }) => !isThere.has(id)), ...plan.tasks];
+}
+
+function withTried<T extends { tried?: RecordedTried }>({ tried, ...one }: T) {
+  return { ...one, ...(tried === undefined ? {} : { tried: tried.map(triedShown) }) };
+}
+
+type RecordedTried = NonNullable<RunFacts['tried']> | undefined;
 
 export function rowOf(run: RunFacts, { intent, nameOf }: Personal = onRecord(run)): RunRow {
   const states = [...run.tasks.values()].map((task) => task.state);

@@ -31,7 +31,9 @@ export class Frontier<T extends Node> {
   /** Once, before anything begins. */
   start(): Opened<T> {
     const skipped: Opened<T>['skipped'] = [];
-    for (const [id, isOpen] of [...this.#over]) {
+    // As they are now: what is skipped on the way joins them.
+    const before = Array.from(this.#over);
+    for (const [id, isOpen] of before) {
       if (isOpen) this.#countDown(id);
       else skipped.push(...this.#close(id));
     }

@@ -62,7 +62,7 @@ export type PlanFileTask = {
   outputs?: { name: string; path: string; required?: boolean }[];
   limits?: Record<string, unknown>;
   timeout?: string;
-  on_failure?: 'continue';
+  on_failure?: 'continue' | 'replan';
   secrets?: string[];
   inputs?: string[];
   side_effects?: boolean;

@@ -3,6 +3,8 @@ import type { Finding } from '#contract/plan.ts';
 import type { DraftInput } from '../plan-file.ts';
 import { planByRules } from '../plan-by-rules.ts';
 import { refusal, type PlanRequest, type Planned } from '../planner.ts';
+import { readOperations, operationsSchema, type Operation } from '../replan/operations.ts';
+import { replanContext, replanPrompt, replanTurn, type ReplanFacts } from '../replan/prompt.ts';
 import { validateDraft } from '../validate.ts';
 import { Asker, type AskerOptions, type Consultation, type Planning, type Tried } from './asker.ts';
 import { modelContext } from './context.ts';
@@ -24,6 +26,20 @@ export type WordsRequest = Omit<PlanRequest, 'planText' | 'exec'> & {
 };
 
 export type PlannedByWords = Planned & { tried: Tried[] };
+
+/** What is left of a plan of which a task failed for good, and what was done about it. */
+export type ReplanRequest<T> = {
+  intent: string;
+  facts: ReplanFacts;
+  tools: readonly string[];
+  /** What the rules would do, where they are sure. */
+  remedy: readonly Operation[] | undefined;
+  /** Whether what comes of operations is sound and allowed. */
+  judge: (operations: readonly Operation[]) => Promise<Judged<T>>;
+};
+
+/** `value` is undefined where nobody knows a way. */
+export type Replanned<T> = { value: T | undefined; planner: string; tried: Tried[] };
 
 /** What one planner has, when all are asked. */
 export type Offer = { tried: Tried; made?: Planned };
@@ -140,6 +156,29 @@ export class Planners {
     return { tried };
   }
 
+  /**
+   * Another way for what is left of a plan, by whoever has one first, within one deadline. Like a
+   * plan it is sound and allowed, whoever made it; unlike a plan there may be none.
+   */
+  async replan<T>(request: ReplanRequest<T>, planning: Planning): Promise<Replanned<T>> {
+    const { settings } = this.#options;
+    const turn = this.#turn(planning);
+    const tried: Tried[] = [];
+    for (const [i, one] of settings.entries()) {
+      if (!isModel(one)) {
+        const judged = request.remedy && (await request.judge(request.remedy));
+        tried.push(idle(one.name, judged?.ok === true ? 'ok' : 'impossible'));
+        if (judged?.ok === true) return { value: judged.value, planner: one.name, tried };
+        continue;
+      }
+      const behind = settings.slice(i + 1).filter(isModel).length;
+      const answer = await this.#asker.ask(one, aboutReplan(request), { ...turn, behind });
+      tried.push(answer.tried);
+      if (answer.value !== undefined) return { value: answer.value, planner: one.name, tried };
+    }
+    return { value: undefined, planner: '', tried };
+  }
+
   /** Throws `planner.unknown`, with the nearest name. */
   assertKnown(name: string): void {
     this.#chosen(name);
@@ -157,6 +196,27 @@ export class Planners {
     const untilMs = this.#asker.now() + this.#options.withinMs;
     return { planning, untilMs, isNamed: planner !== undefined };
   }
+}
+
+function aboutReplan<T>({
+  intent,
+  facts,
+  tools,
+  judge,
+}: ReplanRequest<T>): Consultation<readonly Operation[], T> {
+  const told = replanContext(facts);
+  return {
+    system: replanPrompt,
+    first: replanTurn(intent, told),
+    schema: operationsSchema(tools),
+    told,
+    read: (text) => {
+      const read = readOperations(text);
+      return read.ok ? { ok: true, draft: read.operations } : read;
+    },
+    wanted: 'all operations',
+    judge,
+  };
 }
 
 function isModel(settings: PlannerSettings): settings is ModelSettings {

@@ -74,6 +74,7 @@ function take(run: RunRecords, record: AnyRecord, hash: string): void {
       if (record.data.intent_commitment !== undefined) run.intent = record.data.intent_commitment;
       return;
     case 'plan.made':
+    case 'plan.revised':
       run.plan = record.data.plan;
       return;
     case 'run.accepted':
