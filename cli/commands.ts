@@ -87,6 +87,10 @@ const priority: OptionSpec = {
   flags: '--priority <n>',
   text: '-100 to 100: goes before runs of a lower one (default: 0)',
 };
+const autonomous: OptionSpec = {
+  flags: '--autonomous',
+  text: 'choose among all programs of the image; the plan is tried first, and people are asked for what is new',
+};
 const goOn: readonly OptionSpec[] = [
   { flags: '--again', text: 'tasks with side effects that began before may run once more' },
   { flags: '--dry-run', text: 'only say what is kept and what would run' },
@@ -112,6 +116,7 @@ export const commands: readonly CommandSpec[] = [
     options: [
       plan,
       planner,
+      autonomous,
       workspace,
       policy,
       config,

@@ -299,6 +299,10 @@ export const recordCoverage: Readonly<Record<string, Proof>> = {
     'test/unit/runs/plan-words.test.ts',
     'a plan that a model makes after another one failed is on record question by question, before each of them',
   ],
+  'plan.rehearsed': [
+    'test/unit/runs/autonomous.test.ts',
+    'the image says what there is, a person approves what is new, and the second run goes by itself',
+  ],
   'plan.made': [
     'test/unit/runs/trail.test.ts',
     'the trail of a run with an artifact and a task after it',

@@ -4,7 +4,7 @@ import { prunedKinds, pruneReasons } from './prune.ts';
 import { refusedShape, revisedShape } from './replan.ts';
 import { answerKinds, questionKinds, requestEnds, requestKinds } from './requests.ts';
 import { attemptOutcomes, continueModes, failureClasses, LimitName, runOutcomes } from './run.ts';
-import { GrownTool } from './tools.ts';
+import { GrownTool, programStandings } from './tools.ts';
 
 /**
  * The registry of everything the log can say. One row a type; the data schema is closed.
@@ -454,6 +454,20 @@ export const recordTypes = {
     kind: Digest.optional(),
     /** What earlier runs warn of. */
     warned: z.array(text(512)).max(32).optional(),
+  }),
+  /** Before a plan of an autonomous run is taken: how its programs stand, and whether they start. */
+  'plan.rehearsed': note({
+    plan: Digest,
+    programs: z
+      .array(
+        z.strictObject({
+          name: text(256),
+          binary: Digest.optional(),
+          standing: z.enum(programStandings),
+          started: z.boolean().optional(),
+        }),
+      )
+      .max(64),
   }),
   'plan.failed': note({
     planner: text(64),

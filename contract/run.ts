@@ -7,6 +7,7 @@ import { TriedPlanner } from './planning.ts';
 import { pruneReasons } from './prune.ts';
 import { ReplanRefusal, replansMax, RevisionView } from './replan.ts';
 import { requestKinds } from './requests.ts';
+import { RehearsedProgram } from './tools.ts';
 
 export const runOutcomes = [
   'succeeded',
@@ -208,6 +209,8 @@ export const RunView = z.strictObject({
   planner: z.string().optional(),
   /** Who was asked for the plan, in that order; absent where only one could be. */
   tried: z.array(TriedPlanner).optional(),
+  /** Of an autonomous run: the programs of its plan. */
+  rehearsed: z.array(RehearsedProgram).optional(),
   /** How the plan was changed on the way, oldest first; absent where it was not. */
   revisions: z.array(RevisionView).optional(),
   /** Failures for which it was not changed, though it might have been. */
@@ -332,6 +335,8 @@ export const SubmitRun = z.strictObject({
   priority: z.number().int().min(-100).max(100).optional(),
   /** False: every task runs, whatever ran before. */
   cache: z.boolean().optional(),
+  /** Its plan is tried first, and people are asked for every program that is new. */
+  autonomous: z.boolean().optional(),
   /** How often the plan may be revised when a task fails for good; 0: never. */
   replan: z.number().int().min(0).max(replansMax).optional(),
 });

@@ -46,6 +46,28 @@ export type AllowedTool = z.infer<typeof AllowedTool>;
 export const toolStandings = ['allowed', 'changed', 'new'] as const;
 export type ToolStanding = (typeof toolStandings)[number];
 
+/** How a command of a plan stands: `unlisted` is nothing of the image, and goes on no list. */
+export const programStandings = ['allowed', 'asked', 'unlisted'] as const;
+
+/** A program of the plan of an autonomous run, as it stood before anything ran. */
+export const RehearsedProgram = z.strictObject({
+  name: z.string(),
+  standing: z.enum(programStandings),
+  /** Whether it started in a sandbox of its image; absent where that was not tried. */
+  started: z.boolean().optional(),
+});
+export type RehearsedProgram = z.infer<typeof RehearsedProgram>;
+
+/** One line for people. */
+export function rehearsedLine({ name, standing, started }: RehearsedProgram): string {
+  const words = {
+    allowed: 'on the list of tools',
+    asked: 'new, so somebody is asked for it',
+    unlisted: 'no program of the image, so somebody is asked for it each time',
+  }[standing];
+  return `${name}: ${words}${started === false ? '; it does not start' : ''}`;
+}
+
 export const ToolRow = AdvertisedTool.extend({ standing: z.enum(toolStandings) });
 export type ToolRow = z.infer<typeof ToolRow>;
 

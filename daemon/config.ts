@@ -116,6 +116,8 @@ export const ConfigFile = z.strictObject({
   forward: ForwardList.optional(),
   /** Who makes plans of words, in the order of trial; the rules come last in any case. */
   planners: PlannerList.optional(),
+  /** Every run is autonomous: whatever program is new in its plan is asked for. */
+  autonomous: z.enum(['off', 'on']).optional(),
   /** By when a plan has to be there, whoever makes it. */
   plan_within: Duration.optional(),
   log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional(),
@@ -152,6 +154,7 @@ export type Config = {
   forward: readonly ForwardSettings[];
   planners: readonly PlannerSettings[];
   planWithinMs: number;
+  autonomous: boolean;
   /** Who has which role. */
   access: AccessSettings | undefined;
   quotas: QuotasSection | undefined;
@@ -231,6 +234,7 @@ export async function readConfig(sources: ConfigSources): Promise<Config> {
     audit: { keepDays: pickOfAudit('keep_days', 400) },
     forward: pick('forward', []),
     planWithinMs: pickTime('plan_within', planWithinMs),
+    autonomous: pick('autonomous', 'off') === 'on',
     identity: pick('identity', undefined),
     access: document.access,
     quotas: document.quotas,

@@ -414,6 +414,7 @@ export async function openRooms(options: RoomOptions): Promise<Rooms> {
       logger,
     }),
     quotas,
+    autonomous: config.autonomous,
     openRunsMax: config.openRuns,
   };
   const runs = new Runs(deps);

@@ -1,6 +1,7 @@
 import { leftOutSentence } from '#contract/left-out.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { triedLine } from '#contract/planning.ts';
+import { rehearsedLine } from '#contract/tools.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Command } from '../context.ts';
 import { hintLines } from '../run/hints.ts';
@@ -35,6 +36,7 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     ['Plan', view.plan],
     ['Planner', view.planner],
     ...(view.tried ?? []).map((one): [string, string] => ['', triedLine(one)]),
+    ...(view.rehearsed ?? []).map((one): [string, string] => ['', rehearsedLine(one)]),
     ['Image', view.image],
     ['Submitted', `${view.submittedAt} by ${view.submittedBy}`],
     ['Goes on from', view.continues && `${view.continues.run} (${view.continues.mode})`],

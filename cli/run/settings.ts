@@ -55,6 +55,7 @@ export async function runSettings(context: Context, options: Options): Promise<R
       ...(timeout === undefined ? {} : { timeoutMs: parseTime(timeout, '--timeout') }),
       ...(priority === undefined ? {} : { priority }),
       ...(options['cache'] === false ? { cache: false } : {}),
+      ...(options['autonomous'] === true ? { autonomous: true } : {}),
     },
   };
 }

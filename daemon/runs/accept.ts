@@ -7,9 +7,10 @@ import type { SubmitRun } from '#contract/run.ts';
 import { canonicalJson, digestOf } from '../base/canonical.ts';
 import { cutText } from '../base/text.ts';
 import type { PolicyEntry } from '../policy/book.ts';
+import { autonomously, isAutonomous } from '../policy/autonomous.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { surveyOf, type Survey } from '../planner/models/survey.ts';
-import { plan } from '../planner/planner.ts';
+import { plan, refusal } from '../planner/planner.ts';
 import { makeProfile, type Profile, type ProfileEntry } from '../planner/profile.ts';
 import { openRunSecrets, type RunSecrets } from '../secrets/run-secrets.ts';
 import { adviceData, adviceOn, aimsOf, preferPast, situationOf, type Advice } from './advice.ts';
@@ -19,6 +20,7 @@ import { aboutOf, aboutRun, type About } from './judging/about.ts';
 import { assertAllowed, withinProfiles } from './judging/judge-plan.ts';
 import type { RunFacts } from './state.ts';
 import { denials, planWords, triedOf, type PlannedByWords } from './plan-words.ts';
+import { programsOf, recordRehearsal, rehearse } from './rehearsal.ts';
 
 export type Accepted = {
   policy: EffectivePolicy;
@@ -45,7 +47,8 @@ export async function planFor(
   request: SubmitRun,
   signal: AbortSignal,
 ): Promise<Accepted> {
-  const { runId, policy, image, asked, judged } = await preparePlan(deps, whose, request);
+  const prepared = await preparePlan(deps, whose, request, signal);
+  const { runId, policy, image, asked, judged, rehearsed } = prepared;
   const planner = plannerName(deps, request);
   if (runId !== undefined) {
     await deps.log.append({
@@ -74,13 +77,23 @@ export async function planFor(
         })
       : undefined;
   const { made, about } = preferred ?? offered;
+  if (rehearsed !== undefined) {
+    const { programs, findings } = await rehearsed(made.plan);
+    await recordRehearsal(deps, runId, { plan: made.digest, programs, findings });
+    if (findings.length > 0) throw refusal(findings, made.plan.planner);
+  }
   const names = made.plan.tasks.flatMap((task) => task.secrets);
   const secrets = await openRunSecrets(deps.secrets, names);
   return { policy, image, made, about, secrets, advice: adviceOn(made.plan, aims, situation) };
 }
 
 /** What every planner is told, and what the policy says of a plan: throws `policy.denied`. */
-export async function preparePlan(deps: RunsDeps, whose: RunFacts | Actor, request: SubmitRun) {
+export async function preparePlan(
+  deps: RunsDeps,
+  whose: RunFacts | Actor,
+  request: SubmitRun,
+  signal: AbortSignal = AbortSignal.any([]),
+) {
   const runId = 'id' in whose ? whose.id : undefined;
   const policy = policyFor(deps, request);
   const [image, { profile, survey }] = await Promise.all([
@@ -100,16 +113,28 @@ export async function preparePlan(deps: RunsDeps, whose: RunFacts | Actor, reque
     await assertAllowed(deps, { policy, image, about }, made.plan);
     return { made, about };
   };
+  // The image says what there is, and every plan is tried before anything of it runs.
+  const isTried = isAutonomous(policy);
+  const programs = isTried ? await programsOf(deps, image) : undefined;
+  const { uid } = 'id' in whose ? whose.actor : whose;
+  const rehearsed = isTried
+    ? async (made: Plan) => rehearse(deps, { image, uid, signal }, made)
+    : undefined;
   const asked = {
     intent: request.intent,
     profile,
     survey,
     policy,
     image: { reference: image.reference, id: image.id },
-    imageTools: image.tools,
-    review: (planned: PlannedByWords) => denials(() => judged(planned)),
+    imageTools: programs?.map(({ name }) => name) ?? image.tools,
+    programs,
+    review: async (planned: PlannedByWords) => {
+      const denied = await denials(() => judged(planned));
+      if (denied.length > 0 || rehearsed === undefined) return denied;
+      return (await rehearsed(planned.plan)).findings;
+    },
   };
-  return { runId, policy, image, asked, judged };
+  return { runId, policy, image, asked, judged, rehearsed };
 }
 
 async function aboutPlanned(
@@ -186,14 +211,20 @@ export async function policyAgain(deps: RunsDeps, digest: Digest): Promise<Polic
   return deps.policies.again({ ...content, digest });
 }
 
-export function policyFor(deps: RunsDeps, request: Pick<SubmitRun, 'policy'>): EffectivePolicy {
+export function policyFor(deps: RunsDeps, request: Asked): EffectivePolicy {
   return entryFor(deps, request).policy;
 }
 
-export function entryFor(
-  { policies }: RunsDeps,
-  { policy }: Pick<SubmitRun, 'policy'>,
-): PolicyEntry {
+type Asked = Pick<SubmitRun, 'policy'> & Partial<Pick<SubmitRun, 'autonomous'>>;
+
+/** The policy that was asked for, as an autonomous run has it where this is to be one. */
+export function entryFor(deps: RunsDeps, request: Asked): PolicyEntry {
+  const entry = namedEntry(deps, request);
+  if (request.autonomous !== true && !deps.autonomous) return entry;
+  return { ...entry, policy: autonomously(entry.policy) };
+}
+
+function namedEntry({ policies }: RunsDeps, { policy }: Pick<SubmitRun, 'policy'>): PolicyEntry {
   if (policy === undefined) return policies.byDefault();
   if ('name' in policy) return policies.get(policy.name);
   return policies.fromText(policy.text, policy.file);

@@ -22,7 +22,7 @@ export async function comparePlans(
       hint: 'two plans that are there: orchestra plan diff A B',
     });
   }
-  const { asked, judged, policy } = await preparePlan(deps, caller, request);
+  const { asked, judged, policy } = await preparePlan(deps, caller, request, signal);
   const actor = await deps.vault.actor(caller);
   const offers = await deps.planners.compare(asked, { actor, signal }, tokens);
   const within = await Promise.all(

@@ -106,6 +106,8 @@ export type RunsDeps = {
   provenance: Provenance;
   /** How much of what there is for somebody is left. */
   quotas: Quotas;
+  /** Every run is autonomous, whether somebody asks for it or not. */
+  autonomous: boolean;
   /** How many runs may be open at once; more are refused with `daemon.busy`. */
   openRunsMax: number;
 };

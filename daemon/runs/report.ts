@@ -2,6 +2,7 @@ import { leftOutSentence } from '#contract/left-out.ts';
 import type { Plan, PlanTask } from '#contract/plan.ts';
 import { triedLine } from '#contract/planning.ts';
 import { refusalLines, revisionSentence } from '#contract/replan.ts';
+import { rehearsedLine } from '#contract/tools.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import { escapeMarkdown as text, table } from './markdown.ts';
@@ -170,6 +171,10 @@ function plan({ run, plan, clamped }: ReportFacts): string {
   ];
   const tried = run.tried?.map(triedLine) ?? [];
   if (tried.length > 0) parts.push(`Who was asked for it:\n\n${bullets(tried)}`);
+  const rehearsed = run.rehearsed?.map(rehearsedLine) ?? [];
+  if (rehearsed.length > 0) {
+    parts.push(`An autonomous run; its programs were tried first:\n\n${bullets(rehearsed)}`);
+  }
   if (plan.assumptions.length > 0) parts.push(`Assumptions:\n\n${bullets(plan.assumptions)}`);
   if (clamped.length > 0) parts.push(`Lowered to what the policy allows:\n\n${bullets(clamped)}`);
   return parts.join('\n\n');

@@ -97,6 +97,8 @@ export type RunFacts = {
   planner?: string;
   /** Who was asked for the plan, in that order. */
   tried?: NonNullable<RecordData<'plan.made'>['tried']>;
+  /** Of an autonomous run: how the programs of its plan stood before it began. */
+  rehearsed?: RecordData<'plan.rehearsed'>['programs'];
   /** The newest revision. */
   plan?: Digest;
   /** The one that it was accepted with. */
@@ -246,6 +248,9 @@ function apply(run: RunFacts, record: AnyRecord): void {
     case 'plan.requested':
       if (run.state === 'submitted') run.state = 'planning';
       run.planner = record.data.planner;
+      return;
+    case 'plan.rehearsed':
+      run.rehearsed = record.data.programs;
       return;
     case 'plan.made':
       run.plan = record.data.plan;

@@ -47,6 +47,9 @@ export function viewOf(
     plan: run.plan,
     planner: run.planner,
     ...(run.tried === undefined ? {} : { tried: run.tried.map(triedShown) }),
+    ...(run.rehearsed === undefined
+      ? {}
+      : { rehearsed: run.rehearsed.map(({ binary: _binary, ...one }) => one) }),
     image: run.image,
     submittedBy: nameOf(run.submittedBy),
     submittedAt: run.submittedAt,

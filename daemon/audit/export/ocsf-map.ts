@@ -116,6 +116,7 @@ export const ocsfMap: Readonly<Record<string, Mapping>> = {
   'run.rated': on('api', 'Rate'),
   'learning.forgotten': on('api', 4),
   'plan.requested': on('api', 'Request Plan'),
+  'plan.rehearsed': on('api', 'Rehearse Plan'),
   'plan.made': on('api', 'Make Plan'),
   'plan.failed': on('api', 'Make Plan'),
   'plan.revised': on('api', 'Make Plan'),

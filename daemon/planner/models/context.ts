@@ -1,3 +1,4 @@
+import type { AdvertisedTool } from '#contract/tools.ts';
 import { cutText } from '../../base/text.ts';
 import type { EffectivePolicy } from '../../policy/effective.ts';
 import type { DraftInput } from '../plan-file.ts';
@@ -11,6 +12,8 @@ export type ContextFacts = {
   policy: EffectivePolicy;
   image: { reference: string };
   imageTools: readonly string[];
+  /** All that was measured of the image; otherwise the ones worth telling are told. */
+  programs?: readonly Pick<AdvertisedTool, 'name' | 'version'>[] | undefined;
   /** What the rules would do, where they know. */
   baseline: DraftInput | undefined;
 };
@@ -39,12 +42,15 @@ export function modelContext(facts: ContextFacts): ModelContext {
 }
 
 function contextAt(
-  { profile, survey, policy, image, imageTools, baseline }: ContextFacts,
+  { profile, survey, policy, image, imageTools, baseline, ...facts }: ContextFacts,
   scale: number,
 ): ModelContext {
   const most = (max: number) => Math.ceil(max * scale);
   const manifest = packageAt(profile);
-  const programs = imageTools.filter((name) => worthTelling.has(name));
+  const programs =
+    facts.programs?.slice(0, most(500)).map(({ name: own, version }) => {
+      return version === undefined ? own : `${own} ${version}`;
+    }) ?? imageTools.filter((own) => worthTelling.has(own));
   return {
     workspace: {
       files: survey.files,

@@ -7,7 +7,7 @@ import { readOperations, operationsSchema, type Operation } from '../replan/oper
 import { replanContext, replanPrompt, replanTurn, type ReplanFacts } from '../replan/prompt.ts';
 import { validateDraft } from '../validate.ts';
 import { Asker, type AskerOptions, type Consultation, type Planning, type Tried } from './asker.ts';
-import { modelContext } from './context.ts';
+import { modelContext, type ContextFacts } from './context.ts';
 import type { Judged } from './conversation.ts';
 import { draftSchema } from './draft-schema.ts';
 import { noPlan, unknownPlanner } from './no-plan.ts';
@@ -18,6 +18,8 @@ import type { SpentToday } from './spent-today.ts';
 import type { Survey } from './survey.ts';
 
 export type WordsRequest = Omit<PlanRequest, 'planText' | 'exec'> & {
+  /** What the image was found to have, where all of it may be planned with. */
+  programs?: ContextFacts['programs'];
   survey: () => Survey;
   /** What else speaks against a sound plan: the policy's word on all of it. */
   review: (made: Planned) => Promise<Finding[]>;

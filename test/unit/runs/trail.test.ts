@@ -210,6 +210,7 @@ const testedElsewhere: Readonly<Record<string, string>> = {
   'learning.forgotten': 'test/unit/runs/learning.test.ts',
   'run.stands': 'test/unit/runs/requests.test.ts',
   'run.goes_on': 'test/unit/runs/requests.test.ts',
+  'plan.rehearsed': 'test/unit/runs/autonomous.test.ts',
   'planner.asked': 'test/unit/runs/plan-words.test.ts',
   'planner.answered': 'test/unit/runs/plan-words.test.ts',
   'policy.removed': 'test/unit/policy/reload.test.ts',
