@@ -83,6 +83,10 @@ const noCache: OptionSpec = {
   flags: '--no-cache',
   text: 'run every task, even one that ran before with the same inputs',
 };
+const replan: OptionSpec = {
+  flags: '--replan <n>',
+  text: 'how often the plan may be changed when a task fails for good, or off (default: 3 for a plan made of words, else off)',
+};
 const priority: OptionSpec = {
   flags: '--priority <n>',
   text: '-100 to 100: goes before runs of a lower one (default: 0)',
@@ -122,6 +126,7 @@ export const commands: readonly CommandSpec[] = [
       config,
       ...limits,
       noCache,
+      replan,
       priority,
       output,
       reportDir,

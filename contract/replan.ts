@@ -95,7 +95,11 @@ function stepWords({ op, task, as = task }: ReplanStep): string {
 }
 
 /** Why nothing was done about a failure, and what a person can do, as lines. */
-export function refusalLines({ task, code, next }: ReplanRefusal): string[] {
+export function refusalLines({
+  task,
+  code,
+  next,
+}: Pick<ReplanRefusal, 'task' | 'code' | 'next'>): string[] {
   return [`${task} failed, and the plan was not changed for it (${refusalWords[code]})`, ...next];
 }
 

@@ -1,4 +1,5 @@
 import { leftOutSentence } from '#contract/left-out.ts';
+import { refusalLines, revisionSentence } from '#contract/replan.ts';
 import type { RunView, TaskView } from '#contract/run.ts';
 import { triedLine } from '#contract/planning.ts';
 import { rehearsedLine } from '#contract/tools.ts';
@@ -52,6 +53,12 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     (fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '',
   );
   for (const line of table(said)) print.line(line);
+  for (const one of view.revisions ?? []) print.line(`  ${safe(revisionSentence(one))}`);
+  for (const one of view.replanRefused ?? []) {
+    for (const [i, line] of refusalLines(one).entries()) {
+      print.line(`  ${i === 0 ? '' : '  '}${safe(line)}`);
+    }
+  }
   for (const reason of view.reasons) print.line(`  ${safe(reason)}`);
   const nowMs = Date.now();
   const rows = view.tasks.map((task) => [

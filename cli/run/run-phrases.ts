@@ -1,9 +1,14 @@
 import { triedLine, type TriedPlanner } from '#contract/planning.ts';
+import { refusalLines, refusedShape, revisedShape, revisionSentence } from '#contract/replan.ts';
 import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import { formatDuration } from '#contract/units.ts';
+import { z } from 'zod';
 import { safe } from '../terminal/clean.ts';
 import { whoOf } from '../who.ts';
+
+const Revised = z.object(revisedShape);
+const Refused = z.object(refusedShape);
 
 type Paused = NonNullable<RunView['paused']>;
 
@@ -39,6 +44,14 @@ export function runLine({ type, data, actor, run }: LogRecord): string | undefin
     }
     case 'planner.answered':
       return `plan: ${safe(triedLine(triedIn(data)))}`;
+    case 'plan.revised': {
+      const revised = Revised.safeParse(data);
+      return revised.success ? safe(revisionSentence(revised.data)) : 'the plan was changed';
+    }
+    case 'replan.refused': {
+      const refused = Refused.safeParse(data);
+      return refused.success ? safe(refusalLines(refused.data)[0] ?? '') : undefined;
+    }
     case 'component.opened':
       return `${safe(String(data['component']))} failed ${count(data['failures'])} times in a row: tasks wait for it`;
     case 'component.closed':

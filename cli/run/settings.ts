@@ -1,3 +1,4 @@
+import { replansMax } from '#contract/replan.ts';
 import path from 'node:path';
 import { OrchestraError } from '#contract/errors.ts';
 import type { SubmitRun } from '#contract/run.ts';
@@ -56,8 +57,15 @@ export async function runSettings(context: Context, options: Options): Promise<R
       ...(priority === undefined ? {} : { priority }),
       ...(options['cache'] === false ? { cache: false } : {}),
       ...(options['autonomous'] === true ? { autonomous: true } : {}),
+      ...replanOf(options),
     },
   };
+}
+
+function replanOf(options: Options): { replan?: number } {
+  if (textOption(options, 'replan') === 'off') return { replan: 0 };
+  const replan = countOption(options, 'replan', { min: 0, max: replansMax });
+  return replan === undefined ? {} : { replan };
 }
 
 function plannerOf(options: Options, plan: string | undefined): string | undefined {

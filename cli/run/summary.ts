@@ -1,4 +1,5 @@
 import { limitSentence } from '#contract/limits.ts';
+import { revisionSentence } from '#contract/replan.ts';
 import type { RunView, TaskState, TaskView } from '#contract/run.ts';
 import { formatDuration, formatSize } from '#contract/units.ts';
 import type { Client } from '../client/client.ts';
@@ -32,7 +33,8 @@ export async function printSummary(context: Context, client: Client, end: End): 
   print.line(headline(view, out));
   if (view.continues !== undefined) print.line(`  goes on from ${view.continues.run}`);
   for (const reason of reasonsOf(view)) print.line(`  ${safe(reason)}`);
-  const bad = view.tasks.filter((task) => isBad(task.state));
+  for (const one of view.revisions ?? []) print.line(`  ${safe(revisionSentence(one))}`);
+  const bad = view.tasks.filter((task) => isBad(task.state) && task.superseded === undefined);
   for (const task of bad.slice(0, failuresShown)) await printFailure(context, client, view, task);
   if (bad.length > failuresShown) print.line(`  … ${bad.length - failuresShown} more failed`);
   printFlaky(print, view.tasks);
