@@ -10,7 +10,7 @@ import type { PolicyEntry } from '../policy/book.ts';
 import { autonomously, isAutonomous } from '../policy/autonomous.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { surveyOf, type Survey } from '../planner/models/survey.ts';
-import { plan, refusal } from '../planner/planner.ts';
+import { plan, refusal, type PlanRequest } from '../planner/planner.ts';
 import { makeProfile, type Profile, type ProfileEntry } from '../planner/profile.ts';
 import { openRunSecrets, type RunSecrets } from '../secrets/run-secrets.ts';
 import { adviceData, adviceOn, aimsOf, preferPast, situationOf, type Advice } from './advice.ts';
@@ -72,6 +72,7 @@ export async function planFor(
           aims,
           situation,
           context: asked,
+          goals: () => goalsOf(asked),
           judged,
           load: (digest) => loadPlan(deps, digest),
         })
@@ -85,6 +86,16 @@ export async function planFor(
   const names = made.plan.tasks.flatMap((task) => task.secrets);
   const secrets = await openRunSecrets(deps.secrets, names);
   return { policy, image, made, about, secrets, advice: adviceOn(made.plan, aims, situation) };
+}
+
+/** What the rules make of the words, where they make anything of them. */
+export function goalsOf(asked: PlanRequest): Plan | undefined {
+  try {
+    return plan({ ...asked, planText: undefined, exec: undefined }).plan;
+  } catch (error) {
+    if (error instanceof OrchestraError) return undefined;
+    throw error;
+  }
 }
 
 /** What every planner is told, and what the policy says of a plan: throws `policy.denied`. */

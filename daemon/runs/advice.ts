@@ -9,6 +9,7 @@ import { cutText } from '../base/text.ts';
 import { goodOf, preferredTo, type Situation } from '../planner/learning/advice.ts';
 import { pitfallsOf } from '../planner/learning/pitfalls.ts';
 import { goalOf, kindOf, shapeOf } from '../planner/learning/shape.ts';
+import { coverage, wordsOf } from '../planner/models/score.ts';
 import type { PlanRequest } from '../planner/planner.ts';
 import type { Profile } from '../planner/profile.ts';
 import type { DraftInput } from '../planner/plan-file.ts';
@@ -68,12 +69,15 @@ export async function preferPast<T extends { made: PlannedByWords }>(
     aims,
     situation,
     context: { policy, image, imageTools },
+    goals,
     load,
     judged,
   }: {
     aims: Aims;
     situation: Situation;
     context: Pick<PlanRequest, 'policy' | 'image' | 'imageTools'>;
+    /** What the rules would do now, where they know anything. */
+    goals: () => Plan | undefined;
     load: (digest: Digest) => Promise<Plan>;
     judged: (planned: PlannedByWords) => Promise<T>;
   },
@@ -82,7 +86,7 @@ export async function preferPast<T extends { made: PlannedByWords }>(
   if (best === undefined) return undefined;
   // Its blob may be pruned by now.
   const past = await load(best.plan).catch(() => undefined);
-  if (past === undefined || asksForMore(past, offered.plan)) return undefined;
+  if (past === undefined || isElse(past, offered.plan, goals())) return undefined;
   const draft = draftOf(past, whyPreferred(best, offered, situation));
   const { planner } = past;
   const result = validateDraft(draft, { planner, policy, image, imageTools });
@@ -101,14 +105,19 @@ export async function preferPast<T extends { made: PlannedByWords }>(
   }
 }
 
-/** Whoever made the plan at hand did without: experience alone asks for no tool and no secret. */
-function asksForMore(past: Plan, offered: Plan): boolean {
-  const tools = new Set(offered.tasks.map(({ tool }) => tool));
+/**
+ * Experience alone adds nothing: each command is planned now as well, by whoever made the plan at
+ * hand or by the rules, and no secret and no side effect comes along. Nor does it leave anything out:
+ * a plan without tests succeeds more often.
+ */
+function isElse(past: Plan, offered: Plan, goals: Plan | undefined): boolean {
+  const planned = new Set([...offered.tasks, ...(goals?.tasks ?? [])].map(wordsOf));
+  if (past.tasks.some((task) => !planned.has(wordsOf(task)))) return true;
+  if (coverage(past, goals ?? offered) < coverage(offered, goals ?? offered)) return true;
   const secrets = new Set(offered.tasks.flatMap((task) => task.secrets));
   const effects = offered.tasks.some(({ sideEffects }) => sideEffects === true);
   return past.tasks.some(
     (task) =>
-      !tools.has(task.tool) ||
       task.secrets.some((name) => !secrets.has(name)) ||
       (task.questions ?? []).length > 0 ||
       (task.sideEffects === true && !effects),

@@ -13,8 +13,7 @@ import {
 } from '../planner/learning/advice.ts';
 import { pitfallsOf, runsOf } from '../planner/learning/pitfalls.ts';
 import { shapeOf } from '../planner/learning/shape.ts';
-import { plan as planNow } from '../planner/planner.ts';
-import { concurrencyFor, loadPlan, preparePlan } from './accept.ts';
+import { concurrencyFor, goalsOf, loadPlan, preparePlan } from './accept.ts';
 import { aimsOf, situationOf } from './advice.ts';
 import type { RunsDeps } from './deps.ts';
 import type { RunFacts } from './state.ts';
@@ -83,7 +82,7 @@ async function asPlanned(deps: RunsDeps, run: RunFacts, { planner }: Plan) {
     const { asked, policy } = await preparePlan(deps, run.actor, request);
     return {
       aims: aimsOf(intent, asked.profile),
-      goals: planNow(asked).plan,
+      goals: goalsOf(asked),
       concurrency: concurrencyFor(request, policy),
     };
   } catch (error) {

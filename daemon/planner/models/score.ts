@@ -68,7 +68,10 @@ function makespanMs(plan: Plan, { experience, concurrency }: ScoreContext): numb
 }
 
 // Of what the rules would run, installing aside: that is a means, and not every plan needs it.
-function coverage(plan: Plan, goals: Plan | undefined): number {
+export function coverage(
+  plan: Pick<Plan, 'tasks'>,
+  goals: Pick<Plan, 'tasks'> | undefined,
+): number {
   const wanted = (goals?.tasks ?? []).filter(({ provisions }) => provisions.length === 0);
   if (wanted.length === 0) return 0;
   const made = new Set(plan.tasks.map(wordsOf));
@@ -76,7 +79,7 @@ function coverage(plan: Plan, goals: Plan | undefined): number {
 }
 
 // `npm test` and `npm run test` are the same.
-function wordsOf({ command, cwd }: PlanTask): string {
+export function wordsOf({ command, cwd }: PlanTask): string {
   const words = command[1] === 'run' && command[0] === 'npm' ? command.toSpliced(1, 1) : command;
   return JSON.stringify([cwd, ...words.filter((word) => word !== '--silent')]);
 }
