@@ -69,7 +69,10 @@ function sample(schema: Schema, how: { full: boolean; words: string }): unknown 
     return Math.max(1, schema.minimum ?? 0);
   if (schema.type === 'boolean') return true;
   if (schema.pattern !== undefined) {
-    const fits = patterned.find((text) => new RegExp(schema.pattern ?? '', 'u').test(text));
+    const pattern = new RegExp(schema.pattern, 'u');
+    const fits = patterned.find(
+      (text) => pattern.test(text) && text.length <= (schema.maxLength ?? Infinity),
+    );
     if (fits === undefined) throw new Error(`no sample fits ${schema.pattern}`);
     return fits;
   }
