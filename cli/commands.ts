@@ -136,6 +136,19 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./commands/run.ts')).run,
   },
   {
+    name: 'replan',
+    args: '<run>',
+    first: 'run',
+    text: 'another plan for what is left of a run that failed, within what its first plan could do',
+    group: 'Start',
+    options: [
+      { flags: '--task <task>', text: 'the failed task that is meant (default: the first)' },
+      { flags: '--hint <text>', text: 'for the planner: what you know about it' },
+      ...goOn,
+    ],
+    load: async () => (await import('./commands/resume.ts')).replan,
+  },
+  {
     name: 'resume',
     args: '[run]',
     first: 'run',

@@ -351,9 +351,14 @@ export type ComparePlans = z.infer<typeof ComparePlans>;
 
 /** From which earlier run to go on, and how much of it is done again. */
 export const ContinueRun = z.strictObject({
-  mode: z.enum(['resume', 'retry', 'fork']).default('resume'),
-  /** `retry`: this task runs again, and what depends on it. `fork`: so does everything from it on. */
+  mode: z.enum(['resume', 'retry', 'fork', 'replan']).default('resume'),
+  /**
+   * `retry`: this task runs again, and what depends on it. `fork`: so does everything from it on.
+   * `replan`: the failed task that is meant, where there are more.
+   */
   task: TaskId.optional(),
+  /** `replan`: for the planner, in the words of whoever asks. Kept nowhere. */
+  hint: z.string().max(500).optional(),
   /** Tasks with side effects that ran before may run once more. */
   again: z.boolean().default(false),
   /** Plans only: answers what would be kept and what would run, and starts nothing. */

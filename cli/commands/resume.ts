@@ -24,6 +24,13 @@ export const resume: Command = async (context, [run], options) => {
 export const retry: Command = (context, [run = '', task = ''], options) =>
   continueRun(context, run, { mode: 'retry', task }, options);
 
+/** Another plan for what is left of a run that failed, in a run that goes on from it. */
+export const replan: Command = (context, [run = ''], options) => {
+  const [task, hint] = [textOption(options, 'task'), textOption(options, 'hint')];
+  const more = { ...(task && { task }), ...(hint && { hint }) };
+  return continueRun(context, run, { mode: 'replan', ...more }, options);
+};
+
 /** An earlier run again from one task on. */
 export const fork: Command = (context, [run = ''], options) => {
   const task = textOption(options, 'from');
@@ -38,7 +45,7 @@ export const fork: Command = (context, [run = ''], options) => {
 async function continueRun(
   context: Context,
   reference: string,
-  from: Pick<ContinueRun, 'mode' | 'task'>,
+  from: Pick<ContinueRun, 'mode' | 'task' | 'hint'>,
   options: Options,
 ): Promise<number> {
   if (textOption(options, 'policy') !== undefined) {
@@ -78,6 +85,7 @@ async function continueRun(
 }
 
 function wordsOf({ mode, task = '' }: Pick<ContinueRun, 'mode' | 'task'>, id: string): string[] {
+  if (mode === 'replan') return ['replan', id];
   if (mode === 'fork') return ['fork', id, '--from', task];
   return mode === 'retry' ? ['retry', id, task] : ['resume', id];
 }

@@ -31,6 +31,8 @@ export type Earlier = {
   /** Another one that was asked for, for a checkpoint from elsewhere. */
   entry?: PolicyEntry;
   leftBy(task: string): Reused | undefined;
+  /** Somebody wants another plan for what is left. */
+  byHand?: NonNullable<AcceptedRun['byHand']>;
 };
 
 export async function earlierOf(deps: RunsDeps, run: RunFacts): Promise<Earlier> {
@@ -104,7 +106,8 @@ export async function beginAgain(
     fresh: choice.fresh,
   });
   await countKept(deps, accepted, earlier, choice);
-  return accepted;
+  const { byHand } = earlier;
+  return byHand === undefined ? accepted : { ...accepted, byHand };
 }
 
 /** The same run after its daemon died, as it stands in the log. */

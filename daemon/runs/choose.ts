@@ -26,7 +26,11 @@ export function chooseTasks(
   plan: Pick<Plan, 'tasks'>,
   { mode, task }: Pick<ContinueRun, 'mode' | 'task'>,
 ): Choice {
-  if (mode !== 'resume' && (task === undefined || plan.tasks.every(({ id }) => id !== task))) {
+  if (
+    mode !== 'resume' &&
+    mode !== 'replan' &&
+    (task === undefined || plan.tasks.every(({ id }) => id !== task))
+  ) {
     throw new OrchestraError('task.unknown', `${run.id} has no task ${task ?? ''}`, {
       hint: `orchestra show ${run.id}`,
     });
@@ -35,7 +39,10 @@ export function chooseTasks(
     const state = run.tasks.get(id)?.state;
     return state === 'succeeded' || state === 'cached';
   };
-  const anew = task === undefined || mode === 'resume' ? new Set<string>() : behind(plan, task);
+  const anew =
+    task === undefined || mode === 'resume' || mode === 'replan'
+      ? new Set<string>()
+      : behind(plan, task);
   const kept = new Set<string>();
   for (const { id, deps } of topological(plan.tasks)) {
     // What counts has to stand on what counts: over one that runs anew it would be of another

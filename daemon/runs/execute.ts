@@ -30,6 +30,7 @@ export async function execute(deps: RunsDeps, run: AcceptedRun): Promise<AnyEntr
     tellOutlook(deps, run);
     await askAhead(deps, run);
   });
+  await replanner.byHand();
   const unstarted = await dispatch({
     nodes: run.plan.tasks,
     over: endsOf(deps, run, replanner),

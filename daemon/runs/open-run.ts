@@ -47,6 +47,8 @@ export type AcceptedRun = OpenRun & {
   /** In memory only, for as long as the run is open. */
   secrets: RunSecrets;
   artifactsLeft: { files: number; bytes: number };
+  /** What failed in the run that this one goes on from, and what a person says of it. */
+  byHand?: { run: RunId; task: string; hint?: string };
   concurrency: number;
   priority: number;
   /** Whether what ran before may count, and for which tasks it may not whatever the run says. */

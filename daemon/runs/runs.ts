@@ -45,6 +45,7 @@ import { planLeft } from './prune/plan-left.ts';
 import { closeUnaccepted } from './recover.ts';
 import { dropUntaken, takeOver, type TakenOver } from './take-over.ts';
 import { People } from './requests/people.ts';
+import { isOpenFailure } from './replan/eligible.ts';
 import { RunTimer } from './run-timer.ts';
 import type { RunFacts } from './state.ts';
 import { Stop } from './stop.ts';
@@ -153,12 +154,14 @@ export class Runs {
     if (run.state === 'succeeded' && request.mode === 'resume') {
       return { id: run.id, ...none, nothing: `${run.id} succeeded` };
     }
-    const earlier = await earlierOf(this.#deps, run);
+    const byHand = request.mode === 'replan' ? replanOf(run, request) : undefined;
+    const earlier = { ...(await earlierOf(this.#deps, run)), ...(byHand && { byHand }) };
     const choice = chooseTasks(run, earlier.plan, request);
     const answer = { kept: choice.kept, rerun: choice.rerun, twice: choice.twice };
     if (request.dryRun) return answer;
     if (choice.twice.length > 0 && !request.again) throw twiceError(choice.twice);
-    const { mode, task, again, concurrency, timeoutMs } = request;
+    const { mode, again, concurrency, timeoutMs } = request;
+    const task = byHand?.task ?? request.task;
     const continues = { run: run.id, mode, again, ...(task === undefined ? {} : { task }) };
     const submitted = {
       intent: run.intent,
@@ -502,6 +505,23 @@ function isOver(run: RunFacts): OrchestraError {
   return new OrchestraError('run.conflict', `${run.id} is over: ${run.state}`, {
     hint: `orchestra show ${run.id}`,
   });
+}
+
+/** The failure that somebody wants another plan for. */
+function replanOf(run: RunFacts, { task, hint }: ContinueRun): NonNullable<Earlier['byHand']> {
+  const failed = [...run.tasks].find(
+    ([id, facts]) => (task === undefined || id === task) && isOpenFailure(facts),
+  );
+  if (failed === undefined) {
+    throw new OrchestraError(
+      'run.conflict',
+      `No task of ${run.id} failed so that another plan could help`,
+      {
+        hint: `orchestra show ${run.id}`,
+      },
+    );
+  }
+  return { run: run.id, task: failed[0], ...(hint === undefined ? {} : { hint }) };
 }
 
 function twiceError(twice: readonly string[]): OrchestraError {

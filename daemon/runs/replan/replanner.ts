@@ -84,16 +84,31 @@ export class Replanner {
     return mine;
   }
 
+  /** Before anything of the run begins: another plan for what failed in the run before it. */
+  async byHand(): Promise<void> {
+    const { byHand } = this.#run;
+    const failed = this.#deps.states.find(byHand?.run ?? '')?.tasks.get(byHand?.task ?? '');
+    const task = this.#run.plan.tasks.find(({ id }) => id === byHand?.task);
+    if (byHand === undefined || failed === undefined || task === undefined) return;
+    const turn: Turn = { outside: (wait) => wait() };
+    const { hint = 'somebody asks for another way' } = byHand;
+    await this.#mend(task, turn, { failed, hint });
+  }
+
   #mayMend(facts: RunFacts, task: PlanTask): boolean {
     if (this.#run.controller.signal.aborted) return false;
     if (replansFor(facts, this.#run.plan, task) === 0) return false;
     return isOpenFailure(facts.tasks.get(task.id));
   }
 
-  async #mend(task: PlanTask, turn: Turn): Promise<readonly PlanTask[] | undefined> {
+  async #mend(
+    task: PlanTask,
+    turn: Turn,
+    byHand?: { failed: TaskFacts; hint: string },
+  ): Promise<readonly PlanTask[] | undefined> {
     const { signal } = this.#run.controller;
     const facts = this.#facts();
-    const failed = facts.tasks.get(task.id);
+    const failed = byHand?.failed ?? facts.tasks.get(task.id);
     if (signal.aborted || failed?.failure === undefined) return undefined;
     const tail = await storedTail(this.#deps.blobs, failed.output).catch(() => '');
     const { class: kind, rule } = failed.failure;
@@ -102,10 +117,11 @@ export class Replanner {
     const because = { task: task.id, class: kind, rule, fingerprint };
     const isSame = facts.revisions.some((one) => one.because.fingerprint === fingerprint);
     if (isSame) return this.#refuse(because, 'same_failure', failed);
-    const most = replansFor(facts, this.#run.plan, task);
+    const most = byHand === undefined ? replansFor(facts, this.#run.plan, task) : 1;
     if (facts.revisions.length >= most) return this.#refuse(because, 'limit', failed);
-    const request = await this.#request(task, failed, tail);
-    if (request.remedy === undefined && !this.#deps.planners.hasModels) return undefined;
+    const request = await this.#request(task, failed, tail, byHand?.hint);
+    const isAsked = request.remedy !== undefined || this.#deps.planners.hasModels;
+    if (!isAsked) return byHand && this.#refuse(because, 'no_way', failed);
     for (let round = 1; ; round += 1) {
       // Others run meanwhile, in the place of this one.
       const found = await turn.outside(() =>
@@ -201,7 +217,7 @@ export class Replanner {
     return undefined;
   }
 
-  async #request(task: PlanTask, failed: TaskFacts, tail: string) {
+  async #request(task: PlanTask, failed: TaskFacts, tail: string, hint?: string) {
     const facts = this.#facts();
     const [profile, first, intent] = await Promise.all([
       (this.#profile ??= profileOf(this.#deps, this.#run.snapshot)),
@@ -244,6 +260,7 @@ export class Replanner {
         tools: [...tools],
         env: [...env],
         outputs: [...outputs],
+        hint,
         before: facts.revisions.map(
           ({ because, steps }) =>
             `after ${because.task} failed: ${steps.map(({ op, task: id }) => `${op} ${id}`).join(', ')}`,
