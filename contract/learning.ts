@@ -69,6 +69,8 @@ export const LearnedShape = z.strictObject({
   down: Count,
   /** With so few tries, the share that is good is at least this: Wilson's lower bound at 95 %. */
   bound: z.number(),
+  /** Half of the runs that succeeded took no longer. */
+  p50_ms: Count.optional(),
   runs: Runs,
 });
 export type LearnedShape = z.infer<typeof LearnedShape>;

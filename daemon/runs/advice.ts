@@ -96,7 +96,10 @@ export async function preferPast<T extends { made: PlannedByWords }>(
   const { tried } = offered;
   try {
     return await judged({
-      ...{ plan, digest, clamped, draftBytes },
+      plan,
+      digest,
+      clamped,
+      draftBytes,
       ...(tried === undefined ? {} : { tried }),
     });
   } catch (error) {
@@ -110,7 +113,11 @@ export async function preferPast<T extends { made: PlannedByWords }>(
  * hand or by the rules, and no secret and no side effect comes along. Nor does it leave anything out:
  * a plan without tests succeeds more often.
  */
-function isElse(past: Plan, offered: Plan, goals: Plan | undefined): boolean {
+export function isElse(
+  past: Pick<Plan, 'tasks'>,
+  offered: Pick<Plan, 'tasks'>,
+  goals: Pick<Plan, 'tasks'> | undefined,
+): boolean {
   const planned = new Set([...offered.tasks, ...(goals?.tasks ?? [])].map(wordsOf));
   if (past.tasks.some((task) => !planned.has(wordsOf(task)))) return true;
   if (coverage(past, goals ?? offered) < coverage(offered, goals ?? offered)) return true;
@@ -137,7 +144,11 @@ function draftOf({ assumptions, tasks }: Plan, why: string): DraftInput {
     version: 1,
     assumptions: [why, ...own].slice(0, 32),
     tasks: tasks.map(({ id, title, why: reason, tool, args, env, cwd, deps, ...task }) => ({
-      ...{ id, title, why: reason, tool, cwd },
+      id,
+      title,
+      why: reason,
+      tool,
+      cwd,
       args: [...args],
       env: Object.entries(env).map(([name, value]) => ({ name, value })),
       deps: [...deps],

@@ -76,7 +76,10 @@ async function asPlanned(deps: RunsDeps, run: RunFacts, { planner }: Plan) {
   try {
     const intent = await deps.vault.words(run.intent);
     const request = {
-      ...{ intent, snapshot: run.snapshot, workspace: run.workspace, concurrency },
+      intent,
+      snapshot: run.snapshot,
+      workspace: run.workspace,
+      concurrency,
       policy: { name: run.policyName },
     };
     const { asked, policy } = await preparePlan(deps, run.actor, request);

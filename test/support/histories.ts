@@ -23,6 +23,7 @@ export type PastRun = {
   goal?: string;
   kind?: Digest;
   outcome?: 'succeeded' | 'failed' | 'timed_out' | 'cancelled';
+  ms?: number;
   /** Attempts, in the order in which they were made. */
   tasks?: PastTask[];
 };
@@ -48,13 +49,18 @@ export class History {
     this.note('plan.made', {
       run: id,
       data: {
-        ...{ planner, plan, shape, tasks: tasks.length, bytes: 0, clamped: [] },
+        planner,
+        plan,
+        shape,
+        tasks: tasks.length,
+        bytes: 0,
+        clamped: [],
         ...(goal === undefined ? {} : { goal }),
         ...(kind === undefined ? {} : { kind }),
       },
     });
     for (const [i, task] of tasks.entries()) this.#attempt(id, i + 1, task);
-    this.note('run.closed', { run: id, data: { outcome } });
+    this.note('run.closed', { run: id, data: { outcome, duration_ms: past.ms ?? 1000 } });
     return id;
   }
 

@@ -13,6 +13,7 @@ const ownEnough = 3;
 /** A plan is not preferred for what may be chance. */
 const preferredMin = 3;
 const othersMax = 8;
+const aboutAsSure = 0.9;
 /** Old defects were mended: the last attempts count. */
 const lately = 20;
 
@@ -66,39 +67,48 @@ export function plansFor(
 }
 
 /**
- * The plan of the past that is better than the one at hand: at the least as good, by its lower bound,
- * as that one is by its own; or, where that one was hardly ever tried, as it should be by what
- * its tasks did. So a new plan has its chance, and loses it where it fails.
+ * The plan of the past that is better than the one at hand: by its lower bound it did better than
+ * that one did on the whole, or, where that one was hardly ever tried, than it should by what its
+ * tasks did. So a new plan has its chance and loses it where it fails, and of two good ones
+ * the one that was tried more does not win by that. Of those that are about as sure, the fastest.
  */
 export function preferredTo(
   tasks: readonly PlanTask[],
   aims: { goal?: string | undefined; kind?: Digest | undefined },
   situation: Situation,
 ): LearnedShape | undefined {
-  const [best] = plansFor(situation, aims);
-  if (best === undefined || best.passed + best.failed < preferredMin) return undefined;
+  const sure = plansFor(situation, aims).filter((one) => one.passed + one.failed >= preferredMin);
+  const [surest] = sure;
+  if (surest === undefined) return undefined;
   const shape = shapeOf({ tasks });
-  if (best.shape === shape) return undefined;
   const own = goodOf(situation.learning.runs(shape, situation.whose));
   const expected =
     own.all >= preferredMin
-      ? wilson(own)
+      ? own.good / own.all
       : tasks.reduce((all, task) => all * chance(outcomesOf(samplesFor(situation, task))), 1);
-  return best.bound > expected ? best : undefined;
+  const [best] = sure
+    .filter(({ bound }) => bound > expected && bound >= surest.bound * aboutAsSure)
+    .toSorted((a, b) => (a.p50_ms ?? 0) - (b.p50_ms ?? 0));
+  return best?.shape === shape ? undefined : best;
 }
 
 export function learnedShape(shape: Digest, runs: readonly RunSample[]): LearnedShape {
   const { passed, failed, up, down } = countsOf(runs);
   // The newest one is the likeliest to be whole still.
   const last = runs.at(-1);
+  const p50 = quantileMs(runs, 0.5);
   return {
     shape,
     planner: last?.planner ?? '',
     plan: last?.plan ?? shape,
     ...(last?.goal === undefined ? {} : { goal: last.goal }),
     ...(last?.kind === undefined ? {} : { kind: last.kind }),
-    ...{ passed, failed, up, down },
+    passed,
+    failed,
+    up,
+    down,
     bound: round(wilson(goodOf(runs))),
+    ...(p50 === undefined ? {} : { p50_ms: p50 }),
     runs: runsOf(runs),
   };
 }

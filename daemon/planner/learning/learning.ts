@@ -35,6 +35,7 @@ export type RunSample = {
   goal?: string;
   kind?: Digest;
   passed: boolean;
+  ms: number;
   /** The newest word of each person. */
   ratings: Map<string, 'up' | 'down'>;
 };
@@ -119,7 +120,7 @@ export class Learning {
   shapes(whose: Whose): { shape: Digest; runs: readonly RunSample[] }[] {
     return this.#shapes
       .entries()
-      .map(([key]) => ({ shape: key as Digest, runs: this.runs(key as Digest, whose) }))
+      .map(([key]) => ({ shape: key, runs: this.runs(key, whose) }))
       .filter(({ runs }) => runs.length > 0);
   }
 
@@ -193,7 +194,14 @@ export class Learning {
     }
     const { shape, plan, planner, goal, kind } = made;
     const sample: RunSample = {
-      ...{ seq, run, from, owner, plan, planner, passed },
+      seq,
+      run,
+      from,
+      owner,
+      plan,
+      planner,
+      passed,
+      ms: data.duration_ms,
       ...(goal === undefined ? {} : { goal }),
       ...(kind === undefined ? {} : { kind }),
       ratings: new Map(),

@@ -104,7 +104,10 @@ function isMuch(failed: number, of: number): boolean {
 }
 
 /** Of attempts that succeeded; undefined where there are too few to say anything. */
-export function quantileMs(samples: readonly TaskSample[], share: number): number | undefined {
+export function quantileMs(
+  samples: readonly Pick<TaskSample, 'passed' | 'ms'>[],
+  share: number,
+): number | undefined {
   const times = samples
     .filter(({ passed }) => passed)
     .map(({ ms }) => ms)

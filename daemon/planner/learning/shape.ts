@@ -12,11 +12,11 @@ export function shapeOf({ tasks }: Pick<Plan, 'tasks'>): Digest {
       digestOf({ tool, args, env, cwd, sideEffects, onFailure, inputs }),
     ]),
   );
-  return digestOf(
-    tasks
-      .map(({ id, deps }) => [own.get(id), deps.map((dep) => own.get(dep)).sort()].join())
-      .sort(),
-  );
+  const specs = tasks.map(({ id, deps }) => {
+    const before = deps.map((dep) => own.get(dep) ?? '').toSorted();
+    return [own.get(id), ...before].join(' ');
+  });
+  return digestOf(specs.toSorted());
 }
 
 /**

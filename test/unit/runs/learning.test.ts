@@ -96,7 +96,7 @@ function pretend(it: Orchestra, { runs, ...made }: Record<string, unknown> & { r
     const run = `r-${String(i).padStart(10, '0')}`;
     tell('run.submitted', { workspace: 'demo' }, run);
     tell('plan.made', { planner: 'rules', tasks: 1, ...made }, run);
-    tell('run.closed', { outcome: 'succeeded' }, run);
+    tell('run.closed', { outcome: 'succeeded', duration_ms: 1 }, run);
     tell('run.rated', { rating: 'up' }, run);
   }
   return { [Symbol.dispose]: () => tell('learning.forgotten', { before_seq: 0 }) };
