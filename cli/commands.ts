@@ -393,6 +393,13 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./commands/learned.ts')).learnedShow,
     children: [
       {
+        name: 'show',
+        args: '[family]',
+        text: 'the same',
+        group: 'Watch',
+        load: async () => (await import('./commands/learned.ts')).learnedShow,
+      },
+      {
         name: 'export',
         text: 'all of it as JSON',
         group: 'Watch',
