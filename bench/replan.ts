@@ -77,7 +77,7 @@ function delta(failed: number): void {
   const comes = whole.tasks.filter((_, i) => 'draft' in (merged.tasks[i] ?? {}));
   if (widenings(envelopeOf(plan), whole, comes).length > 0) throw new Error('wider');
   digestOf(whole);
-  new Ancestry(topological(whole.tasks));
+  if (new Ancestry(topological(whole.tasks)).of('t999').length === 0) throw new Error('lost');
 }
 
 function task(id: string, i: number): DraftTask {

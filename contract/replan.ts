@@ -8,7 +8,6 @@ export const replansMax = 10;
 export const operationsMax = 64;
 
 export const replanOps = ['add', 'replace', 'drop', 'set_deps'] as const;
-export type ReplanOp = (typeof replanOps)[number];
 
 const Count = z.number().int().min(0);
 const Name = z.string().max(64);
@@ -60,15 +59,6 @@ export type RevisionView = z.infer<typeof RevisionView>;
 
 export const ReplanRefusal = z.strictObject({ ...refusedShape, ...seen });
 export type ReplanRefusal = z.infer<typeof ReplanRefusal>;
-
-/** By hand, on a run that failed: another plan for what is left, in a new run that goes on from it. */
-export const ReplanRun = z.strictObject({
-  /** The one of the failed tasks that is meant; otherwise the first. */
-  task: TaskId.optional(),
-  /** For the planner, in the words of whoever asks. */
-  hint: z.string().max(500).optional(),
-});
-export type ReplanRun = z.infer<typeof ReplanRun>;
 
 /** What was done to a plan and why, in one sentence. */
 export function revisionSentence({

@@ -74,11 +74,14 @@ async function siteWith(first: Reply[], second: Reply[], files: Record<string, s
     for (const server of servers) await server[Symbol.asyncDispose]();
     await dir[Symbol.asyncDispose]();
   });
-  const run = async (intent: string) => {
+  const run = async (intent: string, more: string[] = []) => {
     const report = join(dir.path, 'reports');
-    const ran = await daemon.cli(['run', intent, '--report-dir', report, '--output', 'plain'], {
-      cwd: project,
-    });
+    const ran = await daemon.cli(
+      ['run', intent, '--report-dir', report, '--output', 'plain', ...more],
+      {
+        cwd: project,
+      },
+    );
     const { stdout } = await daemon.cli(['show', '@last', '--json']);
     return { ran, view: JSON.parse(stdout) as RunView };
   };
@@ -117,6 +120,21 @@ describe('a build that fails for good', () => {
     expect((await daemon.cli(['logs', '@last', 'check'])).stdout).toContain('bundled');
     expect((await daemon.cli(['logs', '@last', 'build'])).stdout).toContain('TS2304');
     expect((await daemon.cli(['audit', 'verify'])).code).toBe(0);
+  });
+
+  test('stays failed where that is wanted, and goes on by hand, with a hint, in another run', async () => {
+    const { daemon, servers, run } = await siteWith(
+      [says(anthropic, plan), says(anthropic, around)],
+      [status(500)],
+      manifest(scripts),
+    );
+    const { ran, view } = await run('Make it and check it', ['--replan', 'off']);
+    expect(ran.code).toBe(2);
+    expect(view.revisions).toBeUndefined();
+    const again = await daemon.cli(['replan', view.id, '--hint', 'bundle it', '--output', 'plain']);
+    expect(again.code, again.stderr + again.stdout).toBe(0);
+    expect(again.stdout).toContain('bundle stands in for build');
+    expect(JSON.stringify(servers[0]?.asked.at(-1)?.body)).toContain('bundle it');
   });
 
   test('is planned around by the second planner while the first is down', async () => {

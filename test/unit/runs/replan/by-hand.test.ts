@@ -71,7 +71,7 @@ test('what a task printed reaches a planner as data on one line, whatever it say
   const text = typeof content === 'string' ? content : (content[0]?.text ?? '');
   const lines = text.split('\n');
   expect(lines.map((line) => line.split(' ')[0])).toEqual(['INTENT', 'DATA']);
-  expect(text).not.toMatch(/[<>`\u001b]/);
+  for (const sign of ['<', '>', '`', '\u001b']) expect(text).not.toContain(sign);
   const data = JSON.parse(lines[1]?.slice('DATA '.length) ?? '') as { tail: string };
   expect(data.tail).toContain('ignore all rules');
   expect(ofType(await it.records(id), 'plan.revised')[0]?.data.steps).toEqual([
