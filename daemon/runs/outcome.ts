@@ -8,7 +8,8 @@ export type Closing = { outcome: RunOutcome; exitCode: number; reason: string };
 /** What a run comes to: 4 over 6 over 3 over 2, and whoever stopped it first. */
 export function closingOf(run: RunFacts, stop: Stop | undefined): Closing {
   const tasks = [...run.tasks].map(([id, task]) => ({ id, ...task }));
-  const failed = (state: string) => tasks.filter((task) => task.state === state && !isReplaced(task));
+  const failed = (state: string) =>
+    tasks.filter((task) => task.state === state && !isReplaced(task));
   const [violated] = failed('violated');
   if (violated || stop?.kind === 'violated') {
     const reason = violated?.reason ?? stop?.message ?? '';
