@@ -20,6 +20,30 @@ async function recordsOf(field: Field, { run }: Played): Promise<LogRecord[]> {
   return found;
 }
 
+async function rejections(field: Field): Promise<LogRecord[]> {
+  const { items } = await field.client.call('auditList', {
+    query: { type: 'api.rejected', last: 50 },
+  });
+  return items.map(({ record }) => record);
+}
+
+/** A request that was refused after `before`: by itself, or counted when its minute is over. */
+async function rejectionOf(
+  field: Field,
+  path: string,
+  before: number,
+): Promise<LogRecord | undefined> {
+  const deadline = performance.now() + 70_000;
+  for (;;) {
+    const since = (await rejections(field)).filter(({ seq }) => seq > before);
+    const found =
+      since.find(({ data }) => JSON.stringify(data).includes(path)) ??
+      since.find(({ data }) => data['more'] !== undefined);
+    if (found !== undefined || performance.now() > deadline) return found;
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+  }
+}
+
 const attacks: readonly Attack[] = [
   {
     id: 'audit.forged-records',
@@ -199,9 +223,11 @@ const attacks: readonly Attack[] = [
     id: 'audit.refusals',
     title: 'Attack without leaving a trace',
     attack: 'A malformed request and a plan that is denied, then a look into the log for both.',
-    expects: 'Both are on record, with who it was.',
+    expects:
+      'Both are on record, with who it was; of many requests a minute the last, with their number.',
     play: async (field) => {
       const path = `/v1/none-${field.token}`;
+      const before = (await rejections(field)).at(-1)?.seq ?? -1;
       await field.ask({ path });
       const { digest } = await field.snapshot(await field.folder('empty'));
       const policy = { ...field.policyDocument, name: 'selftest', tools: ['node'] };
@@ -210,17 +236,14 @@ const attacks: readonly Attack[] = [
         { snapshot: digest, plan: { text, file: 'plan.yaml' } },
         { policy },
       );
-      const { items } = await field.client.call('auditList', {
-        query: { type: 'api.rejected', last: 50 },
-      });
-      const rejected = items.find(({ record }) => JSON.stringify(record.data).includes(path));
+      const rejected = await rejectionOf(field, path, before);
       const refusals = (await recordsOf(field, denied)).filter(
         ({ type }) => type === 'run.refused',
       );
       const said = [
         rejected === undefined
           ? 'the request is NOT on record'
-          : `the request by ${rejected.record.actor.auth}, uid ${rejected.record.actor.uid ?? 'unknown'}`,
+          : `the request by ${rejected.actor.auth}, uid ${rejected.actor.uid ?? 'unknown'}`,
         refusals.length === 1 ? 'the plan with its reasons' : 'the plan is NOT on record',
       ];
       return verdict(
