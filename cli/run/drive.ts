@@ -3,7 +3,7 @@ import type { LogRecord } from '#contract/records.ts';
 import type { RunView } from '#contract/run.ts';
 import type { Client } from '../client/client.ts';
 import type { Context, Signal } from '../context.ts';
-import { Asker, NeedsPeople } from '../requests/asker.ts';
+import { Asker, type NeedsPeople } from '../requests/asker.ts';
 import type { PeopleSettings } from '../requests/settings.ts';
 import { exitOf } from '../run-words.ts';
 import { followRun } from './follow.ts';

@@ -60,7 +60,10 @@ test('a policy that does not allow it refuses an autonomous run', async () => {
 
 test('with nobody there it ends with 6 and says what is to be approved, and nothing ran', async () => {
   const ran = await run('--autonomous');
-  expect([ran.code, ran.stdout + ran.stderr]).toEqual([6, expect.stringMatching(/count waits for people.*: orchestra appro/)]);
+  expect([ran.code, ran.stdout + ran.stderr]).toEqual([
+    6,
+    expect.stringMatching(/count waits for people.*: orchestra appro/),
+  ]);
   const shown = await daemon.cli(['show', '@last']);
   expect(shown.stdout).toContain('wc: new, so somebody is asked for it');
 });

@@ -81,7 +81,7 @@ function recurring(
     const helped = remediesFor(samples, pattern).find(
       (remedy) => remedy.helped > 0 && remedy.what !== 'other files',
     );
-    if (helped === undefined && (/^(?:code|unknown)/.test(pattern))) continue;
+    if (helped === undefined && /^(?:code|unknown)/.test(pattern)) continue;
     // What helped is done already.
     if (helped !== undefined && after.some((one) => helped.what === `after ${one}`)) continue;
     if (!isMuch(failed.length, recent.length)) continue;

@@ -1104,9 +1104,9 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a task that somebody said no to',
-    async play({ open }) {
+    async play(theatre) {
       const policies = askingPolicies();
-      const it = await open({ policies });
+      const it = await theatre.open({ policies });
       rmSync(policies, { recursive: true });
       await it.rooms.deps.images.pin(it.log, 'node:20-alpine', user);
       const run = await it.submit([{ id: 'deploy', tool: 'node', args: ['deploy.js'] }]);

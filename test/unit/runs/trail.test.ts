@@ -188,6 +188,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   'daemon/runs/prune/pruner.ts': 'test/unit/runs/prune/pruner.test.ts',
   'daemon/runs/begin-again.ts': 'test/unit/runs/go-on.test.ts',
   'daemon/runs/take-over.ts': 'test/e2e/taken-over.test.ts',
+  'daemon/runs/rate.ts': 'test/unit/runs/learning.test.ts',
+  'daemon/runs/rehearsal.ts': 'test/unit/runs/autonomous.test.ts',
   'daemon/runs/replan/replanner.ts': 'test/unit/runs/replan/replan.test.ts',
   'daemon/engine/guard.ts': 'test/unit/engine/adopt.test.ts',
   'daemon/runs/recover.ts': 'test/unit/runs/go-on.test.ts',

@@ -342,7 +342,11 @@ test('it is granted exactly where enough different entitled people said yes befo
   const terms = fc.record({
     approvals: fc.integer({ min: 1, max: 3 }),
     self: fc.boolean(),
-    from: fc.constantFrom<string[][]>([['approver']], [['approver'], ['uid:1001', 'uid:1002', 'uid:1003']], []),
+    from: fc.constantFrom<string[][]>(
+      [['approver']],
+      [['approver'], ['uid:1001', 'uid:1002', 'uid:1003']],
+      [],
+    ),
   });
   await fc.assert(
     fc.asyncProperty(terms, fc.array(step, { maxLength: 12 }), async (ask, steps: Step[]) => {
