@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import type { Digest } from './ids.ts';
-import { RelativePath, SecretName, TaskId } from './ids.ts';
+import { Digest, RelativePath, SecretName, TaskId } from './ids.ts';
 import { LimitsDocument, type Limits } from './limits.ts';
 import { Question, questionsMax } from './requests.ts';
 
@@ -71,6 +70,17 @@ export type PlanDraft = z.infer<typeof PlanDraft>;
 export const PlanFile = z.strictObject({
   version: z.literal(1),
   name: Title.optional(),
+  /**
+   * Of a plan that was made and written down: what it came to, with the words that are not in its
+   * tasks. It runs as exactly that plan or not at all; a plan that was edited leaves this out.
+   */
+  made: z
+    .strictObject({
+      digest: Digest,
+      planner: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'the name of a planner'),
+      assumptions: z.array(z.string().max(300)).max(32).default([]),
+    })
+    .optional(),
   tasks: z
     .array(
       z.strictObject({

@@ -28,7 +28,7 @@ export function parseDuration(text: string): number | undefined {
 
 /** Reads `512MiB`, `2GiB`, `100B`; undefined when it is not a size. Decimal units do not exist here. */
 function parseSize(text: string): number | undefined {
-  const found = /^(\d{1,9})(B|KiB|MiB|GiB|TiB)$/.exec(text);
+  const found = /^(\d{1,16})(B|KiB|MiB|GiB|TiB)$/.exec(text);
   if (!found) return undefined;
   const total = Number(found[1]) * (sizes[found[2] ?? ''] ?? Number.NaN);
   return Number.isSafeInteger(total) ? total : undefined;

@@ -30,10 +30,10 @@ export async function comparePlans(
   const { items } = await client.call('planCompare', {
     body: { ...submit, intent, snapshot, ...(tokens === undefined ? {} : { tokens }) },
   });
-  const best = items[0]?.plan;
+  const [{ plan: best, digest } = {}] = items;
   const out = textOption(options, 'out');
   if (out !== undefined && best !== undefined) {
-    const text = Buffer.from(planFileOf({ ...best, intent }));
+    const text = Buffer.from(planFileOf({ ...best, digest, intent }));
     await writeFileFresh(path.resolve(context.cwd, out), [text]);
   }
   if (print.json) print.object({ items });

@@ -47,7 +47,7 @@ export const plan: Command = async (context, [intent], options) => {
   const out = textOption(options, 'out');
   if (out !== undefined)
     await writeFileFresh(path.resolve(context.cwd, out), [
-      Buffer.from(planFileOf({ ...answer.plan, intent: words })),
+      Buffer.from(planFileOf({ ...answer.plan, digest: answer.digest, intent: words })),
     ]);
   if (print.json) {
     print.object(answer);

@@ -1,11 +1,16 @@
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { spellLimits, type Limits } from '#contract/limits.ts';
+import { Digest } from '#contract/ids.ts';
 import type { PlanFile } from '#contract/plan.ts';
+import { Question } from '#contract/requests.ts';
 
 /** What a plan file can say of a plan; what the daemon derives (commands, image) it finds again. */
 const Said = z.looseObject({
   intent: z.string().default(''),
+  planner: z.string().default(''),
+  /** Left out where the plan is to be edited. */
+  digest: Digest.optional(),
   assumptions: z.array(z.string()).default([]),
   tasks: z.array(
     z.looseObject({
@@ -27,19 +32,22 @@ const Said = z.looseObject({
       sideEffects: z.literal(true).optional(),
       locks: z.array(z.string()).optional(),
       retries: z.number().optional(),
+      questions: z.array(Question).optional(),
     }),
   ),
 });
 
 /** A plan as the YAML that `orchestra run --plan FILE` takes; edited or not. */
 export function planFileOf(plan: unknown): string {
-  const { intent, assumptions, tasks } = Said.parse(plan);
+  const { intent, planner, digest, assumptions, tasks } = Said.parse(plan);
   const document: z.input<typeof PlanFile> = {
     version: 1,
     ...(intent === '' ? {} : { name: intent.slice(0, 120).toWellFormed() }),
+    ...(digest === undefined ? {} : { made: { digest, planner, assumptions } }),
     tasks: tasks.map(({ onFailure, sideEffects, limits, ...task }) => ({
       id: task.id,
-      ...(task.title === '' ? {} : { title: task.title }),
+      // What is left out is called like its id.
+      ...(task.title === task.id ? {} : { title: task.title }),
       ...(task.why === '' ? {} : { why: task.why }),
       tool: task.tool,
       args: task.args,
@@ -54,9 +62,14 @@ export function planFileOf(plan: unknown): string {
       ...(task.locks === undefined ? {} : { locks: task.locks }),
       ...(task.retries === undefined ? {} : { retries: task.retries }),
       ...(sideEffects === undefined ? {} : { side_effects: sideEffects }),
+      ...(task.questions === undefined ? {} : { questions: task.questions }),
     })),
   };
-  const comment = ['orchestra run --plan THIS', ...assumptions.map((text) => `assumed: ${text}`)];
+  const comment = [
+    'orchestra run --plan THIS',
+    ...(digest === undefined ? [] : ['runs as exactly this plan; to edit it, take made: out']),
+    ...assumptions.map((text) => `assumed: ${text}`),
+  ];
   return `${comment.map((line) => `# ${oneLine(line)}\n`).join('')}${stringify(document)}`;
 }
 

@@ -11,7 +11,12 @@ export type DraftInput = z.input<typeof PlanDraft>;
 export function readPlanFile(
   text: string,
   file: string,
-): { draft: DraftInput; name: string | undefined; locate: ParsedYaml<PlanFile>['locate'] } {
+): {
+  draft: DraftInput;
+  name: string | undefined;
+  made: PlanFile['made'];
+  locate: ParsedYaml<PlanFile>['locate'];
+} {
   const { value, locate } = readYaml(text, {
     file,
     schema: PlanFile,
@@ -46,5 +51,6 @@ export function readPlanFile(
       ...(task.retries === undefined ? {} : { retries: task.retries }),
     };
   });
-  return { draft: { version: 1, assumptions: [], tasks }, name: value.name, locate };
+  const { name, made } = value;
+  return { draft: { version: 1, assumptions: [], tasks }, name, made, locate };
 }

@@ -1,6 +1,7 @@
 import { OrchestraError, type ErrorPlace } from '#contract/errors.ts';
 import type { Digest } from '#contract/ids.ts';
-import type { Finding, Plan } from '#contract/plan.ts';
+import type { Finding, Plan, PlanFile } from '#contract/plan.ts';
+import { digestOf } from '../base/canonical.ts';
 import type { EffectivePolicy } from '../policy/effective.ts';
 import { findTool } from '../tools/index.ts';
 import { planByRules } from './plan-by-rules.ts';
@@ -28,6 +29,8 @@ export type Planned = {
   clamped: string[];
   /** Size of the draft as JSON, for the record. */
   draftBytes: number;
+  /** Who handed it in, where that is somebody else than who once made it. */
+  from?: 'file';
 };
 
 /** Findings that only another policy would mend. */
@@ -41,6 +44,8 @@ type Draft = {
   planner: string;
   draft: DraftInput;
   place?: (finding: Finding) => ErrorPlace;
+  /** What the draft has to come to. */
+  made?: NonNullable<PlanFile['made']>;
 };
 
 /**
@@ -48,22 +53,34 @@ type Draft = {
  * every reason, `plan.invalid` with every place, or `policy.denied` where policy alone says no.
  */
 export function plan(request: PlanRequest): Planned {
-  const { planner, draft, place } = makeDraft(request);
+  const { planner, draft, place, made } = makeDraft(request);
   const { policy, image, imageTools } = request;
   const result = validateDraft(draft, { planner, policy, image, imageTools });
   if (!result.ok) throw refusal(result.findings, planner, place);
   const { plan, digest, clamped } = result;
-  return { plan, digest, clamped, draftBytes: Buffer.byteLength(JSON.stringify(draft)) };
+  const draftBytes = Buffer.byteLength(JSON.stringify(draft));
+  if (made === undefined) return { plan, digest, clamped, draftBytes };
+  const same = { ...plan, planner: made.planner, assumptions: made.assumptions };
+  if (digestOf(same) !== made.digest) throw refusal([anotherPlan], planner, place);
+  return { plan: same, digest: made.digest, clamped, draftBytes, from: 'file' };
 }
+
+const anotherPlan: Finding = {
+  code: 'schema',
+  pointer: '/made/digest',
+  message: 'the plan is not the one that was made: edited, or policy or image are others today',
+  hint: 'to run it as it is, take made: out of the file',
+};
 
 function makeDraft(request: PlanRequest): Draft {
   const { planText, exec } = request;
   if (exec !== undefined) return { planner: 'exec', draft: execDraft(exec, request.policy) };
   if (planText === undefined) return { planner: 'rules', draft: planByRules(request) };
-  const { draft, locate } = readPlanFile(planText.text, planText.file);
+  const { draft, made, locate } = readPlanFile(planText.text, planText.file);
   return {
     planner: 'file',
     draft,
+    ...(made === undefined ? {} : { made }),
     place: ({ pointer = '', message, hint }) => {
       const place = { ...locate(pathOf(pointer)), message };
       return hint === undefined ? place : { ...place, hint };

@@ -265,7 +265,7 @@ export async function recordPlan(
   deps: RunsDeps,
   runId: string,
   entry: Pick<PolicyEntry, 'policy' | 'narrowed'>,
-  made: Pick<PlannedByWords, 'plan' | 'digest' | 'clamped' | 'tried'>,
+  made: Pick<PlannedByWords, 'plan' | 'digest' | 'clamped' | 'tried' | 'from'>,
   advice?: Advice,
 ): Promise<string[]> {
   const bytes = Buffer.from(canonicalJson(made.plan));
@@ -277,7 +277,7 @@ export async function recordPlan(
     type: 'plan.made',
     run: runId,
     data: {
-      planner: made.plan.planner,
+      planner: made.from ?? made.plan.planner,
       plan: made.digest,
       tasks: made.plan.tasks.length,
       bytes: bytes.length,
