@@ -209,6 +209,8 @@ export const RunView = z.strictObject({
   planner: z.string().optional(),
   /** Who was asked for the plan, in that order; absent where only one could be. */
   tried: z.array(TriedPlanner).optional(),
+  /** What earlier runs say of tasks like those of the plan, a line each. */
+  warned: z.array(z.string()).optional(),
   /** Of an autonomous run: the programs of its plan. */
   rehearsed: z.array(RehearsedProgram).optional(),
   /** How the plan was changed on the way, oldest first; absent where it was not. */

@@ -38,6 +38,7 @@ export const show: Command = async ({ print, client }, [id = '']) => {
     ['Planner', view.planner],
     ...(view.tried ?? []).map((one): [string, string] => ['', triedLine(one)]),
     ...(view.rehearsed ?? []).map((one): [string, string] => ['', rehearsedLine(one)]),
+    ...(view.warned ?? []).map((one): [string, string] => ['Beware', one]),
     ['Image', view.image],
     ['Submitted', `${view.submittedAt} by ${view.submittedBy}`],
     ['Goes on from', view.continues && `${view.continues.run} (${view.continues.mode})`],

@@ -36,6 +36,8 @@ export function runLine({ type, data, actor, run }: LogRecord): string | undefin
       const [done, adopted, lost] = ['done', 'adopted', 'lost'].map((key) => count(data[key]));
       return `the daemon was started again: ${done} done, ${adopted} still at work, ${lost} lost and tried again`;
     }
+    case 'plan.made':
+      return bewareLine(data['warned']);
     case 'planner.asked': {
       const [planner, model, host] = ['planner', 'model', 'host'].map((key) => word(data[key]));
       return count(data['round']) > 1
@@ -59,6 +61,13 @@ export function runLine({ type, data, actor, run }: LogRecord): string | undefin
     default:
       return undefined;
   }
+}
+
+function bewareLine(warned: unknown): string | undefined {
+  const said = Array.isArray(warned) ? warned.map(word).filter((one) => one !== '') : [];
+  const [first] = said;
+  if (first === undefined) return undefined;
+  return `beware: ${first}${said.length === 1 ? '' : `; ${said.length - 1} more: orchestra show`}`;
 }
 
 function reasonWords(reason: unknown): string {

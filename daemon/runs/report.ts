@@ -166,7 +166,7 @@ function leftOut(run: RunView): string {
 function plan({ run, plan, clamped }: ReportFacts): string {
   if (!plan) return '';
   const parts = [
-    `## Plan\n\n\`${run.plan ?? ''}\` by the planner ${text(plan.planner)}`,
+    `## Plan\n\n\`${run.plan ?? ''}\` by the planner ${text(run.planner ?? plan.planner)}`,
     table(['task', 'after', 'command'], plan.tasks.map(planRow)),
   ];
   const tried = run.tried?.map(triedLine) ?? [];
@@ -175,6 +175,8 @@ function plan({ run, plan, clamped }: ReportFacts): string {
   if (rehearsed.length > 0) {
     parts.push(`An autonomous run; its programs were tried first:\n\n${bullets(rehearsed)}`);
   }
+  const warned = run.warned ?? [];
+  if (warned.length > 0) parts.push(`What earlier runs warned of:\n\n${bullets(warned)}`);
   if (plan.assumptions.length > 0) parts.push(`Assumptions:\n\n${bullets(plan.assumptions)}`);
   if (clamped.length > 0) parts.push(`Lowered to what the policy allows:\n\n${bullets(clamped)}`);
   return parts.join('\n\n');

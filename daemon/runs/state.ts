@@ -97,6 +97,8 @@ export type RunFacts = {
   planner?: string;
   /** Who was asked for the plan, in that order. */
   tried?: NonNullable<RecordData<'plan.made'>['tried']>;
+  /** What earlier runs say of tasks like those of the plan. */
+  warned?: readonly string[];
   /** Of an autonomous run: how the programs of its plan stood before it began. */
   rehearsed?: RecordData<'plan.rehearsed'>['programs'];
   /** The newest revision. */
@@ -259,6 +261,7 @@ function apply(run: RunFacts, record: AnyRecord): void {
       run.taskCount = record.data.tasks;
       run.clamped = record.data.clamped;
       if (record.data.tried !== undefined) run.tried = record.data.tried;
+      if (record.data.warned !== undefined) run.warned = record.data.warned;
       return;
     case 'plan.failed':
       if (record.data.tried !== undefined) run.tried = record.data.tried;

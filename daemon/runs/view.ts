@@ -47,6 +47,7 @@ export function viewOf(
     plan: run.plan,
     planner: run.planner,
     ...(run.tried === undefined ? {} : { tried: run.tried.map(triedShown) }),
+    ...(run.warned === undefined ? {} : { warned: [...run.warned] }),
     ...(run.rehearsed === undefined
       ? {}
       : { rehearsed: run.rehearsed.map(({ binary: _binary, ...one }) => one) }),

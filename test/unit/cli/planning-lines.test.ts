@@ -16,6 +16,16 @@ test('whoever waits for a plan is told who is asked, where, and what came of it'
   );
 });
 
+test('what earlier runs warn of is said once, before anything runs', () => {
+  expect(lineOf('plan.made', { planner: 'rules' })).toBeUndefined();
+  expect(lineOf('plan.made', { warned: ['test: it hangs\u001b[2J'] })).toMatch(
+    /^beware: test: it hangs[\x20-\x7e]*$/,
+  );
+  expect(lineOf('plan.made', { warned: ['a', 'b', 'c'] })).toBe(
+    'beware: a; 2 more: orchestra show',
+  );
+});
+
 test('names that move a cursor do not, and codes of a later version are shown as they are', () => {
   const question = { planner: 'a\u001b[2J', model: 'b\u202e', host: 'c\n', round: 1 };
   expect(lineOf('planner.asked', question)).toMatch(/^[\x20-\x7e]*$/);

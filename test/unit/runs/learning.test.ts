@@ -7,6 +7,7 @@ import { shapeOf } from '#daemon/planner/learning/shape.ts';
 import { loadPlan } from '#daemon/runs/accept.ts';
 import { explainPlan } from '#daemon/runs/explain-plan.ts';
 import { forgetLearned, rateRun } from '#daemon/runs/rate.ts';
+import { runReport } from '#daemon/runs/run-report.ts';
 import { Orchestra, user } from '#test/support/orchestra.ts';
 import { policyText } from '#test/support/policy-text.ts';
 import { tempDir } from '#test/support/temp-dir.ts';
@@ -84,7 +85,10 @@ test('a known pitfall is warned of before anything runs, and the warning is on r
   expect(planned.plan.tasks[0]?.limits.timeoutMs).toBe(50);
   const run = await it.run(tasks, { files });
   const [data] = made(await it.records(run));
-  expect(data?.warned?.[0]).toMatch(/^test: npm test did not end within .* in 2 of 2 attempts/);
+  const warning = /test: npm test did not end within .* in 2 of 2 attempts/;
+  expect(data?.warned?.[0]).toMatch(warning);
+  expect((await it.rooms.runs.view(run)).warned?.[0]).toMatch(warning);
+  expect(await runReport(it.rooms.runs, it.rooms.deps, run)).toMatch(warning);
 });
 
 /** Runs that there never were, as a log would tell of them; gone from memory at the end. */
