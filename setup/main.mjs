@@ -17,7 +17,8 @@ const commands = {
     const prepared = onlyUnit(rest) ? 0 : await start(tools, ['setup/prepare.ts', '--quiet']);
     return prepared === 0 ? start(tools, [bin('vitest/vitest.mjs'), 'run', ...rest]) : prepared;
   },
-  check: async (tools) => check(tools, { root, progress, start }),
+  check: async (tools, rest) =>
+    check(tools, { root, progress, start, sourcesOnly: rest.includes('--sources') }),
   exec: async (tools, [file, ...rest]) => {
     if (file === undefined) throw new SetupError('exec needs a file', usage);
     // npm runs scripts in the checkout; the user means paths from where npm was called.
@@ -25,7 +26,8 @@ const commands = {
   },
 };
 
-const usage = 'node setup/main.mjs setup | demo | test [ARGS] | check | exec FILE [ARGS]';
+const usage =
+  'node setup/main.mjs setup | demo | test [ARGS] | check [--sources] | exec FILE [ARGS]';
 
 const [name, ...rest] = process.argv.slice(2);
 try {
