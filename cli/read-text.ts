@@ -21,6 +21,21 @@ export async function readTextFile(
   }
 }
 
+/** All that comes from standard input, whole: at most `bytesMax` bytes, or `usage.invalid`. */
+export async function readInput(stdin: AsyncIterable<unknown>, bytesMax: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of stdin) {
+    const chunk = Buffer.isBuffer(part) ? part : Buffer.from(String(part));
+    bytes += chunk.length;
+    if (bytes > bytesMax) {
+      throw new OrchestraError('usage.invalid', `The value is larger than ${bytesMax} bytes`);
+    }
+    parts.push(chunk);
+  }
+  return Buffer.concat(parts);
+}
+
 async function readAtMost(file: string, bytesMax: number): Promise<Buffer> {
   await using handle = await open(file);
   const chunks: Buffer[] = [];

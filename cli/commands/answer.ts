@@ -1,7 +1,7 @@
 import { OrchestraError } from '#contract/errors.ts';
 import type { Command, Context } from '../context.ts';
 import { textOption } from '../options.ts';
-import { readTextFile } from '../read-text.ts';
+import { readInput, readTextFile } from '../read-text.ts';
 import { findRequest } from '../requests/find.ts';
 import { readShown } from '../requests/shown.ts';
 import { readHidden } from '../terminal/read-hidden.ts';
@@ -58,21 +58,7 @@ export const answer: Command = async (context, [first = '', second, value], opti
 async function valueIn({ io }: Context, file: string): Promise<string> {
   const text =
     file === '-'
-      ? await wholeOf(io.stdin)
+      ? (await readInput(io.stdin, valueBytesMax)).toString('utf8')
       : await readTextFile(file, { bytesMax: valueBytesMax, code: 'usage.invalid' });
   return text.replace(/\r?\n$/, '');
-}
-
-async function wholeOf(stdin: AsyncIterable<unknown>): Promise<string> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of stdin) {
-    const chunk = Buffer.isBuffer(part) ? part : Buffer.from(String(part));
-    bytes += chunk.length;
-    if (bytes > valueBytesMax) {
-      throw new OrchestraError('usage.invalid', `The value is larger than ${valueBytesMax} bytes`);
-    }
-    parts.push(chunk);
-  }
-  return Buffer.concat(parts).toString('utf8');
 }

@@ -4,6 +4,7 @@ import { formatSize } from '#contract/units.ts';
 import type { Command } from '../context.ts';
 import { safe } from '../terminal/clean.ts';
 import { table } from '../terminal/text.ts';
+import { readInput } from '../read-text.ts';
 
 const valueBytesMax = 64 * 1024;
 
@@ -30,7 +31,7 @@ export const secretSet: Command = async ({ print, client, io }, [given = '']) =>
       hint: `orchestra secret set ${name} < FILE`,
     });
   }
-  const value = await valueFrom(io.stdin);
+  const value = await readInput(io.stdin, valueBytesMax);
   const daemon = await client();
   const set = await daemon.upload('secretSet', once(value), { params: { name } });
   value.fill(0);
@@ -54,20 +55,6 @@ function nameOf(given: string): string {
   throw new OrchestraError('usage.invalid', 'This is no name of a secret', {
     hint: 'letters, digits, "_", "-" and ".", beginning with a letter: NPM_TOKEN',
   });
-}
-
-async function valueFrom(stdin: AsyncIterable<unknown>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of stdin) {
-    const chunk = Buffer.isBuffer(part) ? part : Buffer.from(String(part));
-    bytes += chunk.length;
-    if (bytes > valueBytesMax) {
-      throw new OrchestraError('usage.invalid', `The value is larger than ${valueBytesMax} bytes`);
-    }
-    parts.push(chunk);
-  }
-  return Buffer.concat(parts);
 }
 
 async function* once(value: Uint8Array): AsyncGenerator<Uint8Array, void> {

@@ -34,9 +34,7 @@ export function named(container: string, context: ActContext): Record<string, st
 }
 
 /** Limits in the words of the log. */
-export function recordedLimits(
-  limits: Limits,
-): NonNullable<RecordData<'container.create'>['limits']> {
+export function recordedLimits(limits: Limits) {
   return {
     cpu_milli: limits.cpuMilli,
     memory_bytes: limits.memoryBytes,
@@ -49,5 +47,5 @@ export function recordedLimits(
     output_bytes: limits.outputBytes,
     timeout_ms: limits.timeoutMs,
     idle_ms: limits.idleMs,
-  };
+  } satisfies RecordData<'container.create'>['limits'];
 }

@@ -1,6 +1,6 @@
-import type { Limits } from '#contract/limits.ts';
 import type { PlanTask } from '#contract/plan.ts';
 import { cutText } from '../../base/text.ts';
+import { recordedLimits } from '../../engine/recorded.ts';
 import type { EffectivePolicy } from '../../policy/effective.ts';
 import { textMax, type PolicyInput } from '../../policy/input.ts';
 import { filterName, type Mount, type SandboxSpec } from '../../policy/spec.ts';
@@ -93,7 +93,7 @@ function taskPart(given: PlanTask): PolicyInput['task'] {
     args: task.args.map(text),
     env: Object.fromEntries(Object.entries(task.env).map(([name, value]) => [name, text(value)])),
     secrets: task.secrets,
-    limits: limitsPart(task.limits),
+    limits: recordedLimits(task.limits),
     side_effects: task.sideEffects === true,
     needs: task.deps,
     provisions: task.provisions,
@@ -103,22 +103,6 @@ function taskPart(given: PlanTask): PolicyInput['task'] {
 
 function text(value: string): string {
   return cutText(value, textMax);
-}
-
-function limitsPart(limits: Limits): PolicyInput['task']['limits'] {
-  return {
-    cpu_milli: limits.cpuMilli,
-    memory_bytes: limits.memoryBytes,
-    pids: limits.pids,
-    open_files: limits.openFiles,
-    file_size_bytes: limits.fileSizeBytes,
-    disk_bytes: limits.diskBytes,
-    disk_files: limits.diskFiles,
-    tmp_bytes: limits.tmpBytes,
-    output_bytes: limits.outputBytes,
-    timeout_ms: limits.timeoutMs,
-    idle_ms: limits.idleMs,
-  };
 }
 
 function mountPart(mount: Mount): PolicyInput['spec']['mounts'][number] {

@@ -61,7 +61,7 @@ export const lock = JSON.stringify({
     '': { name: 'project', version: '1.0.0' },
     'node_modules/some-tool': {
       version: '1.0.0',
-      resolved: 'https://registry.npmjs.org/some-tool/-/some-tool-1.0.0.tgz',
+      resolved: 'https://registry.example/some-tool/-/some-tool-1.0.0.tgz',
       integrity: 'sha512-AAAA',
     },
   },
